@@ -1,0 +1,58 @@
+//! Bounds and timers, each with its reason. Timers can be configured per peer; bounds are fixed.
+
+use std::time::Duration;
+
+/// ARTIM (PS3.8 section 9.1.4): from TCP accept to A-ASSOCIATE-RQ, and from A-RELEASE-RP or A-ABORT to TCP close.
+pub const ARTIM: Duration = Duration::from_secs(30);
+/// Between messages: carts hold an association open for a whole examination.
+pub const IDLE: Duration = Duration::from_secs(600);
+/// Inside a message or a PDU without a byte.
+pub const INSIDE_MESSAGE: Duration = Duration::from_secs(60);
+/// Waiting for a peer's response to our request.
+pub const RESPONSE: Duration = Duration::from_secs(120);
+/// TCP connection to a peer.
+pub const CONNECT: Duration = Duration::from_secs(10);
+
+/// Maximum PDU length that we announce, in bytes of its variable field (PS3.8 annex D.1).
+pub const PDU_LENGTH: u32 = 131_072;
+/// Longest A-ASSOCIATE-RQ that is read: 128 contexts of many syntaxes and identities fit in a fraction of it.
+pub const ASSOCIATE_RQ_BYTES_MAX: u32 = 1 << 20;
+/// Longest command set: the longest one that PS3.7 defines is far under this.
+pub const COMMAND_SET_BYTES_MAX: usize = 64 * 1024;
+/// Longest data set that is kept.
+pub const INSTANCE_BYTES_MAX: u64 = 8 << 30;
+/// How much of a data set the header scanner keeps.
+pub const HEADER_KEPT_BYTES_MAX: usize = 256 * 1024;
+/// How much the header scanner reads before it gives up looking for the attributes it needs.
+pub const HEADER_SCANNED_BYTES_MAX: u64 = 64 << 20;
+/// Sequence nesting that the header scanner follows.
+pub const HEADER_DEPTH_MAX: u32 = 64;
+/// Sequence nesting that the worker parses: dicom-object recurses, and a stack overflow can't be caught.
+pub const PARSE_DEPTH_MAX: u32 = 64;
+/// Presentation contexts in one association (PS3.8 table 9-13: odd identifiers 1 to 255).
+pub const CONTEXTS_MAX: usize = 128;
+/// Longest frame of the worker's protocol.
+pub const WORKER_FRAME_BYTES_MAX: u32 = 16 << 20;
+/// Error Comment (0000,0902), VR LO.
+pub const ERROR_COMMENT_CHARS_MAX: usize = 64;
+/// Pixels in one decoded frame: 8192 x 8192 is far beyond any ultrasound screen.
+pub const FRAME_PIXELS_MAX: u64 = 1 << 26;
+/// Frames that are analysed in one cine; longer cines are analysed up to this frame.
+pub const FRAMES_MAX: u32 = 4000;
+
+/// Associations at once, unless configured.
+pub const ASSOCIATIONS: usize = 64;
+/// Without a new instance before a study closes.
+pub const QUIET_PERIOD: Duration = Duration::from_secs(300);
+/// Longest time that a study stays open although instances keep coming.
+pub const OPEN_MAX: Duration = Duration::from_secs(4 * 3600);
+/// One analysis of one instance.
+pub const ANALYSIS: Duration = Duration::from_secs(600);
+/// Runs of one instance that were charged before it is rejected.
+pub const ATTEMPTS_MAX: u32 = 3;
+/// First wait after a failed delivery; it doubles up to [`RETRY_MAX`].
+pub const RETRY_FIRST: Duration = Duration::from_secs(5);
+/// Longest wait between two deliveries.
+pub const RETRY_MAX: Duration = Duration::from_secs(3600);
+/// Tries of a status class that archives use for passing faults (Cxxx) before the dead letter.
+pub const REFUSED_TRIES_MAX: u32 = 6;
