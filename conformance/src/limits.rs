@@ -5,11 +5,11 @@ use std::time::Duration;
 /// ARTIM (PS3.8 section 9.1.4): from TCP accept to A-ASSOCIATE-RQ, and from A-RELEASE-RP or A-ABORT to TCP close.
 pub const ARTIM: Duration = Duration::from_secs(30);
 /// Between messages: carts hold an association open for a whole examination.
-pub const IDLE: Duration = Duration::from_secs(600);
+pub const IDLE: Duration = Duration::from_mins(10);
 /// Inside a message or a PDU without a byte.
-pub const INSIDE_MESSAGE: Duration = Duration::from_secs(60);
+pub const INSIDE_MESSAGE: Duration = Duration::from_mins(1);
 /// Waiting for a peer's response to our request.
-pub const RESPONSE: Duration = Duration::from_secs(120);
+pub const RESPONSE: Duration = Duration::from_mins(2);
 /// TCP connection to a peer.
 pub const CONNECT: Duration = Duration::from_secs(10);
 
@@ -43,16 +43,16 @@ pub const FRAMES_MAX: u32 = 4000;
 /// Associations at once, unless configured.
 pub const ASSOCIATIONS: usize = 64;
 /// Without a new instance before a study closes.
-pub const QUIET_PERIOD: Duration = Duration::from_secs(300);
+pub const QUIET_PERIOD: Duration = Duration::from_mins(5);
 /// Longest time that a study stays open although instances keep coming.
-pub const OPEN_MAX: Duration = Duration::from_secs(4 * 3600);
+pub const OPEN_MAX: Duration = Duration::from_hours(4);
 /// One analysis of one instance.
-pub const ANALYSIS: Duration = Duration::from_secs(600);
+pub const ANALYSIS: Duration = Duration::from_mins(10);
 /// Runs of one instance that were charged before it is rejected.
 pub const ATTEMPTS_MAX: u32 = 3;
 /// First wait after a failed delivery; it doubles up to [`RETRY_MAX`].
 pub const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// Longest wait between two deliveries.
-pub const RETRY_MAX: Duration = Duration::from_secs(3600);
+pub const RETRY_MAX: Duration = Duration::from_hours(1);
 /// Tries of a status class that archives use for passing faults (Cxxx) before the dead letter.
 pub const REFUSED_TRIES_MAX: u32 = 6;

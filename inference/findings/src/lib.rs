@@ -1,1 +1,17 @@
-//! placeholder
+//! What an analysis found, and the messages in which the node and its worker speak of it.
+//!
+//! **Architecture invariant:** data and pure functions only; no I/O beyond the `Read` and `Write` that a caller passes
+//! in. The JSON form of [`Findings`] is part of the interface contract (`findings.json`, `analyze --json`): what is
+//! not known is null, never 0; frames count from 1, as DICOM's do; points are (column, row) in image pixels.
+
+mod context;
+mod instance;
+pub mod protocol;
+mod study;
+
+pub use context::{Phi, RequestAttributes, StudyContext};
+pub use instance::{
+    Beat, Calibration, CalibrationSource, CardiacPhase, Check, CheckOutcome, Contour, Grade,
+    InstanceFindings, LvMeasurement, Method, ModelRef, Quality, Rejection, View, ViewLabel,
+};
+pub use study::{Findings, LvSummary, SCHEMA};

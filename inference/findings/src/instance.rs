@@ -1,0 +1,311 @@
+//! What was found in one instance.
+
+use serde::{Deserialize, Serialize};
+use sonode_conformance::{SeriesInstanceUid, SopClassUid, SopInstanceUid};
+
+/// Everything that was found in one SOP instance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InstanceFindings {
+    /// SOP Instance UID (0008,0018).
+    pub sop_instance_uid: SopInstanceUid,
+    /// SOP Class UID (0008,0016).
+    pub sop_class_uid: Option<SopClassUid>,
+    /// Series Instance UID (0020,000E).
+    pub series_instance_uid: Option<SeriesInstanceUid>,
+    /// SHA-256 of the file that was analysed, 64 hexadecimal digits.
+    pub sha256: Option<String>,
+    /// Rows (0028,0010).
+    pub rows: Option<u32>,
+    /// Columns (0028,0011).
+    pub columns: Option<u32>,
+    /// Number of Frames (0028,0008).
+    pub frames: Option<u32>,
+    /// Frames a second, from the attribute that Frame Increment Pointer names.
+    pub frame_rate_hz: Option<f64>,
+    /// Beats a minute, from Heart Rate (0018,1088) or the R-wave times; never from the volume curve.
+    pub heart_rate_bpm: Option<f64>,
+    /// The view.
+    pub view: Option<View>,
+    /// Fitness for measurement.
+    pub quality: Option<Quality>,
+    /// Size of a pixel; null: EF only, no volumes.
+    pub calibration: Option<Calibration>,
+    /// The beats that were measured, in order of their end-diastolic frame.
+    pub beats: Vec<Beat>,
+    /// The contours at end diastole and end systole.
+    pub contours: Vec<Contour>,
+    /// Volume of every frame by the method of disks in millilitres, or in arbitrary units without a calibration.
+    pub volume_curve: Vec<f64>,
+    /// The clip's summary over its beats.
+    pub lv: Option<LvMeasurement>,
+    /// Consistency checks of this clip.
+    pub checks: Vec<Check>,
+    /// Why the instance was not measured; null if it was.
+    pub rejected: Option<Rejection>,
+    /// The reason in a sentence.
+    pub rejected_detail: Option<String>,
+    /// What a reader should know beside the numbers, such as a corrected raster.
+    pub notes: Vec<String>,
+    /// The models that took part.
+    pub models: Vec<ModelRef>,
+}
+
+impl InstanceFindings {
+    /// Findings of which nothing is known yet.
+    pub fn empty(sop_instance_uid: SopInstanceUid) -> Self {
+        Self {
+            sop_instance_uid,
+            sop_class_uid: None,
+            series_instance_uid: None,
+            sha256: None,
+            rows: None,
+            columns: None,
+            frames: None,
+            frame_rate_hz: None,
+            heart_rate_bpm: None,
+            view: None,
+            quality: None,
+            calibration: None,
+            beats: Vec::new(),
+            contours: Vec::new(),
+            volume_curve: Vec::new(),
+            lv: None,
+            checks: Vec::new(),
+            rejected: None,
+            rejected_detail: None,
+            notes: Vec::new(),
+            models: Vec::new(),
+        }
+    }
+
+    /// The same findings, refused for measurement.
+    #[must_use]
+    pub fn reject(mut self, reason: Rejection, detail: impl Into<String>) -> Self {
+        self.rejected = Some(reason);
+        self.rejected_detail = Some(detail.into());
+        self.lv = None;
+        self
+    }
+}
+
+/// Why an instance is not measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rejection {
+    /// A report, a waveform, a document: no pixels.
+    NotAnImage,
+    /// The pixels can't be decoded, or the worker died of them.
+    Undecodable,
+    /// A single frame.
+    NotACine,
+    /// Another organ: carotid, obstetric, abdominal.
+    NotAnEcho,
+    /// Neither A4C nor A2C.
+    View,
+    /// Too poor to be measured.
+    Quality,
+    /// No end diastole or no end systole inside the clip.
+    NoBeat,
+    /// A colour box lies over the tissue.
+    ColourDoppler,
+    /// M-mode.
+    MMode,
+    /// Spectral Doppler.
+    SpectralDoppler,
+    /// Dual, biplane or quad screen.
+    #[serde(rename = "multiple-2d-regions")]
+    Multiple2dRegions,
+    /// A stage of a stress echo other than rest.
+    StressStage,
+    /// A contrast agent opacifies the cavity.
+    Contrast,
+    /// Transoesophageal.
+    Tee,
+    /// Under 18 years.
+    Paediatric,
+    /// Fetal heart.
+    Fetal,
+    /// A test patient.
+    TestPatient,
+}
+
+impl Rejection {
+    /// Whether a study of which every instance is rejected so is still an echo study.
+    pub fn is_echo(self) -> bool {
+        !matches!(self, Self::NotAnEcho | Self::NotAnImage | Self::Fetal)
+    }
+}
+
+/// A view and how sure the classifier is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    /// The label.
+    pub label: ViewLabel,
+    /// 0 to 1; null where the label comes from the header alone.
+    pub probability: Option<f64>,
+}
+
+/// Standard views (ASE/EACVI).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ViewLabel {
+    /// Apical four-chamber.
+    A4C,
+    /// Apical two-chamber.
+    A2C,
+    /// Any other.
+    #[serde(rename = "other")]
+    Other,
+}
+
+/// Fitness for measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// The grade.
+    pub grade: Grade,
+    /// 0 (unusable) to 1 (as good as it gets).
+    pub score: f64,
+    /// Why it isn't better.
+    pub reasons: Vec<String>,
+}
+
+/// Grade of image quality.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grade {
+    /// Not to be measured.
+    Poor,
+    /// Measured, with a caution.
+    Fair,
+    /// Measured.
+    Good,
+}
+
+/// Size of a pixel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Where it was read.
+    pub source: CalibrationSource,
+    /// Centimetres per pixel along a row (x) and along a column (y); they may differ.
+    pub cm_per_px: [f64; 2],
+}
+
+/// Where a calibration was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CalibrationSource {
+    /// Sequence of Ultrasound Regions (0018,6011).
+    UltrasoundRegion,
+    /// The same, scaled by the raster that explains a region larger than the image.
+    UltrasoundRegionRescaled,
+}
+
+/// One beat, from an end diastole to the end systole that belongs to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Beat {
+    /// Frame of the largest volume, from 1.
+    pub ed_frame: u32,
+    /// Frame of the smallest volume, from 1.
+    pub es_frame: u32,
+    /// End-diastolic volume in millilitres; null without a calibration.
+    pub edv_ml: Option<f64>,
+    /// End-systolic volume in millilitres; null without a calibration.
+    pub esv_ml: Option<f64>,
+    /// Ejection fraction, 0 to 100.
+    pub lvef_percent: f64,
+    /// Whether the clip holds the whole beat, from end diastole to end diastole.
+    pub complete: bool,
+}
+
+/// One contour of the cavity, open at the mitral annulus: first point and last point are its two hinges.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contour {
+    /// Frame, from 1.
+    pub frame: u32,
+    /// The phase.
+    pub phase: CardiacPhase,
+    /// (column, row) in image pixels, the upper left corner of the upper left pixel being (0, 0).
+    pub points: Vec<[f64; 2]>,
+    /// Area inside in square centimetres; null without a calibration.
+    pub area_cm2: Option<f64>,
+}
+
+/// End diastole or end systole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CardiacPhase {
+    /// End diastole.
+    #[serde(rename = "ED")]
+    EndDiastole,
+    /// End systole.
+    #[serde(rename = "ES")]
+    EndSystole,
+}
+
+/// Left-ventricular volumes and ejection fraction of one clip.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LvMeasurement {
+    /// End-diastolic volume in millilitres; null without a calibration.
+    pub edv_ml: Option<f64>,
+    /// End-systolic volume in millilitres; null without a calibration.
+    pub esv_ml: Option<f64>,
+    /// Ejection fraction, 0 to 100; the median of the beats.
+    pub lvef_percent: f64,
+    /// Interval for the ejection fraction, low and high; null where none was estimated.
+    pub lvef_interval: Option<[f64; 2]>,
+    /// How it was measured.
+    pub method: Method,
+}
+
+/// How volumes were measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Method {
+    /// Method of disks, single plane, apical four-chamber.
+    #[serde(rename = "MOD-A4C")]
+    ModA4c,
+    /// Method of disks, single plane, apical two-chamber.
+    #[serde(rename = "MOD-A2C")]
+    ModA2c,
+    /// Method of disks, biplane.
+    #[serde(rename = "MOD-BP")]
+    ModBiplane,
+}
+
+/// One consistency check.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Stable name, such as `esv-below-edv`.
+    pub id: String,
+    /// The outcome.
+    pub outcome: CheckOutcome,
+    /// The figures, in a sentence.
+    pub detail: String,
+    /// Where the bound comes from.
+    pub source: String,
+}
+
+/// Outcome of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckOutcome {
+    /// Within its bound.
+    Pass,
+    /// Outside a soft bound: reported beside the number.
+    Warn,
+    /// Outside a hard bound: the number is not reported.
+    Fail,
+    /// Could not be checked, since an input is unknown.
+    Skipped,
+}
+
+/// One model that took part.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ModelRef {
+    /// Name, such as `lv-segmentation`.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// SHA-256 of the TorchScript file, 64 hexadecimal digits.
+    pub sha256: String,
+    /// Whether it is a research model, trained on synthetic data and not validated.
+    #[serde(default)]
+    pub research: bool,
+}

@@ -1,0 +1,184 @@
+//! What was found in a study: its instances, and the one summary that the report states.
+
+use serde::{Deserialize, Serialize};
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+
+use crate::instance::{Check, InstanceFindings, LvMeasurement, Method, ModelRef, ViewLabel};
+
+/// The schema's name and version.
+pub const SCHEMA: &str = "sonode.findings/1";
+
+/// Everything that was found in one study.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Findings {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// Study Instance UID (0020,000D).
+    pub study_instance_uid: StudyInstanceUid,
+    /// The instances, sorted by UID, so that the same evidence gives the same findings in any order of arrival.
+    pub instances: Vec<InstanceFindings>,
+    /// The study's summary; null where nothing was measured.
+    pub lv: Option<LvSummary>,
+    /// The checks of the clip that the summary stands on.
+    pub checks: Vec<Check>,
+    /// The models that took part, each once.
+    pub models: Vec<ModelRef>,
+}
+
+/// The study's left-ventricular summary.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LvSummary {
+    /// Volumes, ejection fraction, interval and method.
+    #[serde(flatten)]
+    pub measurement: LvMeasurement,
+    /// The clip that the summary stands on.
+    pub source: SopInstanceUid,
+}
+
+impl Findings {
+    /// Merges the findings of a study's instances.
+    ///
+    /// The summary is that of the best clip: A4C before A2C, then the better quality, then more beats, then the
+    /// smaller UID, so that the choice doesn't depend on the order of arrival.
+    pub fn merge(
+        study_instance_uid: StudyInstanceUid,
+        mut instances: Vec<InstanceFindings>,
+    ) -> Self {
+        instances.sort_by(|a, b| a.sop_instance_uid.cmp(&b.sop_instance_uid));
+        let best = best_clip(&instances);
+        let lv = best.and_then(|clip| {
+            clip.lv.clone().map(|measurement| LvSummary {
+                measurement,
+                source: clip.sop_instance_uid.clone(),
+            })
+        });
+        let checks = best.map(|clip| clip.checks.clone()).unwrap_or_default();
+        let mut models: Vec<ModelRef> = instances
+            .iter()
+            .flat_map(|instance| instance.models.iter().cloned())
+            .collect();
+        models.sort();
+        models.dedup();
+        Self {
+            schema: SCHEMA.to_owned(),
+            study_instance_uid,
+            instances,
+            lv,
+            checks,
+            models,
+        }
+    }
+
+    /// The clip that the summary stands on.
+    pub fn source(&self) -> Option<&InstanceFindings> {
+        let uid = &self.lv.as_ref()?.source;
+        self.instances
+            .iter()
+            .find(|instance| instance.sop_instance_uid == *uid)
+    }
+
+    /// Whether any instance is of an echo study, measured or not.
+    pub fn is_echo(&self) -> bool {
+        self.instances
+            .iter()
+            .any(|instance| match instance.rejected {
+                None => true,
+                Some(reason) => reason.is_echo(),
+            })
+    }
+}
+
+fn best_clip(instances: &[InstanceFindings]) -> Option<&InstanceFindings> {
+    let rank = |clip: &InstanceFindings| {
+        let is_a4c = clip
+            .lv
+            .as_ref()
+            .is_some_and(|lv| lv.method == Method::ModA4c)
+            || clip
+                .view
+                .as_ref()
+                .is_some_and(|view| view.label == ViewLabel::A4C);
+        let score = clip.quality.as_ref().map_or(0.0, |quality| quality.score);
+        let complete = clip.beats.iter().filter(|beat| beat.complete).count();
+        (is_a4c, score, complete)
+    };
+    instances
+        .iter()
+        .filter(|clip| clip.lv.is_some() && clip.rejected.is_none())
+        .reduce(|best, clip| {
+            let (best_a4c, best_score, best_beats) = rank(best);
+            let (a4c, score, beats) = rank(clip);
+            let better = a4c
+                .cmp(&best_a4c)
+                .then(score.total_cmp(&best_score))
+                .then(beats.cmp(&best_beats))
+                .is_gt();
+            if better { clip } else { best }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::{Grade, Quality, View};
+
+    fn clip(uid: &str, label: ViewLabel, score: f64) -> InstanceFindings {
+        let mut clip = InstanceFindings::empty(uid.parse().unwrap());
+        clip.view = Some(View {
+            label,
+            probability: Some(0.9),
+        });
+        clip.quality = Some(Quality {
+            grade: Grade::Good,
+            score,
+            reasons: Vec::new(),
+        });
+        clip.lv = Some(LvMeasurement {
+            edv_ml: Some(118.0),
+            esv_ml: Some(49.0),
+            lvef_percent: 58.5,
+            lvef_interval: None,
+            method: if label == ViewLabel::A4C {
+                Method::ModA4c
+            } else {
+                Method::ModA2c
+            },
+        });
+        clip
+    }
+
+    #[test]
+    fn the_best_four_chamber_clip_is_chosen_in_any_order_of_arrival() {
+        let clips = [
+            clip("1.2.3", ViewLabel::A2C, 0.99),
+            clip("1.2.2", ViewLabel::A4C, 0.7),
+            clip("1.2.1", ViewLabel::A4C, 0.8),
+        ];
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            let instances = order.iter().map(|i| clips[*i].clone()).collect();
+            let findings = Findings::merge("1.2".parse().unwrap(), instances);
+            assert_eq!(findings.lv.as_ref().unwrap().source.as_str(), "1.2.1");
+            assert_eq!(
+                findings.source().unwrap().sop_instance_uid.as_str(),
+                "1.2.1"
+            );
+        }
+    }
+
+    #[test]
+    fn the_json_has_the_contracts_names() {
+        let findings = Findings::merge(
+            "1.2".parse().unwrap(),
+            vec![clip("1.2.1", ViewLabel::A4C, 0.8)],
+        );
+        let json = serde_json::to_value(&findings).unwrap();
+        assert_eq!(json["schema"], "sonode.findings/1");
+        assert_eq!(json["lv"]["lvef_percent"], 58.5);
+        assert_eq!(json["lv"]["method"], "MOD-A4C");
+        assert_eq!(json["instances"][0]["view"]["label"], "A4C");
+        assert_eq!(json["instances"][0]["quality"]["grade"], "good");
+        assert!(json["instances"][0]["rejected"].is_null());
+        let back: Findings = serde_json::from_value(json).unwrap();
+        assert_eq!(back, findings);
+    }
+}
