@@ -1,0 +1,58 @@
+# Each target does its own set-up on a fresh Debian or Ubuntu machine, as root or with sudo; `make help` lists them.
+
+CARGO ?= cargo
+# One profile for building, linting and testing: what is tested is what ships.
+RELEASE := --release --locked
+STAGE := deploy/stage.sh
+
+.PHONY: help build demo test setup-test binaries lint fast interop crash gpu clean-peers
+.DEFAULT_GOAL := help
+# The stages share the cores through cargo; side by side they would only fight for them.
+.NOTPARALLEL:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## set up libtorch, build target/release/sonode and target/release/sonode-worker
+	deploy/setup.sh build
+	@$(MAKE) --no-print-directory binaries
+
+binaries:
+	$(CARGO) build $(RELEASE) -p sonode -p sonode-worker --bins
+
+demo: build ## the whole path on loopback: a phantom study in, its report out, into demo/
+	target/release/sonode demo --out demo
+
+test: setup-test ## set up the peers too, then run every check and every test
+	@$(STAGE) lint $(MAKE) --no-print-directory lint
+	@$(STAGE) build $(MAKE) --no-print-directory binaries
+	@$(STAGE) fast $(MAKE) --no-print-directory fast
+	@$(STAGE) interop $(MAKE) --no-print-directory interop
+	@$(STAGE) crash $(MAKE) --no-print-directory crash
+
+setup-test:
+	@$(STAGE) setup deploy/setup.sh build test
+
+# The stages of `make test`, one by one; they expect a machine that is set up.
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(RELEASE) --workspace --all-targets -- -D warnings
+
+# Nothing here starts a node or a peer.
+fast:
+	$(CARGO) test $(RELEASE) --workspace --exclude sonode-tests
+	$(CARGO) test $(RELEASE) -p sonode-tests --lib --test architecture
+
+# Whole nodes with DCMTK, Orthanc and pynetdicom around them, a few at a time.
+interop: binaries
+	$(CARGO) test $(RELEASE) -p sonode-tests --test cli --test interop_receive --test interop_report --test interop_loop \
+		-- --test-threads=2
+
+crash: binaries
+	$(CARGO) test $(RELEASE) -p sonode-tests --test crash -- --test-threads=2
+
+gpu: ## fetch the CUDA side of libtorch, for a machine with an NVIDIA driver
+	deploy/setup.sh build gpu
+
+clean-peers: ## remove the tests' Python peers
+	rm -rf .peers
