@@ -1,2 +1,3 @@
-//! placeholder
+//! The worker's executable.
+
 fn main() {}
