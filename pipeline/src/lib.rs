@@ -1,1 +1,28 @@
-//! placeholder
+//! The engine, the spool, the committer, the queue and the worker pool.
+//!
+//! **Architecture invariants:** the engine is sans-I/O: events in, actions out, one next deadline, the time an argument.
+//! What was promised to a peer is a file in the spool; the queue can be lost and costs repeated work only. Nothing here
+//! opens a peer's pixels: that is the worker's, in its own process.
+
+mod header;
+mod pipeline;
+mod ports;
+mod runtime;
+mod settings;
+#[path = "spool_contract.rs"]
+pub mod spool;
+mod status;
+mod time;
+
+pub use header::{HeaderSummary, RawRequest};
+pub use pipeline::{Arrival, CommandError, Pipeline, RenderError, StartError};
+pub use ports::{
+    AssociationFailure, Clock, DeliveryJob, DeliveryObject, DeliveryReport, Headers, ObjectResult,
+    Ports, RenderedReport, ReportForm, ReportKey, ReportSender, SystemClock,
+};
+pub use settings::{ReportUnmeasured, RetrySettings, Route, Routing, Settings, WorkerSettings};
+pub use status::{
+    Counters, DeliveryAnswer, DeliveryCounts, DeliveryStatus, Health, InstanceStatus, PeerHealth,
+    QueueLengths, StudyDetail, StudyStatus, Timeline, VersionStatus, WorkerState,
+};
+pub use time::Timestamp;

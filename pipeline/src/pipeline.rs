@@ -1,0 +1,249 @@
+//! The handle that the node holds: one engine thread behind a channel.
+
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use sonode_conformance::StudyInstanceUid;
+
+use crate::header::HeaderSummary;
+use crate::ports::{DeliveryReport, Ports, RenderedReport, ReportForm, ReportKey};
+use crate::runtime::{self, Message};
+use crate::settings::{Routing, Settings};
+use crate::spool::{Committed, Spool};
+use crate::status::{Health, StudyDetail, StudyStatus};
+
+/// Messages that wait for the engine thread: a flood of objects makes their senders wait, not the memory grow.
+const MESSAGES_MAX: usize = 1024;
+
+/// The pipeline: clones share one engine.
+#[derive(Clone)]
+pub struct Pipeline {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    messages: SyncSender<Message>,
+    engine: Mutex<Option<JoinHandle<()>>>,
+    ended: Mutex<Receiver<()>>,
+    renderer: runtime::Renderer,
+}
+
+/// One object that the spool has committed.
+pub struct Arrival {
+    /// What the spool did with it.
+    pub committed: Committed,
+    /// Its header.
+    pub header: HeaderSummary,
+    /// The sending peer's name in the configuration.
+    pub peer: String,
+    /// The association that carried it.
+    pub association: u64,
+}
+
+/// Why the pipeline didn't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The spool's open studies can't be listed.
+    #[error("the spool can't be read: {0}")]
+    Spool(String),
+    /// Neither the queue nor a new one in its place can be opened.
+    #[error("the queue under {folder} can't be opened: {detail}")]
+    Queue {
+        /// The queue's folder.
+        folder: std::path::PathBuf,
+        /// The cause.
+        detail: String,
+    },
+    /// No thread.
+    #[error("the engine thread can't be started: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Why a command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// No such study, open or done.
+    #[error("there is no study {0}")]
+    NoSuchStudy(StudyInstanceUid),
+    /// The study's state doesn't allow it.
+    #[error("{0}")]
+    NotNow(String),
+    /// The spool or the queue failed.
+    #[error("the disk failed: {0}")]
+    Storage(String),
+    /// The pipeline has ended.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// Why a report could not be rendered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// No report of this study and revision is owed to this peer any more: discarded, or replaced by a later revision.
+    #[error("the report isn't owed any more")]
+    NotOwed,
+    /// The report can't be written from these findings.
+    #[error("the report can't be written: {0}")]
+    Write(String),
+    /// The spool failed.
+    #[error("the report can't be kept: {0}")]
+    Spool(String),
+    /// The pipeline has ended.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+impl Pipeline {
+    /// Recovers from the spool, opens the queue, starts the worker and the engine thread.
+    ///
+    /// # Errors
+    /// Each [`StartError`] variant. A worker that doesn't start is no error: studies are kept, [`Pipeline::health`]
+    /// says what is wrong, and the worker is started again.
+    pub fn start(settings: Settings, spool: Spool, ports: Ports) -> Result<Self, StartError> {
+        let (messages, inbox) = mpsc::sync_channel(MESSAGES_MAX);
+        let (at_end, ended) = mpsc::channel();
+        let (engine, renderer) =
+            runtime::start(settings, spool, ports, (messages.clone(), inbox), at_end)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                messages,
+                engine: Mutex::new(Some(engine)),
+                ended: Mutex::new(ended),
+                renderer,
+            }),
+        })
+    }
+
+    /// Tells of an object that is durable. It may wait for a moment where many come at once.
+    pub fn stored(&self, arrival: Arrival) {
+        self.tell(Message::Stored(Box::new(arrival)));
+    }
+
+    /// An association was accepted.
+    pub fn association_opened(&self, association: u64, peer: &str) {
+        self.tell(Message::AssociationOpened(association, peer.to_owned()));
+    }
+
+    /// An association ended, in whatever way.
+    pub fn association_closed(&self, association: u64) {
+        self.tell(Message::AssociationClosed(association));
+    }
+
+    /// The sender's answer to a job.
+    pub fn delivered(&self, report: DeliveryReport) {
+        self.tell(Message::Delivered(Box::new(report)));
+    }
+
+    /// Renders a report in a form that the peer accepts, commits it to disk and says where it is.
+    ///
+    /// Idempotent: what was rendered first for a study, revision and peer is the answer ever after, whichever form is
+    /// asked for then. It blocks for the disk, so it is called from the sender's own thread.
+    ///
+    /// # Errors
+    /// Each [`RenderError`] variant.
+    pub fn render(
+        &self,
+        report: &ReportKey,
+        form: ReportForm,
+    ) -> Result<RenderedReport, RenderError> {
+        let plan = self
+            .ask(|reply| Message::Plan(report.clone(), form, reply))
+            .ok_or(RenderError::Stopping)?
+            .ok_or(RenderError::NotOwed)?;
+        self.shared.renderer.render(&plan, &self.shared.messages)
+    }
+
+    /// Every study: open ones first, then those that are done, latest first.
+    pub fn studies(&self) -> Vec<StudyStatus> {
+        self.ask(Message::Studies).unwrap_or_default()
+    }
+
+    /// One study with everything that is known of it.
+    pub fn study(&self, study: &StudyInstanceUid) -> Option<StudyDetail> {
+        self.ask(|reply| Message::Study(study.clone(), reply))?
+    }
+
+    /// Tries again at once: dead letters are due again, rejected-as-undecodable instances and a quarantined study get
+    /// fresh attempts, waiting deliveries don't wait.
+    ///
+    /// # Errors
+    /// Each [`CommandError`] variant.
+    pub fn retry(&self, study: &StudyInstanceUid) -> Result<(), CommandError> {
+        self.command(|reply| Message::Retry(study.clone(), reply))
+    }
+
+    /// Closes a receiving study without waiting, or releases a held one as it is.
+    ///
+    /// # Errors
+    /// Each [`CommandError`] variant.
+    pub fn close(&self, study: &StudyInstanceUid) -> Result<(), CommandError> {
+        self.command(|reply| Message::Close(study.clone(), reply))
+    }
+
+    /// Deletes a study with everything in it.
+    ///
+    /// # Errors
+    /// Each [`CommandError`] variant.
+    pub fn discard(&self, study: &StudyInstanceUid) -> Result<(), CommandError> {
+        self.command(|reply| Message::Discard(study.clone(), reply))
+    }
+
+    /// New routes, names and quiet periods. They count for studies that close from now on; deliveries to a peer that
+    /// no route names any more are still made.
+    pub fn reload(&self, routing: Routing) {
+        self.tell(Message::Reload(routing));
+    }
+
+    /// Readiness, queue lengths and counters.
+    pub fn health(&self) -> Health {
+        self.ask(Message::Health).unwrap_or_else(Health::stopped)
+    }
+
+    /// Stops: no new analysis and no new delivery begins; what is running may end until the deadline. Everything that
+    /// isn't finished then goes on at the next start, without an attempt charged.
+    pub fn drain(&self, deadline: Instant) {
+        self.tell(Message::Drain(deadline));
+        let ended = self
+            .shared
+            .ended
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // The engine thread itself keeps to the deadline; the margin is for its last write.
+        let wait = deadline.saturating_duration_since(Instant::now()) + Duration::from_secs(5);
+        if ended.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::error!("the engine thread did not end in time");
+            return;
+        }
+        let engine = self
+            .shared
+            .engine
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if engine.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the engine thread panicked");
+        }
+    }
+
+    fn tell(&self, message: Message) {
+        if self.shared.messages.send(message).is_err() {
+            // Nothing is lost: what the spool holds is found at the next start.
+            tracing::debug!("the engine has ended");
+        }
+    }
+
+    fn ask<T>(&self, message: impl FnOnce(Sender<T>) -> Message) -> Option<T> {
+        let (reply, answer) = mpsc::channel();
+        self.shared.messages.send(message(reply)).ok()?;
+        answer.recv().ok()
+    }
+
+    fn command(
+        &self,
+        message: impl FnOnce(Sender<Result<(), CommandError>>) -> Message,
+    ) -> Result<(), CommandError> {
+        self.ask(message).unwrap_or(Err(CommandError::Stopping))
+    }
+}

@@ -1,0 +1,167 @@
+//! What the pipeline asks of the node around it: a sender, a header reader and a clock. Submit and complete; none of
+//! them blocks the engine.
+
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use sonode_conformance::{
+    DimseStatus, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
+};
+
+use crate::header::HeaderSummary;
+use crate::spool::StoredInstance;
+use crate::time::Timestamp;
+
+/// The node's side of the pipeline.
+pub struct Ports {
+    /// Sends objects to peers.
+    pub sender: Box<dyn ReportSender>,
+    /// Reads headers of files that were stored before a restart.
+    pub headers: Box<dyn Headers>,
+    /// The one clock.
+    pub clock: Box<dyn Clock>,
+}
+
+/// Sends objects to peers by C-STORE.
+pub trait ReportSender: Send {
+    /// Takes a job and returns at once. Its answer comes by [`crate::Pipeline::delivered`], exactly once, whatever
+    /// happens; a job that was handed over and is not answered keeps its peer busy.
+    fn submit(&self, job: DeliveryJob);
+}
+
+/// Reads the header of a stored file.
+pub trait Headers: Send {
+    /// What the listing and the report need of a Part 10 file; what can't be read is left empty.
+    fn read(&self, path: &Path, transfer_syntax: &TransferSyntaxUid) -> HeaderSummary;
+}
+
+/// The time.
+pub trait Clock: Send + Sync {
+    /// The time for deadlines. It must not go back while the process lives.
+    fn now(&self) -> Timestamp;
+    /// The time of day for a report's Content Date and Time (0008,0023 and 0008,0033).
+    fn wall(&self) -> Timestamp;
+}
+
+/// The machine's clock: wall-clock time at the start, monotonic from there on, so that a corrected clock neither closes
+/// every study at once nor holds them open.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock {
+    wall_at_start: Timestamp,
+    start: Instant,
+}
+
+impl SystemClock {
+    /// A clock that starts now.
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default value that depends on the moment surprises"
+    )]
+    pub fn new() -> Self {
+        Self {
+            wall_at_start: Timestamp::from_system(SystemTime::now()),
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        self.wall_at_start.plus(self.start.elapsed())
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_system(SystemTime::now())
+    }
+}
+
+/// Objects for one peer, to be sent on one association.
+#[derive(Debug, Clone)]
+pub struct DeliveryJob {
+    /// Comes back in the [`DeliveryReport`].
+    pub id: u64,
+    /// The peer's name in the configuration.
+    pub peer: String,
+    /// The objects, in the order in which they should be sent; never empty.
+    pub objects: Vec<DeliveryObject>,
+}
+
+/// One object of a job.
+#[derive(Debug, Clone)]
+pub enum DeliveryObject {
+    /// A report. Its bytes come from [`crate::Pipeline::render`] once the association's contexts are known.
+    Report(ReportKey),
+    /// An instance, forwarded as it was received.
+    Image(StoredInstance),
+}
+
+/// Names one revision of a study's report for one peer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ReportKey {
+    /// The study.
+    pub study: StudyInstanceUid,
+    /// From 1.
+    pub revision: u32,
+    /// The peer's name in the configuration.
+    pub peer: String,
+}
+
+/// The SOP classes in which a report can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReportForm {
+    /// Comprehensive 3D SR; to be preferred where the peer accepts it.
+    #[serde(rename = "comprehensive-3d")]
+    Comprehensive3d,
+    /// Comprehensive SR.
+    Comprehensive,
+}
+
+/// A report that is durably on disk and may be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedReport {
+    /// The Part 10 file.
+    pub path: PathBuf,
+    /// Its SOP class: that of the form rendered first, whichever was asked for.
+    pub sop_class: SopClassUid,
+    /// Its SOP Instance UID.
+    pub sop_instance: SopInstanceUid,
+    /// Its transfer syntax.
+    pub transfer_syntax: TransferSyntaxUid,
+}
+
+/// The answer to a [`DeliveryJob`].
+#[derive(Debug, Clone)]
+pub struct DeliveryReport {
+    /// The job's number.
+    pub id: u64,
+    /// The peer's name in the configuration.
+    pub peer: String,
+    /// What became of each object. One that is missing here counts as not sent.
+    pub results: Vec<(DeliveryObject, ObjectResult)>,
+    /// Why there was no association, or why it ended early.
+    pub association_error: Option<AssociationFailure>,
+}
+
+/// Why an association failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssociationFailure {
+    /// A rejection that the peer called permanent: tried again all the same, with an alarm, because IT will mend it.
+    pub permanent: bool,
+    /// The failure in plain words, without patient data.
+    pub detail: String,
+}
+
+/// What became of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ObjectResult {
+    /// The peer answered with this status and Error Comment (0000,0902).
+    Status(DimseStatus, Option<String>),
+    /// The association ended before the object's turn or before its answer.
+    NotSent(String),
+    /// The peer accepts no form of it.
+    NoContext,
+    /// A local failure: it could not be rendered or read.
+    Failed(String),
+}
