@@ -1,0 +1,251 @@
+//! Whole PDUs out of a byte stream (PS3.8 section 9.3), and the PDVs inside a P-DATA-TF.
+
+use sonode_conformance::limits;
+
+use crate::cursor::Cursor;
+
+/// PDU type, reserved byte, length (PS3.8 section 9.3.1).
+const HEADER: usize = 6;
+/// What the buffer grows by at least, so that small PDUs need one read.
+const FIRST_READ: usize = 4096;
+
+/// PDU type (PS3.8 section 9.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PduKind {
+    /// 01H.
+    AssociateRq,
+    /// 02H.
+    AssociateAc,
+    /// 03H.
+    AssociateRj,
+    /// 04H.
+    PData,
+    /// 05H.
+    ReleaseRq,
+    /// 06H.
+    ReleaseRp,
+    /// 07H.
+    Abort,
+    /// Any other type, by its number.
+    Unrecognized(u8),
+}
+
+impl From<u8> for PduKind {
+    fn from(kind: u8) -> Self {
+        match kind {
+            1 => Self::AssociateRq,
+            2 => Self::AssociateAc,
+            3 => Self::AssociateRj,
+            4 => Self::PData,
+            5 => Self::ReleaseRq,
+            6 => Self::ReleaseRp,
+            7 => Self::Abort,
+            other => Self::Unrecognized(other),
+        }
+    }
+}
+
+/// One PDU, borrowed from the reader's buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawPdu<'a> {
+    /// The PDU type.
+    pub kind: PduKind,
+    /// What follows the 6-byte header.
+    pub body: &'a [u8],
+}
+
+/// Why the stream can't be read on. The association is over: see [`crate::Acceptor::on_pdu_error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PduError {
+    /// The header declares more than the present state allows. Nothing of the body was buffered.
+    #[error("a PDU of type {kind:?} declares {length} bytes, {max} are allowed")]
+    TooLong {
+        /// PDU type of the header.
+        kind: PduKind,
+        /// Declared length of the body, in bytes.
+        length: u32,
+        /// Longest body in this state, in bytes.
+        max: u32,
+    },
+    /// The type is none of PS3.8's.
+    #[error("unrecognized PDU type {0:02X}H")]
+    Unrecognized(u8),
+}
+
+/// The longest body that is read once an association stands for which `announced` bytes were declared as the maximum
+/// PDU length (0: the whole of [`limits::PDU_LENGTH`]).
+///
+/// Twice what was announced, and never under 32 KiB: the field bounds P-DATA-TF's variable field, but some peers
+/// count without the PDV headers, some round up, and a bound on memory is all that is needed here.
+pub fn data_body_max(announced: u32) -> u32 {
+    let announced = if announced == 0 {
+        limits::PDU_LENGTH
+    } else {
+        announced
+    };
+    announced.saturating_mul(2).max(32 * 1024)
+}
+
+/// Reads PDUs into one buffer that is reused, and says which bytes it wants next.
+///
+/// It asks for the header, then for the body together with the header of the next PDU, so that a stream of P-DATA-TF
+/// costs one read each. The buffer at most doubles with each read: a peer that declares a megabyte must send it.
+#[derive(Debug)]
+pub struct PduReader {
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` that came from the peer.
+    filled: usize,
+    body_max: u32,
+}
+
+impl Default for PduReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PduReader {
+    /// A reader at the start of a connection: bodies up to [`limits::ASSOCIATE_RQ_BYTES_MAX`].
+    pub fn new() -> Self {
+        Self {
+            buffer: Vec::new(),
+            filled: 0,
+            body_max: limits::ASSOCIATE_RQ_BYTES_MAX,
+        }
+    }
+
+    /// Sets the longest body, in bytes, from the next header on: [`data_body_max`] once an association stands.
+    pub fn set_body_max(&mut self, bytes: u32) {
+        self.body_max = bytes;
+    }
+
+    /// Where the next bytes of the peer go. Fill a part of it or all, then call [`Self::advance`].
+    ///
+    /// Never empty while [`Self::pdu`] gives `Ok(None)`; empty after it gave an error.
+    pub fn space(&mut self) -> &mut [u8] {
+        let wanted = match self.header() {
+            None => HEADER,
+            Some((kind, length)) => match self.check(kind, length) {
+                Ok(body) => HEADER + body + HEADER,
+                Err(_) => return &mut [],
+            },
+        };
+        // Doubling, and not the declared length: what is held is in proportion to what came.
+        let end = wanted.min(self.filled.saturating_mul(2).max(FIRST_READ));
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        self.buffer.get_mut(self.filled..end).unwrap_or_default()
+    }
+
+    /// Notes that the first `read` bytes of [`Self::space`] are filled.
+    pub fn advance(&mut self, read: usize) {
+        self.filled = self.filled.saturating_add(read).min(self.buffer.len());
+    }
+
+    /// The PDU at the front, if it is whole. The same one until [`Self::consume`].
+    ///
+    /// # Errors
+    /// [`PduError::Unrecognized`] and [`PduError::TooLong`], as soon as the header is there.
+    pub fn pdu(&self) -> Result<Option<RawPdu<'_>>, PduError> {
+        let Some((kind, length)) = self.header() else {
+            return Ok(None);
+        };
+        let body = self.check(kind, length)?;
+        let whole = self.buffer.get(..self.filled).unwrap_or_default();
+        Ok(whole
+            .get(HEADER..HEADER + body)
+            .map(|body| RawPdu { kind, body }))
+    }
+
+    /// Drops the PDU at the front, if it is whole; after an error, everything.
+    pub fn consume(&mut self) {
+        let length = match self.pdu() {
+            Ok(None) => return,
+            Ok(Some(pdu)) => HEADER + pdu.body.len(),
+            Err(_) => self.filled,
+        };
+        // At most a header lies behind it.
+        self.buffer.copy_within(length..self.filled, 0);
+        self.filled -= length;
+    }
+
+    /// Whether a part of a PDU is there.
+    pub fn is_inside_pdu(&self) -> bool {
+        self.filled > 0
+    }
+
+    fn header(&self) -> Option<(PduKind, u32)> {
+        let mut cursor = Cursor(self.buffer.get(..self.filled)?);
+        let kind = cursor.u8()?;
+        cursor.u8()?;
+        Some((kind.into(), cursor.u32_be()?))
+    }
+
+    fn check(&self, kind: PduKind, length: u32) -> Result<usize, PduError> {
+        if let PduKind::Unrecognized(kind) = kind {
+            return Err(PduError::Unrecognized(kind));
+        }
+        match usize::try_from(length) {
+            Ok(body) if length <= self.body_max => Ok(body),
+            _ => Err(PduError::TooLong {
+                kind,
+                length,
+                max: self.body_max,
+            }),
+        }
+    }
+}
+
+/// A presentation data value (PS3.8 section 9.3.5.1), borrowed from the reader's buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pdv<'a> {
+    /// Presentation context identifier.
+    pub context: u8,
+    /// Command (bit 0 of the message control header is set) or data.
+    pub is_command: bool,
+    /// Last fragment (bit 1).
+    pub is_last: bool,
+    /// The fragment.
+    pub bytes: &'a [u8],
+}
+
+/// The body of a P-DATA-TF, checked: an iterator over its PDVs, one at least.
+#[derive(Debug, Clone)]
+pub struct PData<'a>(Cursor<'a>);
+
+impl<'a> PData<'a> {
+    /// Checks the PDV lengths of a P-DATA-TF body. `None` if there is no PDV, or one that is cut off or shorter than
+    /// its own header.
+    pub fn parse(body: &'a [u8]) -> Option<Self> {
+        let data = Self(Cursor(body));
+        let mut ahead = data.clone();
+        loop {
+            ahead.next_pdv()?;
+            if ahead.0.is_empty() {
+                return Some(data);
+            }
+        }
+    }
+
+    fn next_pdv(&mut self) -> Option<Pdv<'a>> {
+        let length = usize::try_from(self.0.u32_be()?).ok()?;
+        let mut item = Cursor(self.0.take(length)?);
+        let context = item.u8()?;
+        let control = item.u8()?;
+        Some(Pdv {
+            context,
+            is_command: control & 1 != 0,
+            is_last: control & 2 != 0,
+            bytes: item.0,
+        })
+    }
+}
+
+impl<'a> Iterator for PData<'a> {
+    type Item = Pdv<'a>;
+
+    fn next(&mut self) -> Option<Pdv<'a>> {
+        self.next_pdv()
+    }
+}
