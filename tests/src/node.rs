@@ -1,0 +1,361 @@
+//! A Sonode as it ships, in a folder of its own.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::http::Http;
+use crate::paths;
+use crate::process::{Daemon, Run, children};
+use crate::wait::{eventually, free_port};
+
+/// The node's AE title.
+pub const AE_TITLE: &str = "SONODE";
+/// The AE title of the cart that every node here knows.
+pub const CART: &str = "CART1";
+
+/// From start to ready; loading the models is most of it.
+const START: Duration = Duration::from_secs(90);
+/// From SIGTERM to the end.
+const DRAIN: Duration = Duration::from_mins(1);
+
+/// A configuration; its default knows one cart, closes studies after a second and lets the built-in models report.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `study.quiet_period_s`.
+    pub quiet_period_s: u32,
+    /// `limits.max_associations`.
+    pub max_associations: u32,
+    /// `[[peer]]` beside the cart.
+    pub peers: Vec<Peer>,
+    /// `[[route]]`.
+    pub routes: Vec<Route>,
+}
+
+/// One `[[peer]]`.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// `name`.
+    pub name: String,
+    /// `ae_title`.
+    pub ae_title: String,
+    /// `port`, on loopback; none for a peer that only calls.
+    pub port: Option<u16>,
+    /// `accept_unknown`; none leaves the default.
+    pub accept_unknown: Option<bool>,
+}
+
+impl Peer {
+    /// A peer that only calls.
+    pub fn caller(name: &str, ae_title: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            ae_title: ae_title.to_owned(),
+            port: None,
+            accept_unknown: None,
+        }
+    }
+
+    /// A peer on loopback that is called.
+    pub fn on_port(name: &str, ae_title: &str, port: u16) -> Self {
+        Self {
+            port: Some(port),
+            ..Self::caller(name, ae_title)
+        }
+    }
+}
+
+/// One `[[route]]`, from every peer.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// `to`.
+    pub to: String,
+    /// `send`.
+    pub send: Vec<String>,
+    /// `report_unmeasured`; none leaves the default.
+    pub report_unmeasured: Option<String>,
+}
+
+impl Route {
+    /// Reports to this peer.
+    pub fn reports_to(peer: &str) -> Self {
+        Self {
+            to: peer.to_owned(),
+            send: vec!["sr".to_owned()],
+            report_unmeasured: None,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            quiet_period_s: 1,
+            max_associations: 64,
+            peers: vec![Peer::caller("cart-1", CART)],
+            routes: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The default, with a PACS on this port that gets the reports.
+    pub fn with_pacs(port: u16, ae_title: &str) -> Self {
+        let mut config = Self::default();
+        config.peers.push(Peer::on_port("pacs", ae_title, port));
+        config.routes.push(Route::reports_to("pacs"));
+        config
+    }
+
+    fn to_toml(&self, dicom_port: u16, http_port: u16) -> Result<String> {
+        let mut toml = String::new();
+        writeln!(toml, "[node]\nae_title = {AE_TITLE:?}")?;
+        writeln!(
+            toml,
+            "listen = \"127.0.0.1:{dicom_port}\"\ndata_dir = \"data\""
+        )?;
+        writeln!(toml, "[http]\nlisten = \"127.0.0.1:{http_port}\"")?;
+        writeln!(
+            toml,
+            "[limits]\nmax_associations = {}",
+            self.max_associations
+        )?;
+        writeln!(toml, "[study]\nquiet_period_s = {}", self.quiet_period_s)?;
+        writeln!(
+            toml,
+            "[inference]\ndevice = \"cpu\"\nallow_research_models = true"
+        )?;
+        for peer in &self.peers {
+            writeln!(
+                toml,
+                "[[peer]]\nname = {:?}\nae_title = {:?}",
+                peer.name, peer.ae_title
+            )?;
+            if let Some(port) = peer.port {
+                writeln!(toml, "host = \"127.0.0.1\"\nport = {port}")?;
+            }
+            if let Some(accept) = peer.accept_unknown {
+                writeln!(toml, "accept_unknown = {accept}")?;
+            }
+        }
+        for route in &self.routes {
+            writeln!(
+                toml,
+                "[[route]]\nto = {:?}\nsend = {:?}",
+                route.to, route.send
+            )?;
+            if let Some(when) = &route.report_unmeasured {
+                writeln!(toml, "report_unmeasured = {when:?}")?;
+            }
+        }
+        Ok(toml)
+    }
+}
+
+/// A node. Dropping it kills it and removes its folder.
+#[derive(Debug)]
+pub struct Node {
+    // First, so that it ends before its folder goes.
+    process: Option<Daemon>,
+    folder: TempDir,
+    dicom_port: u16,
+    http_port: u16,
+}
+
+impl Node {
+    /// Writes the configuration, starts `sonode serve` and waits until it is ready.
+    pub fn start(config: &Config) -> Result<Self> {
+        let mut node = Self {
+            process: None,
+            folder: tempfile::tempdir()?,
+            dicom_port: free_port()?,
+            http_port: free_port()?,
+        };
+        let toml = config.to_toml(node.dicom_port, node.http_port)?;
+        fs::write(node.config_path(), toml)?;
+        node.restart()?;
+        Ok(node)
+    }
+
+    /// Starts it again on the same data, after [`Self::kill`] or [`Self::terminate`].
+    pub fn restart(&mut self) -> Result<()> {
+        ensure!(self.process.is_none(), "it is running");
+        let mut command = Command::new(paths::program("sonode")?);
+        command
+            .args(["serve", "--config"])
+            .arg(self.config_path())
+            .current_dir(paths::repository());
+        let mut daemon = Daemon::start(&mut command, &self.folder.path().join("sonode.log"))?;
+        let http = self.http();
+        let ready = eventually("the node to be ready", START, || {
+            daemon.check_alive()?;
+            Ok((http.status("/readyz") == Some(200)).then_some(()))
+        });
+        // Kept even if it failed: dropping the node shows its log then.
+        self.process = Some(daemon);
+        ready
+    }
+
+    /// Its configuration file.
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.path().join("sonode.toml")
+    }
+
+    /// `node.data_dir`.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Where it accepts associations.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.dicom_port))
+    }
+
+    /// Its HTTP interface.
+    pub fn http(&self) -> Http {
+        Http::on(self.http_port)
+    }
+
+    /// Everything that it has logged, over its restarts.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("sonode.log")).unwrap_or_default()
+    }
+
+    /// Kills it as a power cut of the process would: no signal handler runs.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().context("it isn't running")?.kill()
+    }
+
+    /// Sends SIGTERM and waits until it has drained.
+    pub fn terminate(&mut self) -> Result<ExitStatus> {
+        self.process
+            .take()
+            .context("it isn't running")?
+            .terminate(DRAIN)
+    }
+
+    /// The process ids of its `sonode-worker`s.
+    pub fn workers(&self) -> Result<Vec<u32>> {
+        let process = self.process.as_ref().context("it isn't running")?;
+        children(process.pid(), "sonode-worker")
+    }
+
+    /// Runs `sonode ARGUMENTS --config` with this node's file.
+    pub fn cli(&self, arguments: &[&str]) -> Result<Run> {
+        let mut command = Command::new(paths::program("sonode")?);
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config_path())
+            .current_dir(paths::repository());
+        Run::of(&mut command)
+    }
+
+    /// `GET /api/v1/studies`: one line a study.
+    pub fn studies(&self) -> Result<Vec<Value>> {
+        let body = self.http().json("/api/v1/studies")?;
+        let list = body.get("studies").unwrap_or(&body);
+        list.as_array()
+            .cloned()
+            .with_context(|| format!("not a list of studies: {body}"))
+    }
+
+    /// `GET /api/v1/studies/{uid}`; none before its first instance is there.
+    pub fn study(&self, uid: &str) -> Result<Option<Value>> {
+        let path = format!("/api/v1/studies/{uid}");
+        match self.http().status(&path) {
+            Some(404) => Ok(None),
+            _ => self.http().json(&path).map(Some),
+        }
+    }
+
+    /// Waits until nothing is owed for a study any more, and returns it.
+    pub fn study_done(&self, uid: &str, within: Duration) -> Result<Value> {
+        let mut last = None;
+        let done = eventually("the study to be done", within, || {
+            last = self.study(uid)?;
+            Ok(last.take_if(|study| study.get("done") == Some(&Value::Bool(true))))
+        });
+        done.with_context(|| format!("the study was last seen as {last:?}"))
+    }
+
+    /// Why the node doesn't measure an instance; none if it does. Fails for an instance that it doesn't list.
+    pub fn rejection(study: &Value, sop_instance_uid: &str) -> Result<Option<String>> {
+        let instance = Self::instance(study, sop_instance_uid)?;
+        Ok(instance
+            .get("rejected")
+            .and_then(Value::as_str)
+            .map(str::to_owned))
+    }
+
+    /// An instance's entry in a study.
+    pub fn instance<'a>(study: &'a Value, sop_instance_uid: &str) -> Result<&'a Value> {
+        let list = study.get("instance_list").and_then(Value::as_array);
+        list.into_iter()
+            .flatten()
+            .find(|i| i.get("sop_instance_uid").and_then(Value::as_str) == Some(sop_instance_uid))
+            .with_context(|| format!("no instance {sop_instance_uid} in {study}"))
+    }
+
+    /// The files of an instance in the spool, one a version: `<SOPUID>.<hash16>.dcm` under its study's folder.
+    pub fn stored(&self, study_uid: &str, sop_instance_uid: &str) -> Result<Vec<PathBuf>> {
+        let prefix = format!("{sop_instance_uid}.");
+        let mut files = Vec::new();
+        for path in files_under(&self.data_dir())? {
+            let in_study = path
+                .parent()
+                .is_some_and(|folder| folder.ends_with(study_uid));
+            let name = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .unwrap_or_default();
+            let hash = name
+                .strip_prefix(&prefix)
+                .and_then(|n| n.strip_suffix(".dcm"));
+            if in_study && hash.is_some_and(|hash| hash.len() == 16) {
+                files.push(path);
+            }
+        }
+        Ok(files)
+    }
+
+    /// Every file in its data folder that holds an instance, of whatever study.
+    pub fn all_stored(&self) -> Result<Vec<PathBuf>> {
+        let mut files = files_under(&self.data_dir())?;
+        files.retain(|path| {
+            let name = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .unwrap_or_default();
+            path.extension().is_some_and(|e| e == "dcm") && !name.starts_with("report-")
+        });
+        Ok(files)
+    }
+}
+
+/// Every file below a folder. Files that go while it looks are left out.
+pub fn files_under(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries {
+            let entry = entry?;
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                Ok(_) => files.push(entry.path()),
+                Err(_) => {}
+            }
+        }
+    }
+    Ok(files)
+}
