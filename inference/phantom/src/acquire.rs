@@ -1,212 +1,97 @@
-//! The scanner: tissue levels on a polar grid, scatterers, point-spread function, artefacts, gain, log compression.
+//! The scanner at work: tissue levels on a polar grid, scatterers, point-spread function, artefacts, gain, log
+//! compression.
 //!
 //! Polar images are `[samples, beams]`, row-major, so that a range line is contiguous.
 
 use crate::noise::Field;
-use crate::ranges::{self, Split};
-use crate::rng::Draw;
-use crate::shape::{Cord, Dropout, Slice, Tissue};
+use crate::scanner::Scanner;
+use crate::shape::{Cord, Slice, Tissue};
 
-/// Everything about the scanner and the patient's window that a case fixes.
-#[derive(Clone, Debug)]
-pub struct Scanner {
-    /// Half of the opening angle, radians.
-    pub half_angle: f32,
-    /// Depth, cm.
-    pub depth: f32,
-    /// Lateral and axial width of the point-spread function.
-    pub lateral_psf_deg: f32,
-    /// See [`Scanner::lateral_psf_deg`].
-    pub axial_psf_cm: f32,
-    /// Grey scale.
-    pub dynamic_range_db: f32,
-    /// See [`ranges::GAMMA`].
-    pub gamma: f32,
-    /// See [`ranges::S_CURVE`].
-    pub s_curve: f32,
-    /// See [`ranges::GAIN_OFFSET_DB`].
-    pub gain_db: f32,
-    /// See [`ranges::EDGE_DROP_DB`].
-    pub edge_drop_db: f32,
-    /// See [`ranges::NOISE_DB`].
-    pub noise_db: f32,
-    /// Levels in dB against the myocardium: blood, outside, thin walls, pericardium.
-    levels: [f32; 4],
-    /// How much the echo depends on the wall's angle, dB, and how bright its surface is, dB.
-    specular: [f32; 2],
-    /// Strength of clouds in the tissue and outside it, dB, and their fineness.
-    clouds: [f32; 3],
-    /// Uncompensated gain at five depths, dB.
-    tgc: [f32; 5],
-    /// Gain by line, dB, smooth over the beams: amplitude and fineness.
-    line_gain: [f32; 2],
-    /// Shadows: centre and half-width in parts of the opening, strength in dB, where it starts in cm.
-    shadows: Vec<[f32; 4]>,
-    /// Side lobes in dB and their extent in degrees.
-    side_lobes: [f32; 2],
-    /// Near-field clutter: level in dB, reach in cm.
-    clutter: [f32; 2],
-    /// Chest wall: layers with depth, thickness and level.
-    layers: Vec<[f32; 3]>,
-    /// Haze and distractors: place in parts of (angle, depth), size in cm, level in dB.
-    haze: Vec<[f32; 5]>,
-    /// Distractors: bright arcs and lines outside the ventricle.
-    distractors: Vec<Cord>,
-    pub(crate) dropouts: Vec<Dropout>,
-    field: Field,
-    /// Range of the nearest sample, cm: the transducer's face.
-    pub near: f32,
-    /// Depth of the focus, cm.
-    focus: f32,
+/// What lies before the probe.
+pub(crate) enum Scene<'a> {
+    /// A heart cut along its axis.
+    Apical(&'a Slice),
+    /// A left ventricle cut across.
+    ShortAxis(Ring),
+    /// No heart at all.
+    Empty,
 }
 
-impl Scanner {
-    /// Draws a scanner for an image of `depth` cm.
-    pub fn draw(rng: &mut Draw, split: Split, depth: f32) -> Self {
-        let half_angle = ranges::HALF_ANGLE_DEG.draw(rng, split).to_radians();
-        Self {
-            half_angle,
-            depth,
-            lateral_psf_deg: ranges::LATERAL_PSF_DEG.draw(rng, split),
-            axial_psf_cm: ranges::AXIAL_PSF_CM.draw(rng, split),
-            dynamic_range_db: ranges::DYNAMIC_RANGE_DB.draw(rng, split),
-            gamma: ranges::GAMMA.draw(rng, split),
-            s_curve: ranges::S_CURVE.draw(rng, split),
-            gain_db: ranges::GAIN_OFFSET_DB.draw(rng, split),
-            edge_drop_db: ranges::EDGE_DROP_DB.draw(rng, split),
-            noise_db: ranges::NOISE_DB.draw(rng, split),
-            levels: [
-                -rng.range(16.0, 52.0),
-                -rng.range(2.0, 30.0),
-                rng.range(-9.0, 4.0),
-                rng.range(0.0, 13.0),
-            ],
-            specular: [rng.range(0.0, 12.0), rng.range(-2.0, 6.0)],
-            clouds: [
-                rng.range(0.5, 5.0),
-                rng.range(1.0, 9.0),
-                rng.range(3.0, 12.0),
-            ],
-            tgc: std::array::from_fn(|_| rng.normal() * 2.5),
-            line_gain: [rng.range(0.0, 2.0), rng.range(2.0, 14.0)],
-            shadows: draw_shadows(rng),
-            side_lobes: [rng.range(-46.0, -24.0), rng.range(6.0, 24.0)],
-            clutter: [rng.range(-34.0, -6.0), rng.range(0.5, 3.5)],
-            layers: (0..1 + rng.index(4))
-                .map(|_| {
-                    [
-                        rng.range(0.2, 1.9),
-                        rng.range(0.05, 0.35),
-                        rng.range(-10.0, 10.0),
-                    ]
-                })
-                .collect(),
-            haze: (0..rng.index(5))
-                .map(|_| {
-                    [
-                        rng.range(-0.9, 0.9),
-                        rng.range(0.1, 0.95),
-                        rng.range(0.6, 2.6),
-                        rng.range(0.6, 2.6),
-                        rng.range(-32.0, -9.0),
-                    ]
-                })
-                .collect(),
-            distractors: draw_distractors(rng, half_angle, depth),
-            dropouts: draw_dropouts(rng),
-            field: Field::new(rng, rng_density(depth)),
-            near: rng.range(0.0, 0.5),
-            focus: rng.range(4.0, 12.0),
-        }
-    }
-
-    /// The mean levels of blood and of the outside, for tests and reports, dB against the myocardium.
-    pub fn blood_db(&self) -> f32 {
-        self.levels[0]
-    }
-
-    /// Less than usual of what hides the ventricle, for a cine of good quality.
-    pub fn soften(&mut self, keep: f32) {
-        for shadow in &mut self.shadows {
-            shadow[2] *= keep;
-        }
-        for drop in &mut self.dropouts {
-            drop.depth_db *= keep;
-        }
-        for haze in &mut self.haze {
-            haze[4] -= 12.0 * (1.0 - keep);
-        }
-    }
-
-    /// Sets the contrast between blood and muscle, dB below the myocardium.
-    pub fn set_blood(&mut self, db: f32) {
-        self.levels[0] = -db.abs();
-    }
+/// A ventricle in short axis: centre, inner radius and wall, cm.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ring {
+    pub(crate) centre: [f32; 2],
+    pub(crate) radius: f32,
+    pub(crate) wall: f32,
+    /// The radius at end diastole, for the speckle.
+    pub(crate) radius_ed: f32,
 }
 
-/// Scatterer cells per centimetre: about two to a resolution cell at any depth.
-fn rng_density(depth: f32) -> f32 {
-    (420.0 / depth).clamp(20.0, 45.0)
+/// Levels and scatterers of one frame's media.
+struct Media<'a> {
+    scanner: &'a Scanner,
+    blood: Field,
+    outside: Field,
 }
 
-fn draw_shadows(rng: &mut Draw) -> Vec<[f32; 4]> {
-    let mut shadows = Vec::new();
-    // Ribs and lung come in from the sides.
-    for side in [-1.0, 1.0] {
-        if rng.chance(0.25) {
-            let half = rng.range(0.05, 0.4);
-            shadows.push([side, half, rng.range(6.0, 34.0), rng.range(0.3, 3.0)]);
+impl Media<'_> {
+    fn surroundings(&self, x: f32, y: f32) -> (f32, [f32; 2]) {
+        let [_, cloud, fine] = self.scanner.clouds;
+        let level = self.scanner.levels[1] + cloud * self.outside.cloud(x, y, 0.5 * fine);
+        (level, self.outside.nearest(x, y))
+    }
+
+    fn apical(&self, slice: &Slice, [x, y]: [f32; 2], beam: [f32; 2]) -> (f32, [f32; 2]) {
+        let scanner = self.scanner;
+        let [hx, hz] = slice.to_heart(x, y);
+        // The wobble belongs to the heart's own frame, so that it moves little against the outline.
+        let stray = scanner.wobble * scanner.field.cloud(hx, hz, 9.0);
+        let hit = slice.locate([hx + stray, hz]);
+        let [u, v] = hit.reference;
+        let cloudy = || scanner.clouds[0] * scanner.field.cloud(u, v, scanner.clouds[2]);
+        let level = match hit.tissue {
+            Tissue::Outside => return self.surroundings(x, y),
+            Tissue::Cavity | Tissue::La | Tissue::Rv | Tissue::Ra => {
+                return (scanner.levels[0], self.blood.nearest(x, y));
+            }
+            Tissue::Wall => {
+                let beam = slice.turn(beam);
+                let facing = (beam[0] * hit.normal[0] + beam[1] * hit.normal[1]).abs();
+                let edge = (1.0 - (hit.depth * 4.0).min((1.0 - hit.depth) * 5.0)).max(0.0);
+                scanner.specular[0] * (facing - 0.6)
+                    + scanner.specular[1] * edge
+                    + hit.drop_db
+                    + cloudy()
+            }
+            Tissue::Thin => scanner.levels[2] + cloudy(),
+            Tissue::Pericardium => scanner.levels[3] + hit.drop_db + cloudy(),
+        };
+        (level, scanner.field.at(u, v))
+    }
+
+    fn ring(&self, ring: &Ring, [x, y]: [f32; 2]) -> (f32, [f32; 2]) {
+        let scanner = self.scanner;
+        let (dx, dy) = (x - ring.centre[0], y - ring.centre[1]);
+        let d = dx.hypot(dy) + scanner.wobble * scanner.field.cloud(dx, dy, 9.0);
+        // The right ventricle is a crescent on the left of the ring.
+        let right = (dx + 1.35 * ring.radius_ed + ring.wall).hypot(dy) - 1.5 * ring.radius_ed;
+        if d < ring.radius || (d > ring.radius + ring.wall && right < 0.0) {
+            return (scanner.levels[0], self.blood.nearest(x, y));
         }
+        if d < ring.radius + ring.wall || right < 0.4 {
+            let scale = ring.radius_ed / ring.radius;
+            let (u, v) = (dx * scale, dy * scale);
+            let level = scanner.clouds[0] * scanner.field.cloud(u, v, scanner.clouds[2]);
+            return (level, scanner.field.at(u, v));
+        }
+        self.surroundings(x, y)
     }
-    if rng.chance(0.2) {
-        shadows.push([
-            rng.range(-0.8, 0.8),
-            rng.range(0.02, 0.12),
-            rng.range(3.0, 16.0),
-            rng.range(0.5, 5.0),
-        ]);
-    }
-    shadows
-}
-
-fn draw_dropouts(rng: &mut Draw) -> Vec<Dropout> {
-    (0..rng.index(5))
-        .map(|_| Dropout {
-            // The lateral wall runs along the beam and drops out more often.
-            left: rng.chance(0.35),
-            centre: rng.range(0.0, 1.0),
-            extent: rng.range(0.08, 0.38),
-            depth_db: -rng.range(3.0, 26.0),
-        })
-        .collect()
-}
-
-fn draw_distractors(rng: &mut Draw, half_angle: f32, depth: f32) -> Vec<Cord> {
-    let mut cords = Vec::new();
-    for _ in 0..rng.index(5) {
-        let angle = rng.range(-half_angle, half_angle);
-        let range = rng.range(0.15, 1.0) * depth;
-        let (x, y) = (range * angle.sin(), range * angle.cos());
-        let lean = rng.range(-1.0, 1.0);
-        let length = rng.range(0.2, 2.2);
-        cords.push(Cord {
-            from: [x, y],
-            to: [x + length * lean.cos(), y + length * lean.sin()],
-            radius: rng.range(0.05, 0.35),
-            level_db: rng.range(-18.0, 8.0),
-        });
-    }
-    cords
 }
 
 /// A polar image, `[samples, beams]`, grey 0 to 1.
 pub(crate) struct Polar {
     pub(crate) grey: Vec<f32>,
     pub(crate) beams: usize,
-    pub(crate) samples: usize,
-    pub(crate) half_angle: f32,
-    pub(crate) near: f32,
-    pub(crate) step: f32,
 }
 
 /// What a case needs for all of its frames, made once: beam directions and buffers.
@@ -307,9 +192,9 @@ impl Acquisition {
     }
 
     /// Renders one frame. `time` decorrelates blood and noise from frame to frame.
-    pub(crate) fn render(&mut self, scanner: &Scanner, slice: Option<&Slice>, time: u32) -> Polar {
-        self.fill_levels(scanner, slice, time);
-        self.stamp(scanner, slice);
+    pub(crate) fn render(&mut self, scanner: &Scanner, scene: &Scene<'_>, time: u32) -> Polar {
+        self.fill_levels(scanner, scene, time);
+        self.stamp(scanner, scene);
         self.scatter();
         let step = self.step(scanner);
         blur_axial(
@@ -328,55 +213,23 @@ impl Acquisition {
         self.detect(scanner, time)
     }
 
-    fn fill_levels(&mut self, scanner: &Scanner, slice: Option<&Slice>, time: u32) {
+    fn fill_levels(&mut self, scanner: &Scanner, scene: &Scene<'_>, time: u32) {
         let step = self.step(scanner);
-        let blood = scanner.field.shifted(1.0 + time as f32 * 0.37);
-        let outside = scanner.field.shifted(0.31);
-        let [tissue_cloud, outside_cloud, fine] = scanner.clouds;
-        for b in 0..self.beams {
-            let [s, c] = self.directions[b];
-            let beam = slice.map_or([s, c], |slice| slice.turn([s, c]));
-            for i in 0..self.samples {
-                let r = scanner.near + (i as f32 + 0.5) * step;
+        let media = Media {
+            scanner,
+            blood: scanner.field.shifted(1.0 + time as f32 * 0.37),
+            outside: scanner.field.shifted(0.31),
+        };
+        for i in 0..self.samples {
+            let r = scanner.near + (i as f32 + 0.5) * step;
+            for (b, &[s, c]) in self.directions.iter().enumerate() {
                 let (x, y) = (r * s, r * c);
+                let (level, scatter) = match scene {
+                    Scene::Apical(slice) => media.apical(slice, [x, y], [s, c]),
+                    Scene::ShortAxis(ring) => media.ring(ring, [x, y]),
+                    Scene::Empty => media.surroundings(x, y),
+                };
                 let at = i * self.beams + b;
-                let Some(slice) = slice else {
-                    self.level[at] = -80.0;
-                    [self.re[at], self.im[at]] = outside.nearest(x, y);
-                    continue;
-                };
-                let hit = slice.locate(slice.to_heart(x, y));
-                let [u, v] = hit.reference;
-                let (level, scatter) = match hit.tissue {
-                    Tissue::Outside => (
-                        scanner.levels[1] + outside_cloud * outside.cloud(x, y, 0.5 * fine),
-                        outside.nearest(x, y),
-                    ),
-                    Tissue::Cavity | Tissue::La | Tissue::Rv | Tissue::Ra => {
-                        (scanner.levels[0], blood.nearest(x, y))
-                    }
-                    Tissue::Wall => {
-                        let facing = (beam[0] * hit.normal[0] + beam[1] * hit.normal[1]).abs();
-                        let edge = (1.0 - (hit.depth * 4.0).min((1.0 - hit.depth) * 5.0)).max(0.0);
-                        (
-                            scanner.specular[0] * (facing - 0.6)
-                                + scanner.specular[1] * edge
-                                + hit.drop_db
-                                + tissue_cloud * scanner.field.cloud(u, v, fine),
-                            scanner.field.at(u, v),
-                        )
-                    }
-                    Tissue::Thin => (
-                        scanner.levels[2] + tissue_cloud * scanner.field.cloud(u, v, fine),
-                        scanner.field.at(u, v),
-                    ),
-                    Tissue::Pericardium => (
-                        scanner.levels[3]
-                            + hit.drop_db
-                            + tissue_cloud * scanner.field.cloud(u, v, fine),
-                        scanner.field.at(u, v),
-                    ),
-                };
                 self.level[at] = level;
                 [self.re[at], self.im[at]] = scatter;
             }
@@ -384,8 +237,8 @@ impl Acquisition {
     }
 
     /// Draws the thin structures over the levels.
-    fn stamp(&mut self, scanner: &Scanner, slice: Option<&Slice>) {
-        if let Some(slice) = slice {
+    fn stamp(&mut self, scanner: &Scanner, scene: &Scene<'_>) {
+        if let Scene::Apical(slice) = scene {
             for cord in &slice.cords {
                 let placed = Cord {
                     from: slice.to_image(cord.from),
@@ -500,14 +353,7 @@ impl Acquisition {
                 *out = (1.0 + (db - top) / scanner.dynamic_range_db).clamp(0.0, 1.0);
             }
         }
-        Polar {
-            grey,
-            beams,
-            samples,
-            half_angle: scanner.half_angle,
-            near: scanner.near,
-            step,
-        }
+        Polar { grey, beams }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The synthetic echo phantom: apical cines of a beating left ventricle whose volumes are known.
 //!
-//! One heart ([`anatomy`]), beating ([`motion`]), is cut by the image plane, seen by a simulated scanner ([`acquire`]),
+//! One heart ([`anatomy`]), beating ([`motion`]), is cut by the image plane, seen by a simulated scanner ([`scanner`]),
 //! scan-converted ([`scan_convert`]) and drawn in a device's style ([`style`]). From the same model come small training
 //! images with masks ([`training`]).
 //!
@@ -17,7 +17,7 @@
     reason = "image synthesis is arithmetic between pixel indices and small floating-point numbers"
 )]
 
-pub mod acquire;
+mod acquire;
 pub mod anatomy;
 mod degrade;
 pub mod motion;
@@ -26,6 +26,7 @@ mod overlay;
 pub mod ranges;
 pub mod rng;
 pub mod scan_convert;
+pub mod scanner;
 mod shape;
 pub mod style;
 pub mod training;

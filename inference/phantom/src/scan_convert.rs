@@ -1,6 +1,7 @@
 //! From the polar grid to the raster, and the tone curve on the way.
 
-use crate::acquire::{Polar, Scanner};
+use crate::acquire::Polar;
+use crate::scanner::Scanner;
 
 /// How a raster lies over the scan plane: pixel centres to centimetres.
 #[derive(Clone, Copy, Debug, PartialEq)]

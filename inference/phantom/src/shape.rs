@@ -428,7 +428,7 @@ pub(crate) fn apparent_length(lv: &Ventricle<'_>, tilt: f32, view: View) -> f32 
 }
 
 /// Half of the cavity's extent perpendicular to the view's plane at `s`.
-fn across(lv: &Ventricle<'_>, s: f32, view: View) -> f32 {
+pub(crate) fn across(lv: &Ventricle<'_>, s: f32, view: View) -> f32 {
     match view {
         View::A4c => lv.half_depth(s),
         View::A2c => lv.half_width(s, true).midpoint(lv.half_width(s, false)),
@@ -436,7 +436,7 @@ fn across(lv: &Ventricle<'_>, s: f32, view: View) -> f32 {
 }
 
 /// Half-width of the cavity within the view's plane at `s`.
-fn within(lv: &Ventricle<'_>, s: f32, view: View, left: bool) -> f32 {
+pub(crate) fn within(lv: &Ventricle<'_>, s: f32, view: View, left: bool) -> f32 {
     match view {
         View::A4c => lv.half_width(s, left),
         View::A2c => lv.half_depth(s),
@@ -444,7 +444,7 @@ fn within(lv: &Ventricle<'_>, s: f32, view: View, left: bool) -> f32 {
 }
 
 /// Shrinks an extent by the distance that the tilted plane lies off the axis.
-fn chord(extent: f32, across: f32, off: f32) -> f32 {
+pub(crate) fn chord(extent: f32, across: f32, off: f32) -> f32 {
     let u = off / across.max(1e-4);
     if u >= 1.0 {
         0.0

@@ -1,6 +1,6 @@
 //! Training images: one random frame of one random case, small, with the classes of its pixels.
 
-use crate::acquire::{Acquisition, Scanner};
+use crate::acquire::{Acquisition, Scene};
 use crate::anatomy::{Heart, Pose, SizeLaw, View};
 use crate::degrade;
 use crate::motion::Cycle;
@@ -8,6 +8,7 @@ use crate::overlay::{Canvas, scatter_overlays};
 use crate::ranges::{self, Split};
 use crate::rng::Draw;
 use crate::scan_convert::{Converter, Raster, shrink, tone};
+use crate::scanner::Scanner;
 use crate::shape::{Slice, Tissue};
 use crate::style::Style;
 
@@ -122,7 +123,7 @@ fn draw_depth(rng: &mut Draw, split: Split, heart: &Heart, pose: &Pose) -> f32 {
     let axis = &ranges::DEPTH_CM;
     let least = pose.apex[1] + heart.length * pose.rotation.cos();
     let any = axis.draw(rng, split);
-    let fitted = (least + rng.range(0.6, 7.0)).clamp(axis.train.lo, axis.train.hi);
+    let fitted = (least + rng.range(0.6, 5.8)).clamp(axis.train.lo, axis.train.hi);
     if axis.train.contains(any) {
         fitted
     } else {
@@ -217,7 +218,7 @@ fn render(seed: u64, split: Split, attempt: u64, size: usize) -> (TrainingImage,
         &case.scanner.dropouts,
     );
     let mut acquisition = Acquisition::new(&case.scanner, beams, samples);
-    let polar = acquisition.render(&case.scanner, Some(&slice), 0);
+    let polar = acquisition.render(&case.scanner, &Scene::Apical(&slice), 0);
     let converter = Converter::new(&raster, &case.scanner, beams, samples);
     let mut grey = Vec::new();
     let outside = if rng.chance(0.2) {
