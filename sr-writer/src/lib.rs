@@ -1,1 +1,30 @@
-//! placeholder
+//! Structured reports: from findings to content tree to data set to Part 10 bytes; and reading any report back as a
+//! tree that people can read.
+//!
+//! **Architecture invariant:** pure. No sockets, no files, no clock, no randomness: UIDs and time are passed in, and
+//! the same input gives the same bytes.
+
+pub mod codes;
+mod dataset;
+mod identity;
+pub mod lint;
+mod read;
+mod request;
+mod show;
+mod template;
+pub mod texts;
+pub mod tree;
+mod write;
+
+pub use identity::{
+    CharacterSet, OutputKind, ReportIdentity, Template, device_uid, model_uid, report_uid,
+    series_uid,
+};
+pub use lint::lint;
+pub use read::ReadError;
+pub use request::{
+    ContentDateTime, Predecessor, ReportForm, ReportRequest, WriteError, WrittenReport,
+};
+pub use show::{ShowError, show};
+pub use texts::Language;
+pub use write::write;

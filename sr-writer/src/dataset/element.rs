@@ -1,0 +1,96 @@
+//! Short forms for putting attributes into a data set.
+
+use dicom_core::value::{C, DataSetSequence, PrimitiveValue, Value};
+use dicom_core::{DataElement, Tag, VR};
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
+
+use crate::codes::Code;
+
+/// A data set, or an item of one, in the making.
+#[derive(Debug, Clone)]
+pub(super) struct Item(InMemDicomObject);
+
+impl Item {
+    pub(super) fn new() -> Self {
+        Self(InMemDicomObject::new_empty())
+    }
+
+    /// One text value, or an empty element for empty text, as type 2 is written.
+    pub(super) fn text(&mut self, tag: Tag, vr: VR, value: &str) -> &mut Self {
+        let value = if value.is_empty() {
+            PrimitiveValue::Empty
+        } else {
+            PrimitiveValue::from(value)
+        };
+        self.0.put(DataElement::new(tag, vr, value));
+        self
+    }
+
+    /// One text value, or no element for empty text, as type 3 is written.
+    pub(super) fn optional(&mut self, tag: Tag, vr: VR, value: &str) -> &mut Self {
+        if !value.is_empty() {
+            self.text(tag, vr, value);
+        }
+        self
+    }
+
+    /// Whole numbers as VR IS.
+    pub(super) fn integers(&mut self, tag: Tag, values: &[u32]) -> &mut Self {
+        let texts: C<String> = values.iter().map(ToString::to_string).collect();
+        self.0
+            .put(DataElement::new(tag, VR::IS, PrimitiveValue::Strs(texts)));
+        self
+    }
+
+    /// Numbers as VR FL.
+    pub(super) fn floats(&mut self, tag: Tag, values: impl Iterator<Item = f32>) -> &mut Self {
+        let values: C<f32> = values.collect();
+        self.0
+            .put(DataElement::new(tag, VR::FL, PrimitiveValue::F32(values)));
+        self
+    }
+
+    /// A sequence; without items it is written empty, as type 2 is.
+    pub(super) fn sequence(&mut self, tag: Tag, items: Vec<Self>) -> &mut Self {
+        let items: Vec<InMemDicomObject> = items.into_iter().map(|item| item.0).collect();
+        self.0.put(DataElement::new(
+            tag,
+            VR::SQ,
+            DataSetSequence::from(items),
+        ));
+        self
+    }
+
+    /// A code sequence of one item.
+    pub(super) fn code(&mut self, tag: Tag, code: Code) -> &mut Self {
+        let mut item = Self::new();
+        item.text(tags::CODE_VALUE, VR::SH, code.value)
+            .text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, code.scheme)
+            .text(tags::CODE_MEANING, VR::LO, code.meaning);
+        self.sequence(tag, vec![item])
+    }
+
+    /// Whether all text is in the default repertoire.
+    pub(super) fn is_ascii(&self) -> bool {
+        is_ascii(&self.0)
+    }
+
+    pub(super) fn into_inner(self) -> InMemDicomObject {
+        self.0
+    }
+}
+
+/// The first `max` characters: VR LO and SH count characters, not bytes.
+pub(super) fn cut(text: &str, max: usize) -> String {
+    text.trim().chars().take(max).collect()
+}
+
+/// It recurses as deep as the tree, which is our own.
+fn is_ascii(dataset: &InMemDicomObject) -> bool {
+    dataset.iter().all(|element| match element.value() {
+        Value::Sequence(sequence) => sequence.items().iter().all(is_ascii),
+        Value::Primitive(value) => value.to_multi_str().iter().all(|text| text.is_ascii()),
+        Value::PixelSequence(_) => true,
+    })
+}

@@ -1,0 +1,58 @@
+//! From content tree to data set to Part 10 bytes (Explicit VR Little Endian).
+
+mod content;
+mod element;
+mod modules;
+
+use dicom_core::VR;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
+use dicom_object::meta::FileMetaTableBuilder;
+use sonode_conformance::implementation;
+use sonode_findings::{Findings, StudyContext};
+
+use crate::request::{ReportRequest, WriteError};
+use crate::tree::Node;
+use element::Item;
+
+/// The whole report as a Part 10 file.
+///
+/// # Errors
+/// [`WriteError::Encode`].
+pub(crate) fn encode(
+    tree: &Node,
+    findings: &Findings,
+    context: &StudyContext,
+    request: &ReportRequest,
+) -> Result<Vec<u8>, WriteError> {
+    let mut item = Item::new();
+    modules::patient(&mut item, context);
+    modules::study(&mut item, context);
+    modules::series(&mut item, request);
+    modules::equipment(&mut item, request);
+    modules::document(&mut item, context, request, &tree.images());
+    modules::sop_common(&mut item, findings, context, request);
+    content::put_root(tree, &mut item);
+    if !item.is_ascii() {
+        // Type 1C: only where the default repertoire doesn't do.
+        item.text(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192");
+    }
+    serialize(item.into_inner(), request)
+}
+
+fn serialize(dataset: InMemDicomObject, request: &ReportRequest) -> Result<Vec<u8>, WriteError> {
+    let meta = FileMetaTableBuilder::new()
+        .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
+        .media_storage_sop_class_uid(request.form.sop_class())
+        .media_storage_sop_instance_uid(request.sop_instance_uid.as_str())
+        .implementation_class_uid(implementation::CLASS_UID)
+        .implementation_version_name(implementation::VERSION_NAME);
+    let object = dataset
+        .with_meta(meta)
+        .map_err(|source| WriteError::Encode(Box::new(source)))?;
+    let mut bytes = Vec::new();
+    object
+        .write_all(&mut bytes)
+        .map_err(|source| WriteError::Encode(Box::new(source)))?;
+    Ok(bytes)
+}

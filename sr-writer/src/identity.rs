@@ -1,0 +1,209 @@
+//! Where UIDs come from: UUIDs of version 5 over what they identify, so that the same thing has the same UID after a
+//! restart, on another disk, and in a re-analysis.
+
+use sonode_conformance::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, Uid};
+use sonode_findings::{CardiacPhase, ModelRef};
+use uuid::Uuid;
+
+use crate::request::ReportForm;
+use crate::texts::Language;
+
+/// The name space of every UID made here; a UUID of version 4 that is fixed for this product.
+const NAMESPACE: Uuid = Uuid::from_u128(0x697b_9a7e_71b2_4c15_bafa_73ed_b9d2_8e95);
+
+/// What a derived object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OutputKind {
+    /// A structured report.
+    StructuredReport,
+}
+
+/// The root template of a structured report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Template {
+    /// TID 1500, Measurement Report.
+    Tid1500,
+}
+
+/// Which character sets a report may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CharacterSet {
+    /// None where all text is ASCII, UTF-8 (`ISO_IR 192`) elsewhere.
+    Utf8,
+}
+
+/// Everything that makes a report this report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportIdentity {
+    /// The node's own UID.
+    pub node_uid: Uid,
+    /// What is made.
+    pub kind: OutputKind,
+    /// In which SOP class.
+    pub form: ReportForm,
+    /// After which template.
+    pub template: Template,
+    /// In which language.
+    pub language: Language,
+    /// In which character set.
+    pub charset: CharacterSet,
+    /// Of which study.
+    pub study: StudyInstanceUid,
+    /// From which instances: SOP Instance UID and SHA-256 in hexadecimal; in any order.
+    pub sources: Vec<(SopInstanceUid, String)>,
+    /// By which models: their SHA-256 in hexadecimal; in any order.
+    pub models: Vec<String>,
+    /// Under which configuration: its hash.
+    pub config_hash: String,
+}
+
+/// The SOP Instance UID of a report: the same for the same identity, whatever the order of arrival.
+pub fn report_uid(identity: &ReportIdentity) -> SopInstanceUid {
+    let kind = match identity.kind {
+        OutputKind::StructuredReport => "sr",
+    };
+    let template = match identity.template {
+        Template::Tid1500 => "1500",
+    };
+    let charset = match identity.charset {
+        CharacterSet::Utf8 => "utf-8",
+    };
+    let mut sources: Vec<String> = identity
+        .sources
+        .iter()
+        .map(|(uid, digest)| format!("{uid}={digest}"))
+        .collect();
+    sources.sort();
+    let mut models = identity.models.clone();
+    models.sort();
+    let mut parts = vec![
+        "report",
+        identity.node_uid.as_str(),
+        kind,
+        identity.form.sop_class(),
+        template,
+        identity.language.tag(),
+        charset,
+        identity.study.as_str(),
+        identity.config_hash.as_str(),
+        "sources",
+    ];
+    parts.extend(sources.iter().map(String::as_str));
+    parts.push("models");
+    parts.extend(models.iter().map(String::as_str));
+    derive(&parts).into()
+}
+
+/// The Series Instance UID of the reports that a node makes in a study.
+pub fn series_uid(node_uid: &Uid, study: &StudyInstanceUid) -> SeriesInstanceUid {
+    derive(&["series", node_uid.as_str(), study.as_str()]).into()
+}
+
+/// The UID of the node as an observer (Device Observer UID, TID 1004).
+pub fn device_uid(node_uid: &Uid) -> Uid {
+    derive(&["device", node_uid.as_str()])
+}
+
+/// The UID of a model as a device (Device UID (0018,1002) of Contributing Equipment): it changes with the model.
+pub fn model_uid(model: &ModelRef) -> Uid {
+    derive(&["model", &model.name, &model.version, &model.sha256])
+}
+
+/// The Tracking Unique Identifier of a contour: from the source, the phase and its ordinal among the phase's contours,
+/// so that a re-analysis that finds another frame still tracks the same thing.
+pub fn contour_tracking_uid(source: &SopInstanceUid, phase: CardiacPhase, ordinal: usize) -> Uid {
+    let phase = match phase {
+        CardiacPhase::EndDiastole => "ED",
+        CardiacPhase::EndSystole => "ES",
+    };
+    derive(&[
+        "track",
+        source.as_str(),
+        "lv-endocardium",
+        phase,
+        &ordinal.to_string(),
+    ])
+}
+
+/// The Tracking Unique Identifier of a clip's left-ventricular function.
+pub fn function_tracking_uid(source: &SopInstanceUid) -> Uid {
+    derive(&["track", source.as_str(), "lv-function"])
+}
+
+/// A UID over the parts. Each is preceded by its length, so that no two lists of parts run together.
+fn derive(parts: &[&str]) -> Uid {
+    let mut name = String::new();
+    for part in parts {
+        name.push_str(&part.len().to_string());
+        name.push(':');
+        name.push_str(part);
+    }
+    Uid::from_uuid(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> ReportIdentity {
+        ReportIdentity {
+            node_uid: "2.25.1".parse().unwrap(),
+            kind: OutputKind::StructuredReport,
+            form: ReportForm::Comprehensive3d,
+            template: Template::Tid1500,
+            language: Language::En,
+            charset: CharacterSet::Utf8,
+            study: "1.2".parse().unwrap(),
+            sources: vec![
+                ("1.2.1".parse().unwrap(), "aa".to_owned()),
+                ("1.2.2".parse().unwrap(), "bb".to_owned()),
+            ],
+            models: vec!["cc".to_owned()],
+            config_hash: "dd".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_reports_uid_does_not_depend_on_the_order_of_arrival() {
+        let mut other = identity();
+        other.sources.reverse();
+        assert_eq!(report_uid(&identity()), report_uid(&other));
+    }
+
+    #[test]
+    fn a_reports_uid_changes_with_every_part_of_its_identity() {
+        let first = report_uid(&identity());
+        let changed: [fn(&mut ReportIdentity); 8] = [
+            |i| i.node_uid = "2.25.2".parse().unwrap(),
+            |i| i.form = ReportForm::Comprehensive,
+            |i| i.language = Language::Zh,
+            |i| i.study = "1.3".parse().unwrap(),
+            |i| i.sources[0].1 = "ab".to_owned(),
+            |i| i.sources.truncate(1),
+            |i| i.models.push("ee".to_owned()),
+            |i| i.config_hash.clear(),
+        ];
+        let mut seen = vec![first];
+        for change in changed {
+            let mut other = identity();
+            change(&mut other);
+            let uid = report_uid(&other);
+            assert!(!seen.contains(&uid));
+            seen.push(uid);
+        }
+    }
+
+    #[test]
+    fn parts_do_not_run_together() {
+        assert_ne!(derive(&["ab", "c"]), derive(&["a", "bc"]));
+    }
+
+    #[test]
+    fn end_diastole_and_end_systole_are_tracked_apart() {
+        let source = "1.2.1".parse().unwrap();
+        let ed = contour_tracking_uid(&source, CardiacPhase::EndDiastole, 1);
+        let es = contour_tracking_uid(&source, CardiacPhase::EndSystole, 1);
+        assert_ne!(ed, es);
+        assert_ne!(function_tracking_uid(&source), ed);
+    }
+}

@@ -1,0 +1,92 @@
+//! Templates of PS3.16: from findings to content trees.
+
+mod group;
+mod observer;
+mod qualitative;
+mod tid1500;
+
+pub(crate) use tid1500::measurement_report;
+
+use std::collections::BTreeMap;
+
+use sonode_conformance::SopInstanceUid;
+use sonode_findings::{Findings, InstanceFindings, Method, Rejection, ViewLabel};
+
+use crate::codes::{self, Code};
+use crate::request::{ReportRequest, WriteError};
+use crate::tree::{Decimal, ImageRef};
+
+/// What every template needs: findings, request, and which instances can be referenced.
+pub(crate) struct Source<'a> {
+    pub(crate) findings: &'a Findings,
+    pub(crate) request: &'a ReportRequest,
+    images: BTreeMap<&'a SopInstanceUid, ImageRef>,
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn new(findings: &'a Findings, request: &'a ReportRequest) -> Self {
+        let images = findings
+            .instances
+            .iter()
+            // Value type IMAGE is for images; a document or waveform is spoken of in words.
+            .filter(|instance| instance.rejected != Some(Rejection::NotAnImage))
+            .filter_map(|instance| {
+                let image = ImageRef {
+                    series: instance.series_instance_uid.clone()?,
+                    instance: instance.sop_instance_uid.clone(),
+                    class: instance.sop_class_uid.clone()?,
+                };
+                Some((&instance.sop_instance_uid, image))
+            })
+            .collect();
+        Self {
+            findings,
+            request,
+            images,
+        }
+    }
+
+    /// The reference to an instance, where its class and series are known and it is an image.
+    pub(crate) fn image(&self, instance: &InstanceFindings) -> Option<ImageRef> {
+        self.images.get(&instance.sop_instance_uid).cloned()
+    }
+
+    /// The reference to an instance whose numbers are reported.
+    fn measured_image(&self, instance: &InstanceFindings) -> Result<ImageRef, WriteError> {
+        self.image(instance)
+            .ok_or_else(|| WriteError::SourceUnknown(instance.sop_instance_uid.clone()))
+    }
+
+    /// The clips that the summary stands on: one, or for a biplane measurement the measured clips of both views.
+    fn measured(&self) -> Result<Vec<&'a InstanceFindings>, WriteError> {
+        let Some(lv) = &self.findings.lv else {
+            return Ok(Vec::new());
+        };
+        let source = self
+            .findings
+            .source()
+            .ok_or_else(|| WriteError::SourceUnknown(lv.source.clone()))?;
+        if lv.measurement.method != Method::ModBiplane {
+            return Ok(vec![source]);
+        }
+        Ok(self
+            .findings
+            .instances
+            .iter()
+            .filter(|clip| clip.lv.is_some() && clip.rejected.is_none())
+            .collect())
+    }
+}
+
+fn decimal(value: f64, places: usize, what: &'static str) -> Result<Decimal, WriteError> {
+    Decimal::rounded(value, places).ok_or(WriteError::NotFinite(what))
+}
+
+/// The view's code, for the two views that are measured.
+fn view_code(view: ViewLabel) -> Option<Code> {
+    match view {
+        ViewLabel::A4C => Some(codes::APICAL_FOUR_CHAMBER),
+        ViewLabel::A2C => Some(codes::APICAL_TWO_CHAMBER),
+        ViewLabel::Other => None,
+    }
+}

@@ -1,0 +1,141 @@
+//! Qualitative Evaluations of TID 1500: what a reader has to know beside the numbers.
+
+use std::collections::BTreeMap;
+
+use sonode_findings::{CheckOutcome, InstanceFindings, Rejection};
+
+use super::{Source, decimal};
+use crate::codes;
+use crate::request::WriteError;
+use crate::tree::{Container, Image, Text};
+
+/// Statement, revision, interval, derivation, checks, quality, notes, other clips, refusals and models, in this order.
+pub(super) fn evaluations(source: &Source<'_>) -> Result<Container, WriteError> {
+    let mut items = statements(source);
+    items.extend(result(source)?);
+    items.extend(candidates(source)?);
+    items.extend(refusals(source));
+    let language = source.request.language;
+    items.extend(source.findings.models.iter().map(|model| {
+        comment(&language.model(&model.name, &model.version, model.research))
+    }));
+    Ok(Container::new(codes::QUALITATIVE_EVALUATIONS).contains_all(items))
+}
+
+fn comment(text: &str) -> Text {
+    Text::new(codes::COMMENT, text)
+}
+
+/// What stands first: that this is an AI's work, and which report it replaces.
+fn statements(source: &Source<'_>) -> Vec<Text> {
+    let (request, language) = (source.request, source.request.language);
+    let mut items = vec![comment(language.ai_statement())];
+    if source.findings.models.iter().any(|model| model.research) {
+        items.push(comment(language.research_statement()));
+    }
+    if let Some(predecessor) = &request.predecessor {
+        let uid = predecessor.sop_instance.as_str();
+        items.push(comment(&language.revision(request.revision, uid)));
+    }
+    if source.findings.lv.is_none() {
+        items.push(comment(if source.findings.instances.is_empty() {
+            language.no_instances()
+        } else {
+            language.unmeasured()
+        }));
+    }
+    items
+}
+
+/// What qualifies the result.
+fn result(source: &Source<'_>) -> Result<Vec<Text>, WriteError> {
+    let language = source.request.language;
+    let mut items = Vec::new();
+    if let Some(lv) = &source.findings.lv {
+        if let Some([low, high]) = lv.measurement.lvef_interval {
+            let what = "the LVEF interval";
+            let (low, high) = (decimal(low, 1, what)?, decimal(high, 1, what)?);
+            items.push(comment(&language.interval(low.as_str(), high.as_str())));
+        }
+        let clips = source.measured()?;
+        let beats: usize = clips.iter().map(|clip| clip.beats.len()).sum();
+        items.push(comment(&language.derivation(lv.measurement.method, beats)));
+        if lv.measurement.edv_ml.is_none() && lv.measurement.esv_ml.is_none() {
+            items.push(comment(language.no_calibration()));
+        }
+    }
+    items.extend(
+        source
+            .findings
+            .checks
+            .iter()
+            .filter(|check| matches!(check.outcome, CheckOutcome::Fail | CheckOutcome::Warn))
+            .map(|check| comment(&language.check(check))),
+    );
+    for clip in source.measured()? {
+        if let Some(quality) = &clip.quality {
+            let score = decimal(quality.score, 2, "the quality score")?;
+            let text = language.quality(quality.grade, score.as_str(), &quality.reasons);
+            items.push(Text::new(codes::QUALITY_ASSESSMENT, &text));
+        }
+        items.extend(clip.notes.iter().map(|note| comment(&language.note(note))));
+    }
+    Ok(items)
+}
+
+/// Clips that were measured too, each with its own numbers.
+fn candidates(source: &Source<'_>) -> Result<Vec<Text>, WriteError> {
+    let used = source.measured()?;
+    let is_used = |clip: &InstanceFindings| {
+        used.iter()
+            .any(|other| other.sop_instance_uid == clip.sop_instance_uid)
+    };
+    Ok(source
+        .findings
+        .instances
+        .iter()
+        .filter(|clip| clip.rejected.is_none() && !is_used(clip))
+        .map(|clip| {
+            let text = match &clip.lv {
+                Some(lv) => comment(&source.request.language.candidate(clip, lv)),
+                None => Text::new(codes::NOT_ATTEMPTED, source.request.language.no_result()),
+            };
+            refer(text, source, clip)
+        })
+        .collect())
+}
+
+/// What was not measured and why: one text for each reason, which points at every image that it speaks of.
+fn refusals(source: &Source<'_>) -> Vec<Text> {
+    type Reason<'a> = (Rejection, Option<&'a str>);
+    let mut reasons: BTreeMap<Reason<'_>, Vec<&InstanceFindings>> = BTreeMap::new();
+    for instance in &source.findings.instances {
+        if let Some(rejection) = instance.rejected {
+            let detail = instance.rejected_detail.as_deref();
+            reasons.entry((rejection, detail)).or_default().push(instance);
+        }
+    }
+    let refusal = |((rejection, detail), instances): (Reason<'_>, Vec<&InstanceFindings>)| {
+        let unnamed: Vec<&str> = instances
+            .iter()
+            .filter(|instance| source.image(instance).is_none())
+            .map(|instance| instance.sop_instance_uid.as_str())
+            .collect();
+        let language = source.request.language;
+        let text = language.not_measured(instances.len(), rejection, detail, &unnamed);
+        instances
+            .iter()
+            .fold(Text::new(codes::NOT_ATTEMPTED, &text), |text, instance| {
+                refer(text, source, instance)
+            })
+    };
+    reasons.into_iter().map(refusal).collect()
+}
+
+/// The text, pointing at an instance where that can be done.
+fn refer(text: Text, source: &Source<'_>, instance: &InstanceFindings) -> Text {
+    match source.image(instance) {
+        Some(image) => text.inferred_from(Image::whole(None, image)),
+        None => text,
+    }
+}

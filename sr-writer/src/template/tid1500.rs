@@ -1,0 +1,39 @@
+//! TID 1500, Measurement Report.
+
+use super::{Source, group, observer, qualitative};
+use crate::codes;
+use crate::request::WriteError;
+use crate::tree::{Coded, Container, Node};
+
+/// The whole report. Where nothing was measured it holds the qualitative evaluations alone, which say why.
+///
+/// # Errors
+/// [`WriteError::SourceUnknown`], [`WriteError::NotFinite`] or [`WriteError::Contour`].
+pub(crate) fn measurement_report(source: &Source<'_>) -> Result<Node, WriteError> {
+    let root = Container::templated(codes::IMAGING_MEASUREMENT_REPORT, "1500");
+    let root = observer::language(root, source);
+    let root = observer::observer(root, source);
+    // What was analysed is an echocardiogram, whatever order it was made under: IHE AIR asks for the imaging
+    // procedure, not for the algorithm.
+    let mut root = root.modifier(Coded::new(
+        codes::PROCEDURE_REPORTED,
+        codes::TRANSTHORACIC_ECHO,
+    ));
+    if let Some(library) = observer::image_library(source) {
+        root = root.contains(library);
+    }
+    let measurements = imaging_measurements(source)?;
+    if !measurements.is_empty() {
+        root = root.contains(measurements);
+    }
+    Ok(root.contains(qualitative::evaluations(source)?).into())
+}
+
+fn imaging_measurements(source: &Source<'_>) -> Result<Container, WriteError> {
+    let mut groups = Vec::new();
+    for clip in source.measured()? {
+        groups.extend(group::contours(source, clip)?);
+    }
+    groups.extend(group::function(source)?);
+    Ok(Container::new(codes::IMAGING_MEASUREMENTS).contains_all(groups))
+}

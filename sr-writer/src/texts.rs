@@ -1,0 +1,323 @@
+//! Every sentence that a reader of a report sees, in each language. Another language is another arm here.
+//!
+//! Code meanings stay those of the standard; what the worker says in its own words (figures of a check, details of a
+//! refusal) comes through as it is.
+
+use serde::{Deserialize, Serialize};
+use sonode_findings::{
+    CardiacPhase, Check, CheckOutcome, Grade, InstanceFindings, LvMeasurement, Method, Rejection,
+    ViewLabel,
+};
+
+use crate::codes::{self, Code};
+
+/// Series Description (0008,103E). One for all languages: archives and viewers sort and filter by it.
+pub const SERIES_DESCRIPTION: &str = "AI LVEF, unverified";
+
+/// The language of a report's sentences.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// English.
+    #[default]
+    En,
+    /// Chinese.
+    Zh,
+}
+
+impl Language {
+    /// The language tag (RFC 5646).
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::Zh => "zh",
+        }
+    }
+
+    /// The language and the country whose usage it follows (TID 1204).
+    pub const fn codes(self) -> (Code, Code) {
+        match self {
+            Self::En => (codes::ENGLISH, codes::UNITED_STATES),
+            Self::Zh => (codes::CHINESE, codes::CHINA),
+        }
+    }
+
+    /// What marks every report.
+    pub const fn ai_statement(self) -> &'static str {
+        match self {
+            Self::En => "AI result, not verified by a physician",
+            Self::Zh => "AI 结果，未经医师核实",
+        }
+    }
+
+    /// What marks a report in which a research model took part.
+    pub const fn research_statement(self) -> &'static str {
+        match self {
+            Self::En => "AI, research model, not validated, not for diagnosis",
+            Self::Zh => "AI 研究模型，未经验证，不得用于诊断",
+        }
+    }
+
+    /// That nothing was measured.
+    pub const fn unmeasured(self) -> &'static str {
+        match self {
+            Self::En => "The left ventricle was not measured. The reasons follow for every image.",
+            Self::Zh => "未测量左心室。以下逐一说明各图像的原因。",
+        }
+    }
+
+    /// That no instance was there to be measured.
+    pub const fn no_instances(self) -> &'static str {
+        match self {
+            Self::En => "The study holds no image that could be measured.",
+            Self::Zh => "该检查中没有可测量的图像。",
+        }
+    }
+
+    /// That this report replaces another one.
+    pub fn revision(self, revision: u32, predecessor: &str) -> String {
+        match self {
+            Self::En => {
+                format!("Revision {revision}: replaces the earlier report of this study ({predecessor}).")
+            }
+            Self::Zh => format!("第 {revision} 版：取代该检查先前的报告（{predecessor}）。"),
+        }
+    }
+
+    /// The interval of the ejection fraction, both ends in percent with one digit after the point.
+    pub fn interval(self, low: &str, high: &str) -> String {
+        match self {
+            Self::En => format!("LVEF interval: {low} to {high} %"),
+            Self::Zh => format!("LVEF 区间：{low} 至 {high} %"),
+        }
+    }
+
+    /// How the summary was made.
+    pub fn derivation(self, method: Method, beats: usize) -> String {
+        let method = self.method(method);
+        match self {
+            Self::En if beats == 1 => format!("{method}; one beat."),
+            Self::En => format!("{method}; median of {beats} beats."),
+            Self::Zh if beats == 1 => format!("{method}；单个心动周期。"),
+            Self::Zh => format!("{method}；{beats} 个心动周期的中位数。"),
+        }
+    }
+
+    /// That volumes and areas are missing, and why.
+    pub const fn no_calibration(self) -> &'static str {
+        match self {
+            Self::En => {
+                "Volumes and areas are not reported: the image carries no usable calibration. The ejection fraction is a ratio and needs none."
+            }
+            Self::Zh => "未报告容积和面积：图像没有可用的标定。射血分数为比值，不需要标定。",
+        }
+    }
+
+    /// A warning or failed check.
+    pub fn check(self, check: &Check) -> String {
+        let outcome = match (self, check.outcome) {
+            (Self::En, CheckOutcome::Fail) => "failed",
+            (Self::En, CheckOutcome::Warn) => "warning",
+            (Self::En, CheckOutcome::Pass) => "passed",
+            (Self::En, CheckOutcome::Skipped) => "could not be made",
+            (Self::Zh, CheckOutcome::Fail) => "未通过",
+            (Self::Zh, CheckOutcome::Warn) => "警告",
+            (Self::Zh, CheckOutcome::Pass) => "通过",
+            (Self::Zh, CheckOutcome::Skipped) => "无法进行",
+        };
+        let Check { id, detail, .. } = check;
+        match self {
+            Self::En => format!("Check {id}: {outcome}: {detail}"),
+            Self::Zh => format!("检查项 {id}：{outcome}：{detail}"),
+        }
+    }
+
+    /// Grade, score and reasons of image quality.
+    pub fn quality(self, grade: Grade, score: &str, reasons: &[String]) -> String {
+        let name = self.grade(grade);
+        let (head, separator) = match self {
+            Self::En => (format!("Image quality: {name} (score {score})"), ": "),
+            Self::Zh => (format!("图像质量：{name}（评分 {score}）"), "："),
+        };
+        if reasons.is_empty() {
+            return head;
+        }
+        format!("{head}{separator}{}", reasons.join("; "))
+    }
+
+    /// A note of the worker's.
+    pub fn note(self, note: &str) -> String {
+        match self {
+            Self::En => format!("Note: {note}"),
+            Self::Zh => format!("备注：{note}"),
+        }
+    }
+
+    /// A clip that was measured too, but that the summary does not stand on.
+    pub fn candidate(self, clip: &InstanceFindings, lv: &LvMeasurement) -> String {
+        let value = |label: &str, value: Option<f64>, unit: &str| {
+            value.map(|v| format!(", {label} {v:.1} {unit}")).unwrap_or_default()
+        };
+        let (method, beats) = (self.method(lv.method), clip.beats.len());
+        let ef = lv.lvef_percent;
+        let volumes = value("EDV", lv.edv_ml, "ml") + &value("ESV", lv.esv_ml, "ml");
+        match self {
+            Self::En => format!(
+                "Also measured, not part of the result: {method}: LVEF {ef:.1} %{volumes}, beats: {beats}"
+            ),
+            Self::Zh => format!(
+                "另行测量，未计入结果：{method}：LVEF {ef:.1} %{volumes}，心动周期数：{beats}"
+            ),
+        }
+    }
+
+    /// That some images were not measured, and why. `unnamed` are those that no reference can point at.
+    pub fn not_measured(
+        self,
+        count: usize,
+        reason: Rejection,
+        detail: Option<&str>,
+        unnamed: &[&str],
+    ) -> String {
+        let mut text = match (self, count) {
+            (Self::En, 1) => format!("1 object not measured: {}", self.rejection(reason)),
+            (Self::En, _) => format!("{count} objects not measured: {}", self.rejection(reason)),
+            (Self::Zh, _) => format!("{count} 个对象未测量：{}", self.rejection(reason)),
+        };
+        if let Some(detail) = detail.filter(|detail| !detail.trim().is_empty()) {
+            text.push_str(match self {
+                Self::En => ". ",
+                Self::Zh => "。",
+            });
+            text.push_str(detail);
+        }
+        if !unnamed.is_empty() {
+            text.push_str(" (");
+            text.push_str(&unnamed.join(", "));
+            text.push(')');
+        }
+        text
+    }
+
+    /// That a clip was neither measured nor refused.
+    pub const fn no_result(self) -> &'static str {
+        match self {
+            Self::En => "1 object gave no measurement",
+            Self::Zh => "1 个对象没有测量结果",
+        }
+    }
+
+    /// Why an instance is not measured.
+    pub const fn rejection(self, reason: Rejection) -> &'static str {
+        match self {
+            Self::En => english_rejection(reason),
+            Self::Zh => chinese_rejection(reason),
+        }
+    }
+
+    /// A model that took part.
+    pub fn model(self, name: &str, version: &str, research: bool) -> String {
+        match (self, research) {
+            (Self::En, false) => format!("Model: {name} {version}"),
+            (Self::En, true) => format!("Model: {name} {version} (research)"),
+            (Self::Zh, false) => format!("模型：{name} {version}"),
+            (Self::Zh, true) => format!("模型：{name} {version}（研究用）"),
+        }
+    }
+
+    /// The label of a tracked contour. It is an identifier, and therefore the same in every language.
+    pub fn contour_label(view: Option<ViewLabel>, phase: CardiacPhase, ordinal: usize) -> String {
+        let phase = match phase {
+            CardiacPhase::EndDiastole => "ED",
+            CardiacPhase::EndSystole => "ES",
+        };
+        let mut label = format!("LV endocardium {}{phase}", view_label(view));
+        if ordinal > 1 {
+            label.push_str(&format!(" {ordinal}"));
+        }
+        label
+    }
+
+    /// The label of a clip's left-ventricular function; an identifier too.
+    pub fn function_label(method: Method) -> &'static str {
+        match method {
+            Method::ModA4c => "LV function A4C",
+            Method::ModA2c => "LV function A2C",
+            Method::ModBiplane => "LV function biplane",
+        }
+    }
+
+    const fn method(self, method: Method) -> &'static str {
+        match (self, method) {
+            (Self::En, Method::ModA4c) => "Method of disks, single plane, apical four-chamber",
+            (Self::En, Method::ModA2c) => "Method of disks, single plane, apical two-chamber",
+            (Self::En, Method::ModBiplane) => "Method of disks, biplane",
+            (Self::Zh, Method::ModA4c) => "单平面圆盘法，心尖四腔切面",
+            (Self::Zh, Method::ModA2c) => "单平面圆盘法，心尖两腔切面",
+            (Self::Zh, Method::ModBiplane) => "双平面圆盘法",
+        }
+    }
+
+    const fn grade(self, grade: Grade) -> &'static str {
+        match (self, grade) {
+            (Self::En, Grade::Poor) => "poor",
+            (Self::En, Grade::Fair) => "fair",
+            (Self::En, Grade::Good) => "good",
+            (Self::Zh, Grade::Poor) => "差",
+            (Self::Zh, Grade::Fair) => "一般",
+            (Self::Zh, Grade::Good) => "好",
+        }
+    }
+}
+
+const fn view_label(view: Option<ViewLabel>) -> &'static str {
+    match view {
+        Some(ViewLabel::A4C) => "A4C ",
+        Some(ViewLabel::A2C) => "A2C ",
+        Some(ViewLabel::Other) | None => "",
+    }
+}
+
+const fn english_rejection(reason: Rejection) -> &'static str {
+    match reason {
+        Rejection::NotAnImage => "not an image",
+        Rejection::Undecodable => "the pixels can't be decoded",
+        Rejection::NotACine => "a single frame, not a cine",
+        Rejection::NotAnEcho => "not an echocardiogram",
+        Rejection::View => "neither an apical four-chamber nor an apical two-chamber view",
+        Rejection::Quality => "image quality too poor",
+        Rejection::NoBeat => "no end diastole or no end systole inside the clip",
+        Rejection::ColourDoppler => "a colour Doppler box lies over the tissue",
+        Rejection::MMode => "M-mode",
+        Rejection::SpectralDoppler => "spectral Doppler",
+        Rejection::Multiple2dRegions => "several 2D regions on the screen",
+        Rejection::StressStage => "a stage of a stress echo other than rest",
+        Rejection::Contrast => "a contrast agent opacifies the cavity",
+        Rejection::Tee => "transoesophageal",
+        Rejection::Paediatric => "the patient is under 18 years old",
+        Rejection::Fetal => "a fetal heart",
+        Rejection::TestPatient => "a test patient",
+    }
+}
+
+const fn chinese_rejection(reason: Rejection) -> &'static str {
+    match reason {
+        Rejection::NotAnImage => "不是图像",
+        Rejection::Undecodable => "像素数据无法解码",
+        Rejection::NotACine => "单帧图像，不是动态图像",
+        Rejection::NotAnEcho => "不是超声心动图",
+        Rejection::View => "既非心尖四腔切面，也非心尖两腔切面",
+        Rejection::Quality => "图像质量过差",
+        Rejection::NoBeat => "片段内没有舒张末期或收缩末期",
+        Rejection::ColourDoppler => "组织上叠加了彩色多普勒取样框",
+        Rejection::MMode => "M 型",
+        Rejection::SpectralDoppler => "频谱多普勒",
+        Rejection::Multiple2dRegions => "屏幕上有多个二维区域",
+        Rejection::StressStage => "负荷超声的非静息阶段",
+        Rejection::Contrast => "心腔内有造影剂",
+        Rejection::Tee => "经食管超声",
+        Rejection::Paediatric => "患者未满 18 岁",
+        Rejection::Fetal => "胎儿心脏",
+        Rejection::TestPatient => "测试患者",
+    }
+}

@@ -1,0 +1,56 @@
+//! The one way to a report.
+
+use dicom_dictionary_std::uids;
+use sonode_conformance::{SopClassUid, TransferSyntaxUid};
+use sonode_findings::{Findings, StudyContext};
+
+use crate::request::{ContentDateTime, ReportRequest, WriteError, WrittenReport};
+use crate::template::{Source, measurement_report};
+use crate::{dataset, lint, tree};
+
+/// Writes the report of a study: TID 1500 in the requested form.
+///
+/// The same arguments give the same bytes. What was written has passed the content tree's constraints and the linter.
+/// A study of which nothing was measured gives a report that says why.
+///
+/// # Errors
+/// Each [`WriteError`] variant.
+pub fn write(
+    findings: &Findings,
+    context: &StudyContext,
+    request: &ReportRequest,
+) -> Result<WrittenReport, WriteError> {
+    if findings.study_instance_uid != context.study_instance_uid {
+        return Err(WriteError::StudyMismatch {
+            findings: findings.study_instance_uid.clone(),
+            context: context.study_instance_uid.clone(),
+        });
+    }
+    if !is_date_and_time(&request.content) {
+        return Err(WriteError::ContentDateTime(request.content.clone()));
+    }
+    let root = measurement_report(&Source::new(findings, request))?;
+    tree::validate(&root, request.form)?;
+    let bytes = dataset::encode(&root, findings, context, request)?;
+    let defects = lint(&bytes);
+    if !defects.is_empty() {
+        return Err(WriteError::Lint(defects));
+    }
+    Ok(WrittenReport {
+        bytes,
+        sop_class: known_uid(request.form.sop_class()).map(SopClassUid::from)?,
+        sop_instance: request.sop_instance_uid.clone(),
+        transfer_syntax: known_uid(uids::EXPLICIT_VR_LITTLE_ENDIAN)
+            .map(TransferSyntaxUid::from)?,
+    })
+}
+
+fn known_uid(text: &str) -> Result<sonode_conformance::Uid, WriteError> {
+    text.parse()
+        .map_err(|source: sonode_conformance::UidError| WriteError::Encode(Box::new(source)))
+}
+
+fn is_date_and_time(content: &ContentDateTime) -> bool {
+    let digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    digits(&content.date, 8) && digits(&content.time, 6)
+}
