@@ -1,0 +1,236 @@
+//! The file system calls that the spool makes, as a trait: a double can lose what was not synced and can fail on demand.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::num::NonZeroU64;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{Advice, CWD, FlockOperation, RenameFlags};
+
+/// What stands under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// A file and its length in bytes.
+    File(u64),
+    /// A folder.
+    Folder,
+    /// A link, a socket, a device: nothing that the spool made.
+    Other,
+}
+
+/// A file that is being written.
+pub trait DiskFile: Send {
+    /// Appends all of `data`.
+    ///
+    /// # Errors
+    /// As the operating system gives them; the length of the file is unknown then.
+    fn append(&mut self, data: &[u8]) -> io::Result<()>;
+
+    /// Overwrites bytes that were written before, at `offset` from the start of the file.
+    ///
+    /// # Errors
+    /// As the operating system gives them.
+    fn overwrite(&mut self, offset: u64, data: &[u8]) -> io::Result<()>;
+
+    /// Makes the contents durable (fdatasync).
+    ///
+    /// # Errors
+    /// As the operating system gives them. A second call proves nothing after a failed one: Linux marks the pages clean.
+    fn sync_data(&mut self) -> io::Result<()>;
+
+    /// Asks the kernel to begin writing `[offset, offset + len)` back, without waiting: a hint that can't fail.
+    fn start_writeback(&mut self, offset: u64, len: u64);
+}
+
+/// The file system under the spool. Folders and files are named by absolute paths.
+pub trait Disk: Send + Sync {
+    /// Creates a file that did not exist.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or as the operating system gives them.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// The first `max` bytes of a file, or fewer where it is shorter.
+    ///
+    /// # Errors
+    /// As the operating system gives them.
+    fn read(&self, path: &Path, max: u64) -> io::Result<Vec<u8>>;
+
+    /// What stands under `path`; nothing is `None`. Links are not followed.
+    ///
+    /// # Errors
+    /// As the operating system gives them, but for a name that is absent.
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>>;
+
+    /// The names in a folder, in no order. A name that is not UTF-8 is left out: the spool makes none.
+    ///
+    /// # Errors
+    /// As the operating system gives them.
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
+
+    /// Makes one folder. Durable only after [`Disk::sync_folder`] of its parent.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or as the operating system gives them.
+    fn make_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Renames a file or a folder, and never replaces one. Durable only after [`Disk::sync_folder`] of the new parent.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, or as the operating system gives them.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Renames a file over another one, atomically.
+    ///
+    /// # Errors
+    /// As the operating system gives them.
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// As the operating system gives them.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes an empty folder.
+    ///
+    /// # Errors
+    /// As the operating system gives them.
+    fn remove_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder durable (fsync of the folder).
+    ///
+    /// # Errors
+    /// As the operating system gives them; see [`DiskFile::sync_data`].
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes everything on the file system of `path` durable (syncfs).
+    ///
+    /// # Errors
+    /// As the operating system gives them.
+    fn sync_all(&self, path: &Path) -> io::Result<()>;
+
+    /// Bytes that an unprivileged process can still write on the file system of `path`.
+    ///
+    /// # Errors
+    /// As the operating system gives them.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+
+    /// Locks a file for this process until the guard is dropped or the process ends.
+    ///
+    /// # Errors
+    /// `WouldBlock` when another one holds it, or as the operating system gives them.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
+}
+
+/// The operating system's file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealDisk;
+
+struct RealFile(File);
+
+impl DiskFile for RealFile {
+    fn append(&mut self, data: &[u8]) -> io::Result<()> {
+        io::Write::write_all(&mut self.0, data)
+    }
+
+    fn overwrite(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(data, offset)
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn start_writeback(&mut self, offset: u64, len: u64) {
+        // On Linux POSIX_FADV_DONTNEED begins write-back of the range's dirty pages and returns; it drops clean pages
+        // only, and these are dirty. sync_file_range would say it more plainly; rustix doesn't wrap it.
+        let len = NonZeroU64::new(len);
+        if let Err(error) = rustix::fs::fadvise(&self.0, offset, len, Advice::DontNeed) {
+            tracing::debug!(%error, "write-back hint refused");
+        }
+    }
+}
+
+impl Disk for RealDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o640);
+        Ok(Box::new(RealFile(options.open(path)?)))
+    }
+
+    fn read(&self, path: &Path, max: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(File::open(path)?, max), &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.is_file() => Ok(Some(Entry::File(found.len()))),
+            Ok(found) if found.is_dir() => Ok(Some(Entry::Folder)),
+            Ok(_) => Ok(Some(Entry::Other)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder)? {
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().mode(0o750).create(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        use rustix::io::Errno;
+        match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // A file system without RENAME_NOREPLACE (NFS, some FUSE). Only the committer makes names and LOCK keeps
+            // other processes out, so looking first can't be overtaken.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match self.entry(to)? {
+                Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                None => fs::rename(from, to),
+            },
+            other => other.map_err(io::Error::from),
+        }
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(path)?)?)
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o640);
+        let file = options.open(path)?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Box::new(file))
+    }
+}

@@ -1,0 +1,255 @@
+//! An instance on its way in: a `.part` file, hashed as it comes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use sonode_conformance::limits::INSTANCE_BYTES_MAX;
+
+use super::disk::DiskFile;
+use super::error::{ReceiveError, SpoolError};
+use super::instance::{Digest, FileMeta};
+use super::part10::{self, Header};
+use super::shared::Shared;
+
+/// Small PDVs are gathered to this many bytes: a peer with 4 KiB PDUs doesn't cost one system call each.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// From here on a PDV is written as it lies, without a copy.
+const DIRECT_BYTES: usize = 64 * 1024;
+/// Write-back is started each time that this many bytes were written, so that the fdatasync at the end finds little to do.
+const WRITEBACK_BYTES: u64 = 8 << 20;
+
+/// A file in `incoming/` that goes when it is dropped before it was moved to its place.
+pub(super) struct TempFile {
+    shared: Arc<Shared>,
+    path: PathBuf,
+    moved: bool,
+}
+
+impl TempFile {
+    pub(super) fn create(
+        shared: &Arc<Shared>,
+        association: u64,
+    ) -> Result<(Self, Box<dyn DiskFile>), SpoolError> {
+        shared.check()?;
+        let path = shared.part_path(&association.to_string());
+        let file = shared
+            .disk
+            .create(&path)
+            .map_err(SpoolError::io("create", &path))?;
+        let temp = Self {
+            shared: Arc::clone(shared),
+            path,
+            moved: false,
+        };
+        Ok((temp, file))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// It has another name now.
+    pub(super) fn moved(&mut self) {
+        self.moved = true;
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        if self.moved {
+            return;
+        }
+        if let Err(error) = self.shared.disk.remove_file(&self.path) {
+            // It goes at the next start.
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove a part file");
+        }
+    }
+}
+
+/// Receives one data set. Memory is O(buffer), whatever its length. Dropped before the commit, it leaves nothing.
+pub struct InstanceWriter {
+    temp: TempFile,
+    file: Box<dyn DiskFile>,
+    meta: FileMeta,
+    hash: Sha256,
+    /// What is not written yet; begins with the header.
+    buffer: Vec<u8>,
+    seal_offset: usize,
+    /// Bytes of the file on the disk's side.
+    written: u64,
+    /// Up to where write-back was started.
+    writeback: u64,
+    data_set_bytes: u64,
+    broken: bool,
+}
+
+impl InstanceWriter {
+    pub(super) fn create(
+        shared: &Arc<Shared>,
+        association: u64,
+        meta: &FileMeta,
+    ) -> Result<Self, ReceiveError> {
+        let (temp, file) = TempFile::create(shared, association)?;
+        let Header { bytes, seal_offset } = part10::encode(meta);
+        let mut hash = Sha256::new();
+        hash.update(meta.transfer_syntax.as_str());
+        hash.update([0]);
+        Ok(Self {
+            temp,
+            file,
+            meta: meta.clone(),
+            hash,
+            buffer: bytes,
+            seal_offset,
+            written: 0,
+            writeback: 0,
+            data_set_bytes: 0,
+            broken: false,
+        })
+    }
+
+    /// Bytes of data set so far.
+    pub fn len(&self) -> u64 {
+        self.data_set_bytes
+    }
+
+    /// Whether no data set has come yet.
+    pub fn is_empty(&self) -> bool {
+        self.data_set_bytes == 0
+    }
+
+    /// Takes the next bytes of the data set, in whatever portions they come.
+    ///
+    /// # Errors
+    /// [`ReceiveError::TooLarge`] over [`INSTANCE_BYTES_MAX`]; [`ReceiveError::OutOfSpace`], [`ReceiveError::Io`]. After
+    /// an error the instance is lost: [`InstanceWriter::finish`] fails, and dropping the writer removes the file.
+    pub fn write(&mut self, data: &[u8]) -> Result<(), ReceiveError> {
+        self.check_whole()?;
+        let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        if length > INSTANCE_BYTES_MAX.saturating_sub(self.data_set_bytes) {
+            self.broken = true;
+            return Err(ReceiveError::TooLarge);
+        }
+        self.data_set_bytes += length;
+        self.hash.update(data);
+        if data.len() >= DIRECT_BYTES {
+            self.flush()?;
+            return self.append(data, length);
+        }
+        if self.buffer.len() + data.len() > BUFFER_BYTES {
+            self.flush()?;
+        }
+        self.buffer.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// Ends the data set and makes the file's contents durable, in the caller's thread: step 2 of the order in
+    /// `committer`. What comes back is not promised to anyone before it is committed.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Poisoned`] when this or an earlier fdatasync failed; otherwise as [`InstanceWriter::write`].
+    pub fn finish(mut self) -> Result<Pending, ReceiveError> {
+        self.check_whole()?;
+        let digest = Digest::from_bytes(std::mem::take(&mut self.hash).finalize().into());
+        let seal = part10::seal(&digest, self.data_set_bytes);
+        if self.written == 0 {
+            // The header is still in the buffer: a small instance is one write.
+            let end = self.seal_offset + seal.len();
+            if let Some(place) = self.buffer.get_mut(self.seal_offset..end) {
+                place.copy_from_slice(&seal);
+            }
+            self.flush()?;
+        } else {
+            self.flush()?;
+            let offset = u64::try_from(self.seal_offset).unwrap_or(u64::MAX);
+            self.file
+                .overwrite(offset, &seal)
+                .map_err(SpoolError::io("write", &self.temp.path))?;
+        }
+        let shared = &self.temp.shared;
+        shared.check()?;
+        if let Err(error) = self.file.sync_data() {
+            return Err(shared.poison(&self.temp.path, &error).into());
+        }
+        Ok(Pending {
+            temp: self.temp,
+            meta: self.meta,
+            digest,
+            bytes: self.data_set_bytes,
+        })
+    }
+
+    /// A write that failed half-way left a hole: nothing may be appended behind it.
+    fn check_whole(&self) -> Result<(), ReceiveError> {
+        if !self.broken {
+            return Ok(());
+        }
+        Err(ReceiveError::Io {
+            what: "go on writing",
+            path: self.temp.path.clone(),
+            source: std::io::Error::other("an earlier write of this instance failed"),
+        })
+    }
+
+    fn flush(&mut self) -> Result<(), ReceiveError> {
+        let buffer = std::mem::take(&mut self.buffer);
+        let length = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
+        let result = self.append(&buffer, length);
+        self.buffer = buffer;
+        self.buffer.clear();
+        result
+    }
+
+    fn append(&mut self, data: &[u8], length: u64) -> Result<(), ReceiveError> {
+        if let Err(error) = self.file.append(data) {
+            self.broken = true;
+            return Err(SpoolError::io("write", &self.temp.path)(error).into());
+        }
+        self.written += length;
+        let fresh = self.written - self.writeback;
+        if fresh >= WRITEBACK_BYTES {
+            self.file.start_writeback(self.writeback, fresh);
+            self.writeback = self.written;
+        }
+        Ok(())
+    }
+}
+
+/// An instance whose bytes are durable and whose name is not: to be committed. Dropped, it is removed.
+pub struct Pending {
+    pub(super) temp: TempFile,
+    pub(super) meta: FileMeta,
+    pub(super) digest: Digest,
+    pub(super) bytes: u64,
+}
+
+impl Pending {
+    /// Identifies its bytes.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Length of the data set in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The file under its provisional name, for reading it before it is committed.
+    pub fn path(&self) -> &Path {
+        self.temp.path()
+    }
+}
+
+/// A small file of the node's own, durable under a provisional name.
+pub(super) fn write_temp(shared: &Arc<Shared>, bytes: &[u8]) -> Result<TempFile, SpoolError> {
+    let (temp, mut file) = TempFile::create(shared, 0)?;
+    if !bytes.is_empty() {
+        file.append(bytes)
+            .map_err(SpoolError::io("write", &temp.path))?;
+        // An empty file has nothing that an fdatasync could save; its name comes with the folder's fsync.
+        file.sync_data()
+            .map_err(|error| shared.poison(&temp.path, &error))?;
+    }
+    Ok(temp)
+}
