@@ -1,8 +1,18 @@
 //! Contact sheets of the phantom, to be looked at: `contact_sheet DIR` writes PNG files there.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "pixel arithmetic"
+)]
+
 use std::path::Path;
 
+use sonode_phantom::anatomy::View;
+use sonode_phantom::cine::{Frame, Study, StudySpec, Subject};
 use sonode_phantom::ranges::Split;
+use sonode_phantom::style::Style;
 use sonode_phantom::training::{self, TrainingImage};
 
 const COLUMNS: u32 = 8;
@@ -29,7 +39,65 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
         training_sheet(&images, outlines).save(dir.join(format!("{name}.png")))?;
     }
+    for (name, subject) in [
+        ("a4c", Subject::Apical(View::A4c)),
+        ("a2c", Subject::Apical(View::A2c)),
+        ("plax", Subject::Plax),
+        ("short-axis", Subject::ShortAxis),
+        ("colour", Subject::ColourDoppler),
+        ("m-mode", Subject::MMode),
+        ("noise", Subject::Noise),
+    ] {
+        for style in Style::ALL {
+            let study = Study::generate(&StudySpec::of(first, style, subject));
+            let started = std::time::Instant::now();
+            let frames: Vec<Frame> = study.frames().take(30).collect();
+            let rate = frames.len() as f64 / started.elapsed().as_secs_f64();
+            println!("{name} {style:?}: {rate:.0} frames a second");
+            cine_sheet(&study, &frames).save(dir.join(format!("cine-{name}-{style:?}.png")))?;
+        }
+    }
     Ok(())
+}
+
+/// The end-diastolic and the end-systolic frame, or the first and a middle one, with the true contour beside them.
+fn cine_sheet(study: &Study, frames: &[Frame]) -> image::RgbImage {
+    let beat = study.truth().and_then(|t| t.beats.first().copied());
+    let picks = beat.map_or([0, frames.len() / 2], |b| {
+        [b.ed_frame as usize - 1, b.es_frame as usize - 1]
+    });
+    let (w, h) = (study.spec().width, study.spec().height);
+    let mut sheet = image::RgbImage::new(2 * w, 2 * h);
+    for (column, pick) in (0u32..).zip(picks) {
+        let Some(frame) = frames.get(pick) else {
+            continue;
+        };
+        for (k, sample) in (0u32..).zip(frame.pixels.chunks(frame.samples.into())) {
+            let rgb = if let [r, g, b] = sample {
+                [*r, *g, *b]
+            } else {
+                [sample[0]; 3]
+            };
+            for row in 0..2 {
+                sheet.put_pixel(column * w + k % w, row * h + k / w, image::Rgb(rgb));
+            }
+        }
+        for point in study
+            .truth()
+            .and_then(|t| t.contours.get(pick))
+            .into_iter()
+            .flatten()
+        {
+            for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+                let x = point[0].round() as u32 + column * w + dx;
+                let y = point[1].round() as u32 + h + dy;
+                if x < 2 * w && y < 2 * h {
+                    sheet.put_pixel(x, y, image::Rgb([255, 60, 60]));
+                }
+            }
+        }
+    }
+    sheet
 }
 
 fn training_sheet(images: &[TrainingImage], outlines: bool) -> image::RgbImage {

@@ -237,7 +237,7 @@ impl Acquisition {
     }
 
     /// Draws the thin structures over the levels.
-    fn stamp(&mut self, scanner: &Scanner, scene: &Scene<'_>) {
+    fn stamp(&mut self, scanner: &Scanner, scene: &Scene) {
         if let Scene::Apical(slice) = scene {
             for cord in &slice.cords {
                 let placed = Cord {

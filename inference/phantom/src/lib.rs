@@ -19,6 +19,7 @@
 
 mod acquire;
 pub mod anatomy;
+pub mod cine;
 mod degrade;
 pub mod motion;
 mod noise;
@@ -27,6 +28,8 @@ pub mod ranges;
 pub mod rng;
 pub mod scan_convert;
 pub mod scanner;
+mod screen;
 mod shape;
 pub mod style;
 pub mod training;
+pub mod truth;

@@ -139,6 +139,29 @@ impl Scanner {
         }
     }
 
+    /// Makes the ventricle unreadable: haze as bright as the wall, long dropouts, shadows from both sides.
+    pub(crate) fn spoil(&mut self, rng: &mut Draw) {
+        self.set_blood(rng.range(3.0, 9.0));
+        self.noise_db = self.noise_db.max(-20.0);
+        for left in [true, false] {
+            self.dropouts.push(Dropout {
+                left,
+                centre: rng.range(0.3, 0.7),
+                extent: rng.range(0.5, 0.8),
+                depth_db: -rng.range(16.0, 26.0),
+            });
+            let side = if left { -1.0 } else { 1.0 };
+            self.shadows
+                .push([side, rng.range(0.3, 0.6), rng.range(14.0, 34.0), 1.0]);
+        }
+        for _ in 0..4 {
+            let place = [rng.range(-0.5, 0.5), rng.range(0.2, 0.7)];
+            let size = [rng.range(1.0, 2.5), rng.range(1.0, 2.5)];
+            self.haze
+                .push([place[0], place[1], size[0], size[1], rng.range(-8.0, 0.0)]);
+        }
+    }
+
     /// Sets the contrast between blood and muscle, dB below the myocardium.
     pub fn set_blood(&mut self, db: f32) {
         self.levels[0] = -db.abs();
