@@ -22,7 +22,7 @@ pub enum AcceptorEvent<'a> {
     },
     /// PDVs for [`crate::Assembler::push`].
     Data(PData<'a>),
-    /// The association was released in order. The last event.
+    /// The association was released in order; a message that is not whole is dropped. The last event.
     Released,
     /// The peer aborted. The last event.
     Aborted(Abort),
@@ -89,7 +89,8 @@ impl Acceptor {
         Some(AcceptorEvent::Refused { request, rejection })
     }
 
-    /// Accepts the request. Ignored if the peer has gone meanwhile.
+    /// Accepts the request; aborts if the answer can't be written, which takes more role selections than fit into one
+    /// item. Ignored if the peer has gone meanwhile.
     pub fn accept(&mut self, acceptance: &Acceptance, now: Instant) {
         match associate::accept_pdu(&self.echoed, acceptance) {
             Ok(pdu) => {
@@ -98,7 +99,6 @@ impl Acceptor {
                     self.machine.send(&pdu);
                 }
             }
-            // Only a request whose answer outgrows a 16-bit item length ends here.
             Err(_) => self.abort(Abort::NOT_SPECIFIED, now),
         }
     }

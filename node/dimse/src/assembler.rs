@@ -122,7 +122,7 @@ impl Assembler {
     /// Takes the next PDV. `None`: more is needed.
     ///
     /// # Errors
-    /// [`ProtocolError`]; afterwards every PDV gives [`ProtocolError::DataWithoutCommand`].
+    /// Each [`ProtocolError`] variant; afterwards every PDV is an error.
     pub fn push<'a>(&mut self, pdv: Pdv<'a>) -> Result<Option<DimseEvent<'a>>, ProtocolError> {
         let result = self.take(pdv);
         if result.is_err() {
@@ -209,5 +209,97 @@ impl Assembler {
     fn end_message(&mut self) {
         self.state = State::Between;
         self.empty_fragments = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::StoreRq;
+    use crate::response;
+
+    fn fragment(context: u8, is_command: bool, is_last: bool, bytes: &[u8]) -> Pdv<'_> {
+        Pdv {
+            context,
+            is_command,
+            is_last,
+            bytes,
+        }
+    }
+
+    /// An assembler that waits for the data set of a C-STORE on context 1.
+    fn with_data_due() -> Assembler {
+        let mut assembler = Assembler::new([1, 3, 255]);
+        let store = response::store_request(&StoreRq::default());
+        let event = assembler.push(fragment(1, true, true, &store)).unwrap();
+        assert!(matches!(
+            event,
+            Some(DimseEvent::Command {
+                has_data_set: true,
+                ..
+            })
+        ));
+        assembler
+    }
+
+    #[test]
+    fn what_breaks_the_order_of_fragments_is_an_error_and_stays_one() {
+        let echo = response::echo_request(1);
+        let cases = [
+            (
+                fragment(5, false, true, &[0]),
+                ProtocolError::UnknownContext(5),
+            ),
+            (
+                fragment(3, false, true, &[0]),
+                ProtocolError::Interleaved {
+                    expected: 1,
+                    found: 3,
+                },
+            ),
+            (
+                fragment(1, true, true, &echo),
+                ProtocolError::CommandWhileDataDue,
+            ),
+        ];
+        for (pdv, error) in cases {
+            let mut assembler = with_data_due();
+            assert_eq!(assembler.push(pdv), Err(error));
+            assert!(!assembler.is_inside_message());
+            assert!(assembler.push(fragment(1, true, true, &echo)).is_err());
+        }
+        let mut assembler = Assembler::new([255]);
+        assert_eq!(
+            assembler.push(fragment(255, false, true, &[0])),
+            Err(ProtocolError::DataWithoutCommand)
+        );
+    }
+
+    #[test]
+    fn empty_fragments_end_a_message_but_do_not_keep_it_going() {
+        let mut assembler = with_data_due();
+        assert_eq!(assembler.push(fragment(1, false, false, &[])), Ok(None));
+        assert_eq!(
+            assembler.push(fragment(1, false, true, &[])),
+            Ok(Some(DimseEvent::Data {
+                context: 1,
+                bytes: &[],
+                is_last: true
+            }))
+        );
+        let endless = std::iter::repeat_n(fragment(1, true, false, &[]), 100);
+        let mut assembler = Assembler::new([1]);
+        let taken = endless.map_while(|pdv| assembler.push(pdv).ok()).count();
+        assert_eq!(taken, usize::try_from(EMPTY_FRAGMENTS_MAX).unwrap());
+    }
+
+    #[test]
+    fn a_command_set_is_bounded() {
+        let mut assembler = Assembler::new([1]);
+        let piece = [0; 1000];
+        let taken = std::iter::repeat_n(fragment(1, true, false, &piece), 100)
+            .map_while(|pdv| assembler.push(pdv).ok())
+            .count();
+        assert_eq!(taken, 65);
     }
 }

@@ -132,7 +132,7 @@ pub enum AssociateError {
     /// A presentation context identifier occurs twice.
     #[error("presentation context identifier {0} occurs twice")]
     DuplicateContextId(u8),
-    /// An accepted context names a transfer syntax that was not proposed, or none, or was itself not proposed.
+    /// A context was accepted that was not proposed, or with a transfer syntax that was not, or without one of several.
     #[error("presentation context {0} was accepted in a way that was not proposed")]
     NotProposed(u8),
 }

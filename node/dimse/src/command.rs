@@ -112,8 +112,15 @@ pub struct Response {
     pub sop_class: RawUid,
     /// Affected SOP Instance UID (0000,1000); empty if absent.
     pub sop_instance: RawUid,
-    /// Error Comment (0000,0902) as it was written; empty if absent. A peer's text: escape it before it is shown.
+    /// Error Comment (0000,0902) as it was written; empty if absent. For people: [`Self::comment`].
     pub error_comment: Box<[u8]>,
+}
+
+impl Response {
+    /// Error Comment without padding, bytes outside ASCII and control characters escaped; empty if absent.
+    pub fn comment(&self) -> String {
+        self.error_comment.trim_ascii().escape_ascii().to_string()
+    }
 }
 
 /// A command set that was read.
@@ -165,8 +172,8 @@ pub enum CommandError {
     /// It ends inside an element, or an element has an undefined length.
     #[error("the command set ends inside an element")]
     CutOff,
-    /// An element outside group 0000, or out of order.
-    #[error("element ({0:04X},{1:04X}) does not belong in a command set there")]
+    /// An element outside group 0000.
+    #[error("element ({0:04X},{1:04X}) does not belong in a command set")]
     Unexpected(u16, u16),
     /// A needed element is absent or has a wrong length.
     #[error("the command set has no usable {0}")]

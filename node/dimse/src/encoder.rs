@@ -2,10 +2,8 @@
 
 use sonode_conformance::limits;
 
-/// PDU header and PDV header: 6 bytes, and 4 + 2 bytes.
-const HEADERS: usize = 12;
 /// What the PDV header takes of the PDU's variable field.
-const PDV_HEADER: u32 = 6;
+const PDV_HEADER: usize = 6;
 
 /// What a PDV carries (message control header, PS3.8 annex E.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +24,7 @@ pub struct PdataEncoder {
     kind: PdvKind,
     /// Bytes of a fragment; even, 2 at least.
     payload: usize,
-    /// The PDU under construction: room for the headers, then the held bytes.
+    /// The beginning of the next fragment, `payload` bytes at most.
     held: Vec<u8>,
     out: Vec<u8>,
 }
@@ -41,16 +39,14 @@ impl PdataEncoder {
             0 => limits::PDU_LENGTH,
             some => some.min(limits::PDU_LENGTH),
         };
-        let payload = (length.saturating_sub(PDV_HEADER) & !1).max(2);
-        let mut encoder = Self {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        Self {
             context,
             kind,
-            payload: usize::try_from(payload).unwrap_or(2),
+            payload: (length.saturating_sub(PDV_HEADER) & !1).max(2),
             held: Vec::new(),
             out: Vec::new(),
-        };
-        encoder.restart(context, kind);
-        encoder
+        }
     }
 
     /// Begins another command or data set with the same buffers. What was held is dropped.
@@ -58,45 +54,42 @@ impl PdataEncoder {
         self.context = context;
         self.kind = kind;
         self.held.clear();
-        self.held.resize(HEADERS, 0);
     }
 
     /// Takes the next bytes of the set and gives the PDUs that can be sent now, none if all is held back. `last` ends
     /// the set: then nothing is held any more, and the encoder is ready for [`Self::restart`].
+    ///
+    /// What it gives is as long as `chunk` and a fragment at most, with 12 bytes of headers for each fragment.
     pub fn encode(&mut self, mut chunk: &[u8], last: bool) -> &[u8] {
         self.out.clear();
-        loop {
-            let room = self.payload + HEADERS - self.held.len();
-            let Some((now, later)) = chunk.split_at_checked(room) else {
-                break;
-            };
-            // A full fragment goes out only once it is known whether it is the last one.
-            if later.is_empty() {
-                break;
-            }
-            self.held.extend_from_slice(now);
-            self.flush(false);
+        // A full fragment goes out only once it is known that it isn't the last one: hence not when both are equal.
+        while self.held.len() + chunk.len() > self.payload {
+            let (now, later) = chunk
+                .split_at_checked(self.payload - self.held.len())
+                .unwrap_or((chunk, &[]));
+            self.fragment(now, false);
             chunk = later;
         }
-        self.held.extend_from_slice(chunk);
         if last {
-            self.flush(true);
+            self.fragment(chunk, true);
+        } else {
+            self.held.extend_from_slice(chunk);
         }
         &self.out
     }
 
-    fn flush(&mut self, last: bool) {
-        let bytes = u32::try_from(self.held.len() - HEADERS).unwrap_or(u32::MAX);
-        let command = u8::from(self.kind == PdvKind::Command);
-        let control = command | u8::from(last) << 1;
-        let [p0, p1, p2, p3] = (bytes + PDV_HEADER).to_be_bytes();
-        let [v0, v1, v2, v3] = (bytes + 2).to_be_bytes();
-        let headers = [4, 0, p0, p1, p2, p3, v0, v1, v2, v3, self.context, control];
-        if let Some(room) = self.held.first_chunk_mut() {
-            *room = headers;
-        }
-        self.out.extend_from_slice(&self.held);
-        self.held.truncate(HEADERS);
+    /// Writes a PDU of what is held and of `rest`.
+    fn fragment(&mut self, rest: &[u8], is_last: bool) {
+        // `payload` is bounded by a u32.
+        let bytes = u32::try_from(self.held.len() + rest.len()).unwrap_or(u32::MAX);
+        let is_command = u8::from(self.kind == PdvKind::Command);
+        self.out.extend_from_slice(&[4, 0]);
+        self.out.extend_from_slice(&(bytes + 6).to_be_bytes());
+        self.out.extend_from_slice(&(bytes + 2).to_be_bytes());
+        self.out
+            .extend_from_slice(&[self.context, is_command | u8::from(is_last) << 1]);
+        self.out.append(&mut self.held);
+        self.out.extend_from_slice(rest);
     }
 }
 
@@ -113,5 +106,58 @@ pub fn write_message(
     if let Some(data_set) = data_set {
         encoder.restart(context, PdvKind::Data);
         out.extend_from_slice(encoder.encode(data_set, true));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::PData;
+
+    #[test]
+    fn tiny_maxima_get_even_fragments() {
+        for (peer_max, payload) in [(1, 2), (6, 2), (7, 2), (8, 2), (9, 2), (10, 4), (12, 6)] {
+            let mut encoder = PdataEncoder::new(1, PdvKind::Data, peer_max);
+            let first = encoder.encode(&[7; 8], true)[..12 + payload].to_vec();
+            let pdv = PData::parse(&first[6..]).unwrap().next().unwrap();
+            assert_eq!(pdv.bytes.len(), payload, "{peer_max}");
+        }
+    }
+
+    #[test]
+    fn no_limit_means_our_own() {
+        for peer_max in [0, u32::MAX] {
+            let encoder = PdataEncoder::new(1, PdvKind::Data, peer_max);
+            assert_eq!(encoder.payload + 6, 131_072);
+        }
+    }
+
+    #[test]
+    fn nothing_looks_like_the_end_before_it_was_said() {
+        let mut encoder = PdataEncoder::new(1, PdvKind::Data, 16);
+        assert_eq!(
+            encoder.encode(&[1; 10], false),
+            [],
+            "exactly one fragment is held back"
+        );
+        let more = encoder.encode(&[2; 10], false).to_vec();
+        let pdv = PData::parse(&more[6..]).unwrap().next().unwrap();
+        assert_eq!((pdv.bytes, pdv.is_last), ([1; 10].as_slice(), false));
+        let end = encoder.encode(&[], true).to_vec();
+        let pdv = PData::parse(&end[6..]).unwrap().next().unwrap();
+        assert_eq!((pdv.bytes, pdv.is_last), ([2; 10].as_slice(), true));
+    }
+
+    #[test]
+    fn what_was_held_is_not_carried_into_the_next_set() {
+        let mut encoder = PdataEncoder::new(1, PdvKind::Data, 0);
+        encoder.encode(&[1; 10], false);
+        encoder.restart(3, PdvKind::Command);
+        let out = encoder.encode(&[2], true).to_vec();
+        let pdv = PData::parse(&out[6..]).unwrap().next().unwrap();
+        assert_eq!(
+            (pdv.context, pdv.is_command, pdv.bytes),
+            (3, true, [2].as_slice())
+        );
     }
 }

@@ -249,3 +249,78 @@ impl<'a> Iterator for PData<'a> {
         self.next_pdv()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(reader: &mut PduReader, bytes: &[u8]) {
+        reader.space()[..bytes.len()].copy_from_slice(bytes);
+        reader.advance(bytes.len());
+    }
+
+    #[test]
+    fn an_absurd_length_is_refused_before_anything_is_buffered() {
+        let mut reader = PduReader::new();
+        feed(&mut reader, &[1, 0, 0x7F, 0xFF, 0xFF, 0xFF]);
+        assert_eq!(
+            reader.pdu(),
+            Err(PduError::TooLong {
+                kind: PduKind::AssociateRq,
+                length: 0x7FFF_FFFF,
+                max: limits::ASSOCIATE_RQ_BYTES_MAX,
+            })
+        );
+        assert!(reader.space().is_empty());
+        assert!(reader.buffer.capacity() <= FIRST_READ);
+        reader.consume();
+        assert_eq!(reader.pdu(), Ok(None));
+        assert!(!reader.space().is_empty());
+    }
+
+    #[test]
+    fn the_buffer_follows_what_came_and_not_what_was_declared() {
+        let mut reader = PduReader::new();
+        feed(&mut reader, &[1, 0, 0, 0x0F, 0xFF, 0xFF]);
+        let mut sent = 6;
+        while reader.pdu() == Ok(None) {
+            assert!(reader.buffer.len() <= (2 * sent).max(FIRST_READ));
+            let some = reader.space().len().min(3000);
+            reader.advance(some);
+            sent += some;
+        }
+        assert_eq!(reader.pdu().unwrap().unwrap().body.len(), 0x000F_FFFF);
+    }
+
+    #[test]
+    fn the_next_header_comes_with_the_body() {
+        let mut reader = PduReader::new();
+        feed(&mut reader, &[5, 0, 0, 0, 0, 4]);
+        assert_eq!(reader.space().len(), 4 + HEADER);
+        feed(&mut reader, &[0, 0, 0, 0, 7, 0, 0, 0, 0, 0]);
+        assert_eq!(reader.pdu().unwrap().unwrap().kind, PduKind::ReleaseRq);
+        reader.consume();
+        let abort = reader.pdu().unwrap().unwrap();
+        assert_eq!((abort.kind, abort.body.len()), (PduKind::Abort, 0));
+    }
+
+    #[test]
+    fn the_bound_on_data_has_room_for_peers_that_count_differently() {
+        assert_eq!(data_body_max(0), 2 * limits::PDU_LENGTH);
+        assert_eq!(data_body_max(1), 32 * 1024);
+        assert_eq!(data_body_max(u32::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn pdvs_are_checked_before_any_is_given() {
+        assert!(PData::parse(&[]).is_none());
+        assert!(PData::parse(&[0, 0, 0, 1, 1]).is_none());
+        assert!(PData::parse(&[0, 0, 0, 2, 1, 3, 0, 0, 0, 3, 1, 0]).is_none());
+        let body = [0, 0, 0, 2, 1, 3, 0, 0, 0, 3, 5, 0, 9];
+        let pdvs: Vec<_> = PData::parse(&body).unwrap().collect();
+        assert_eq!(pdvs.len(), 2);
+        assert!(pdvs[0].is_command && pdvs[0].is_last && pdvs[0].bytes.is_empty());
+        assert_eq!((pdvs[1].context, pdvs[1].bytes), (5, [9].as_slice()));
+        assert!(!pdvs[1].is_command && !pdvs[1].is_last);
+    }
+}

@@ -157,3 +157,85 @@ impl CommandSet {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request {
+            message_id: 300,
+            sop_class: "1.2.34".into(),
+            sop_instance: "1.2.34.5".into(),
+        }
+    }
+
+    fn refusal(command: &Command, comment: &str) -> (Command, bool) {
+        let status = DimseStatus::UNRECOGNIZED_OPERATION;
+        Command::parse(&respond(command, status, comment).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_request_is_refused_in_its_own_field() {
+        let requests = [
+            Command::StoreRq(StoreRq {
+                request: request(),
+                ..StoreRq::default()
+            }),
+            Command::EchoRq(request()),
+            Command::FindRq(request()),
+            Command::GetRq(request()),
+            Command::MoveRq(request()),
+            Command::EventReportRq(request(), 1),
+            Command::ActionRq(request(), 1),
+            Command::AttributesRq(request()),
+            Command::SetRq(request()),
+            Command::CreateRq(request()),
+            Command::DeleteRq(request()),
+            Command::OtherRq(0x0777, request()),
+        ];
+        for command in requests {
+            let (refusal, has_data) = refusal(&command, "");
+            assert_eq!(refusal.field(), command.field() | field::RESPONSE);
+            let response = refusal.response().unwrap();
+            assert_eq!(response.message_id, 300);
+            assert_eq!(response.status, DimseStatus::UNRECOGNIZED_OPERATION);
+            assert_eq!(response.sop_class, request().sop_class);
+            assert_eq!(response.sop_instance, request().sop_instance);
+            assert!(!has_data && response.comment().is_empty());
+        }
+        assert_eq!(
+            respond(&Command::CancelRq(1), DimseStatus::SUCCESS, ""),
+            None
+        );
+    }
+
+    #[test]
+    fn a_comment_fits_its_vr() {
+        let (refusal, _) = refusal(&Command::EchoRq(request()), &"Größe\\\n ".repeat(20));
+        let comment = refusal.response().unwrap().comment();
+        assert!(comment.starts_with("Gr??e?? Gr"), "{comment}");
+        assert_eq!(comment.trim_end().len(), 63);
+    }
+
+    #[test]
+    fn our_requests_read_back() {
+        let (command, has_data) = Command::parse(&action_request(&request(), 1)).unwrap();
+        assert_eq!((command, has_data), (Command::ActionRq(request(), 1), true));
+        let (command, has_data) = Command::parse(&event_report_request(&request(), 2)).unwrap();
+        assert_eq!(
+            (command, has_data),
+            (Command::EventReportRq(request(), 2), true)
+        );
+        let find = find_request(300, &"1.2.34".into());
+        let (command, has_data) = Command::parse(&find).unwrap();
+        let without_instance = Request {
+            sop_instance: RawUid::default(),
+            ..request()
+        };
+        assert_eq!(
+            (command, has_data),
+            (Command::FindRq(without_instance), true)
+        );
+    }
+}

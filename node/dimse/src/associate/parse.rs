@@ -235,6 +235,13 @@ fn context_result(
     slot.result = result;
     if result == 0 {
         read?;
+        // A peer that names none can only mean the only one.
+        if let ("", [only]) = (
+            transfer_syntax.as_str(),
+            proposed.transfer_syntaxes.as_slice(),
+        ) {
+            transfer_syntax.clone_from(only);
+        }
         if !proposed.transfer_syntaxes.contains(&transfer_syntax) {
             return Err(AssociateError::NotProposed(id));
         }

@@ -49,13 +49,12 @@ pub(super) fn command(bytes: &[u8]) -> Result<(Command, bool), CommandError> {
 fn read(bytes: &[u8]) -> Result<Elements<'_>, CommandError> {
     let mut elements = Elements::default();
     let mut cursor = Cursor(bytes);
-    let mut previous = None;
     while !cursor.is_empty() {
         let (group, element, value) = next(&mut cursor).ok_or(CommandError::CutOff)?;
-        if group != 0 || previous.is_some_and(|previous| element <= previous) {
+        // The order doesn't matter here, and some toolkits get it wrong.
+        if group != 0 {
             return Err(CommandError::Unexpected(group, element));
         }
-        previous = Some(element);
         let number = || Cursor(value).u16_le();
         match element {
             0x0002 => elements.affected_class = value,

@@ -41,6 +41,7 @@ struct Head {
 }
 
 pub(super) struct Elements {
+    /// Of the plain data set: deflation is behind it.
     encoding: Encoding,
     phase: Phase,
     carried: [u8; HEADER_MAX],
@@ -89,6 +90,8 @@ impl Elements {
         } else {
             ScanEnd::Truncated
         });
+        let whole = self.values.last().map_or(0, |(_, range)| range.end);
+        self.bytes.truncate(whole);
         HeaderFacts {
             values: self.values,
             bytes: self.bytes,
@@ -138,16 +141,18 @@ impl Elements {
 
     fn take_header(&mut self, input: &[u8]) -> usize {
         let mut taken = 0;
-        while let Some(needed) = self.header_needs() {
+        while self.carried_len < self.header_len() {
             let Some(byte) = input.get(taken) else {
                 return taken;
             };
-            debug_assert!(self.carried_len < needed);
             if let Some(slot) = self.carried.get_mut(self.carried_len) {
                 *slot = *byte;
             }
             self.carried_len += 1;
             taken += 1;
+            if self.carried_len == 8 {
+                self.settle_encoding();
+            }
         }
         match self.head() {
             Some(head) => self.begin(&head),
@@ -157,16 +162,27 @@ impl Elements {
         taken
     }
 
-    /// How long the header is as far as is known; `None` when it is whole.
-    fn header_needs(&self) -> Option<usize> {
-        let needed = if self.carried_len < 8 {
-            8
-        } else if self.is_explicit() && !SHORT.contains(&&self.vr()) && self.vr_is_plausible() {
-            HEADER_MAX
-        } else {
-            8
+    /// Some senders write Implicit VR under an explicit syntax, or the other way round. The first element behind any file
+    /// meta information tells: two letters in place of its length would make it longer than 16 KiB.
+    fn settle_encoding(&mut self) {
+        let is_first = self.level == 0 && self.previous.is_none_or(|previous| previous.0 <= 2);
+        if !is_first || self.tag().0 <= 2 {
+            return;
+        }
+        self.encoding = match (self.encoding, self.vr_is_plausible()) {
+            (Encoding::ImplicitLittle, true) => Encoding::ExplicitLittle,
+            (Encoding::ExplicitLittle | Encoding::Deflated, false) => Encoding::ImplicitLittle,
+            (encoding, _) => encoding,
         };
-        (self.carried_len < needed).then_some(needed)
+    }
+
+    /// How long the header in `carried` is, as far as is known.
+    fn header_len(&self) -> usize {
+        let has_long_vr = self.carried_len >= 8
+            && self.is_explicit()
+            && self.vr_is_plausible()
+            && !SHORT.contains(&&self.vr());
+        if has_long_vr { HEADER_MAX } else { 8 }
     }
 
     fn vr(&self) -> [u8; 2] {
