@@ -34,8 +34,8 @@ codes! {
     COUNTRY = "121046", "DCM", "Country of Language", "TID 1204";
     ENGLISH = "en", "RFC5646", "English", "CID 5000";
     CHINESE = "zh", "RFC5646", "Chinese", "CID 5000";
-    UNITED_STATES = "US", "ISO3166_1", "UNITED STATES", "CID 5001";
-    CHINA = "CN", "ISO3166_1", "CHINA", "CID 5001";
+    UNITED_STATES = "US", "ISO3166_1", "United States", "CID 5001";
+    CHINA = "CN", "ISO3166_1", "China", "CID 5001";
     OBSERVER_TYPE = "121005", "DCM", "Observer Type", "TID 1002";
     DEVICE = "121007", "DCM", "Device", "CID 270";
     DEVICE_OBSERVER_UID = "121012", "DCM", "Device Observer UID", "TID 1004";

@@ -111,7 +111,11 @@ pub fn model_uid(model: &ModelRef) -> Uid {
 
 /// The Tracking Unique Identifier of a contour: from the source, the phase and its ordinal among the phase's contours,
 /// so that a re-analysis that finds another frame still tracks the same thing.
-pub fn contour_tracking_uid(source: &SopInstanceUid, phase: CardiacPhase, ordinal: usize) -> Uid {
+pub(crate) fn contour_tracking_uid(
+    source: &SopInstanceUid,
+    phase: CardiacPhase,
+    ordinal: usize,
+) -> Uid {
     let phase = match phase {
         CardiacPhase::EndDiastole => "ED",
         CardiacPhase::EndSystole => "ES",
@@ -126,7 +130,7 @@ pub fn contour_tracking_uid(source: &SopInstanceUid, phase: CardiacPhase, ordina
 }
 
 /// The Tracking Unique Identifier of a clip's left-ventricular function.
-pub fn function_tracking_uid(source: &SopInstanceUid) -> Uid {
+pub(crate) fn function_tracking_uid(source: &SopInstanceUid) -> Uid {
     derive(&["track", source.as_str(), "lv-function"])
 }
 

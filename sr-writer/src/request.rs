@@ -113,7 +113,15 @@ pub enum WriteError {
     /// A number that is not finite.
     #[error("{0} is not a finite number")]
     NotFinite(&'static str),
-    /// A contour with fewer than three points, a point that is not finite, or a frame number of 0.
+    /// A frame that its clip doesn't have; they count from 1.
+    #[error("{instance} has no frame {frame}")]
+    Frame {
+        /// The clip.
+        instance: SopInstanceUid,
+        /// The frame.
+        frame: u32,
+    },
+    /// A contour with fewer than three points, or with a point that is not finite.
     #[error("the contour of frame {frame} of {instance} is malformed")]
     Contour {
         /// The contour's image.

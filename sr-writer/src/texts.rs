@@ -15,7 +15,9 @@ use crate::codes::{self, Code};
 pub const SERIES_DESCRIPTION: &str = "AI LVEF, unverified";
 
 /// The language of a report's sentences.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Language {
     /// English.
@@ -78,7 +80,9 @@ impl Language {
     pub fn revision(self, revision: u32, predecessor: &str) -> String {
         match self {
             Self::En => {
-                format!("Revision {revision}: replaces the earlier report of this study ({predecessor}).")
+                format!(
+                    "Revision {revision}: replaces the earlier report of this study ({predecessor})."
+                )
             }
             Self::Zh => format!("第 {revision} 版：取代该检查先前的报告（{predecessor}）。"),
         }
@@ -156,7 +160,9 @@ impl Language {
     /// A clip that was measured too, but that the summary does not stand on.
     pub fn candidate(self, clip: &InstanceFindings, lv: &LvMeasurement) -> String {
         let value = |label: &str, value: Option<f64>, unit: &str| {
-            value.map(|v| format!(", {label} {v:.1} {unit}")).unwrap_or_default()
+            value
+                .map(|v| format!(", {label} {v:.1} {unit}"))
+                .unwrap_or_default()
         };
         let (method, beats) = (self.method(lv.method), clip.beats.len());
         let ef = lv.lvef_percent;
@@ -231,11 +237,11 @@ impl Language {
             CardiacPhase::EndDiastole => "ED",
             CardiacPhase::EndSystole => "ES",
         };
-        let mut label = format!("LV endocardium {}{phase}", view_label(view));
-        if ordinal > 1 {
-            label.push_str(&format!(" {ordinal}"));
+        let view = view_label(view);
+        match ordinal {
+            1 => format!("LV endocardium {view}{phase}"),
+            _ => format!("LV endocardium {view}{phase} {ordinal}"),
         }
-        label
     }
 
     /// The label of a clip's left-ventricular function; an identifier too.
@@ -319,5 +325,30 @@ const fn chinese_rejection(reason: Rejection) -> &'static str {
         Rejection::Paediatric => "患者未满 18 岁",
         Rejection::Fetal => "胎儿心脏",
         Rejection::TestPatient => "测试患者",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_count_and_name_what_no_reference_can_point_at() {
+        let text = Language::En.not_measured(2, Rejection::NotACine, None, &[]);
+        assert_eq!(text, "2 objects not measured: a single frame, not a cine");
+        let text = Language::En.not_measured(1, Rejection::Quality, Some("score 0.2"), &["1.2.3"]);
+        assert_eq!(
+            text,
+            "1 object not measured: image quality too poor. score 0.2 (1.2.3)"
+        );
+    }
+
+    #[test]
+    fn labels_of_further_contours_are_numbered() {
+        let label = |ordinal| {
+            Language::contour_label(Some(ViewLabel::A4C), CardiacPhase::EndDiastole, ordinal)
+        };
+        assert_eq!(label(1), "LV endocardium A4C ED");
+        assert_eq!(label(2), "LV endocardium A4C ED 2");
     }
 }

@@ -40,8 +40,7 @@ pub fn write(
         bytes,
         sop_class: known_uid(request.form.sop_class()).map(SopClassUid::from)?,
         sop_instance: request.sop_instance_uid.clone(),
-        transfer_syntax: known_uid(uids::EXPLICIT_VR_LITTLE_ENDIAN)
-            .map(TransferSyntaxUid::from)?,
+        transfer_syntax: known_uid(uids::EXPLICIT_VR_LITTLE_ENDIAN).map(TransferSyntaxUid::from)?,
     })
 }
 
@@ -51,6 +50,7 @@ fn known_uid(text: &str) -> Result<sonode_conformance::Uid, WriteError> {
 }
 
 fn is_date_and_time(content: &ContentDateTime) -> bool {
-    let digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    let digits =
+        |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
     digits(&content.date, 8) && digits(&content.time, 6)
 }

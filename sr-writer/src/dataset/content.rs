@@ -19,11 +19,7 @@ fn child_item(relationship: Relationship, node: &Node) -> Item {
 }
 
 fn put(node: &Node, item: &mut Item) {
-    item.text(
-        tags::VALUE_TYPE,
-        VR::CS,
-        node.value().value_type().as_str(),
-    );
+    item.text(tags::VALUE_TYPE, VR::CS, node.value().value_type().as_str());
     if let Some(name) = node.name() {
         item.code(tags::CONCEPT_NAME_CODE_SEQUENCE, name);
     }
@@ -44,9 +40,11 @@ fn put_value(value: &Value, item: &mut Item) {
             item.text(tags::CONTINUITY_OF_CONTENT, VR::CS, "SEPARATE");
             if let Some(template) = template {
                 let mut reference = Item::new();
-                reference
-                    .text(tags::MAPPING_RESOURCE, VR::CS, "DCMR")
-                    .text(tags::TEMPLATE_IDENTIFIER, VR::CS, template);
+                reference.text(tags::MAPPING_RESOURCE, VR::CS, "DCMR").text(
+                    tags::TEMPLATE_IDENTIFIER,
+                    VR::CS,
+                    template,
+                );
                 item.sequence(tags::CONTENT_TEMPLATE_SEQUENCE, vec![reference]);
             }
         }
@@ -73,11 +71,7 @@ fn put_value(value: &Value, item: &mut Item) {
         Value::Image(image, frames) => {
             let mut reference = Item::new();
             reference
-                .text(
-                    tags::REFERENCED_SOP_CLASS_UID,
-                    VR::UI,
-                    image.class.as_str(),
-                )
+                .text(tags::REFERENCED_SOP_CLASS_UID, VR::UI, image.class.as_str())
                 .text(
                     tags::REFERENCED_SOP_INSTANCE_UID,
                     VR::UI,

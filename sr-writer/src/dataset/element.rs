@@ -54,11 +54,8 @@ impl Item {
     /// A sequence; without items it is written empty, as type 2 is.
     pub(super) fn sequence(&mut self, tag: Tag, items: Vec<Self>) -> &mut Self {
         let items: Vec<InMemDicomObject> = items.into_iter().map(|item| item.0).collect();
-        self.0.put(DataElement::new(
-            tag,
-            VR::SQ,
-            DataSetSequence::from(items),
-        ));
+        self.0
+            .put(DataElement::new(tag, VR::SQ, DataSetSequence::from(items)));
         self
     }
 

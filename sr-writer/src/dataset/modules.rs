@@ -15,23 +15,19 @@ use crate::tree::ImageRef;
 
 /// Patient module (C.7.1.1): all type 2, copied.
 pub(super) fn patient(item: &mut Item, context: &StudyContext) {
-    item.text(
-        tags::PATIENT_NAME,
-        VR::PN,
-        context.patient_name.expose(),
-    )
-    .text(tags::PATIENT_ID, VR::LO, context.patient_id.expose())
-    .optional(
-        tags::ISSUER_OF_PATIENT_ID,
-        VR::LO,
-        context.issuer_of_patient_id.expose(),
-    )
-    .text(
-        tags::PATIENT_BIRTH_DATE,
-        VR::DA,
-        &date(context.patient_birth_date.expose()),
-    )
-    .text(tags::PATIENT_SEX, VR::CS, context.patient_sex.expose());
+    item.text(tags::PATIENT_NAME, VR::PN, context.patient_name.expose())
+        .text(tags::PATIENT_ID, VR::LO, context.patient_id.expose())
+        .optional(
+            tags::ISSUER_OF_PATIENT_ID,
+            VR::LO,
+            context.issuer_of_patient_id.expose(),
+        )
+        .text(
+            tags::PATIENT_BIRTH_DATE,
+            VR::DA,
+            &date(context.patient_birth_date.expose()),
+        )
+        .text(tags::PATIENT_SEX, VR::CS, context.patient_sex.expose());
 }
 
 /// General Study module (C.7.2.1), copied.
@@ -72,7 +68,10 @@ pub(super) fn series(item: &mut Item, request: &ReportRequest) {
         .integers(tags::SERIES_NUMBER, &[request.series_number])
         .text(tags::SERIES_DESCRIPTION, VR::LO, SERIES_DESCRIPTION)
         // Type 2: no procedure step of ours was registered anywhere.
-        .sequence(tags::REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE, Vec::new());
+        .sequence(
+            tags::REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE,
+            Vec::new(),
+        );
 }
 
 /// Enhanced General Equipment module (C.7.5.2).
@@ -255,11 +254,7 @@ fn contributor(model: &ModelRef) -> Item {
         codes::PROCESSING_EQUIPMENT,
     )
     .text(tags::MANUFACTURER, VR::LO, implementation::MANUFACTURER)
-    .text(
-        tags::MANUFACTURER_MODEL_NAME,
-        VR::LO,
-        &cut(&model.name, 64),
-    )
+    .text(tags::MANUFACTURER_MODEL_NAME, VR::LO, &cut(&model.name, 64))
     .text(tags::SOFTWARE_VERSIONS, VR::LO, &cut(&model.version, 64))
     .text(tags::DEVICE_UID, VR::UI, model_uid(model).as_str())
     .text(

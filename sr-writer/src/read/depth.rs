@@ -144,8 +144,19 @@ impl<'a> Scanner<'a> {
         // PS3.5 section 7.1.2: these have two reserved bytes and a length of four.
         let long = matches!(
             &vr,
-            b"OB" | b"OD" | b"OF" | b"OL" | b"OV" | b"OW" | b"SQ" | b"SV" | b"UC" | b"UN" | b"UR"
-                | b"UT" | b"UV"
+            b"OB"
+                | b"OD"
+                | b"OF"
+                | b"OL"
+                | b"OV"
+                | b"OW"
+                | b"SQ"
+                | b"SV"
+                | b"UC"
+                | b"UN"
+                | b"UR"
+                | b"UT"
+                | b"UV"
         );
         let length = if long {
             self.u16(layout)?;
@@ -233,4 +244,103 @@ fn is_sequence_by_dictionary(tag: Tag) -> bool {
     StandardDataDictionary
         .by_tag(tag)
         .is_some_and(|entry| entry.vr().exact() == Some(VR::SQ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file whose data set holds Content Sequence (0040,A730) in itself, `depth` times.
+    fn nested(depth: usize, transfer_syntax: &str, defined: bool) -> Vec<u8> {
+        let explicit = transfer_syntax != "1.2.840.10008.1.2";
+        let mut body = Vec::new();
+        for _ in 0..depth {
+            let mut outer = vec![0x40, 0x00, 0x30, 0xA7];
+            if explicit {
+                outer.extend(b"SQ\0\0");
+            }
+            let length = |bytes: usize| {
+                if defined {
+                    u32::try_from(bytes).unwrap()
+                } else {
+                    UNDEFINED
+                }
+            };
+            outer.extend(length(body.len() + 8).to_le_bytes());
+            outer.extend([0xFE, 0xFF, 0x00, 0xE0]);
+            outer.extend(length(body.len()).to_le_bytes());
+            outer.append(&mut body);
+            if !defined {
+                outer.extend([0xFE, 0xFF, 0x0D, 0xE0, 0, 0, 0, 0]);
+                outer.extend([0xFE, 0xFF, 0xDD, 0xE0, 0, 0, 0, 0]);
+            }
+            body = outer;
+        }
+        let mut file = vec![0; 128];
+        file.extend(b"DICM");
+        file.extend([0x02, 0x00, 0x10, 0x00]);
+        file.extend(b"UI");
+        let mut uid = transfer_syntax.as_bytes().to_vec();
+        if uid.len() % 2 == 1 {
+            uid.push(0);
+        }
+        file.extend(u16::try_from(uid.len()).unwrap().to_le_bytes());
+        file.extend(uid);
+        file.extend(body);
+        file
+    }
+
+    #[test]
+    fn nesting_is_counted_in_every_layout() {
+        let most = PARSE_DEPTH_MAX as usize;
+        for syntax in ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"] {
+            for defined in [true, false] {
+                assert!(check(&nested(most, syntax, defined)).is_ok());
+                for depth in [most + 1, 5000] {
+                    let got = check(&nested(depth, syntax, defined));
+                    assert!(
+                        matches!(got, Err(ReadError::TooDeep(_))),
+                        "{syntax} {depth}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn items_in_an_unknown_element_count_too() {
+        // CP-246: VR UN of undefined length.
+        let mut file = nested(5000, "1.2.840.10008.1.2", false);
+        let body = file.split_off(128 + 4 + 8 + 18);
+        let mut file = nested(0, "1.2.840.10008.1.2.1", false);
+        file.extend([0x09, 0x00, 0x01, 0x10]);
+        file.extend(b"UN\0\0");
+        file.extend(UNDEFINED.to_le_bytes());
+        file.extend([0xFE, 0xFF, 0x00, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF]);
+        file.extend(body);
+        assert!(matches!(check(&file), Err(ReadError::TooDeep(_))));
+    }
+
+    #[test]
+    fn what_is_no_data_set_of_ours_is_refused_by_name() {
+        assert!(matches!(check(b"GIF89a"), Err(ReadError::Malformed(_))));
+        let deflated = nested(1, "1.2.840.10008.1.2.1.99", true);
+        assert!(matches!(
+            check(&deflated),
+            Err(ReadError::TransferSyntax(_))
+        ));
+        let whole = nested(3, "1.2.840.10008.1.2.1", true);
+        assert!(check(&whole[..whole.len() - 3]).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(body: Vec<u8>, big: bool) {
+            let syntax = if big { "1.2.840.10008.1.2.2" } else { "1.2.840.10008.1.2.1" };
+            let mut file = nested(0, syntax, true);
+            file.extend(body);
+            // Refused or not: what counts is that it returns.
+            drop(check(&file));
+        }
+    }
 }

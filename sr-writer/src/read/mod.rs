@@ -1,6 +1,9 @@
 //! Reading a structured report: depth first, then dicom-object.
 
 mod depth;
+mod tree;
+
+pub(crate) use tree::{Found, FoundCode, FoundItem, code, content, items, text};
 
 use dicom_object::{DefaultDicomObject, OpenFileOptions};
 

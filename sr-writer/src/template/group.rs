@@ -52,6 +52,7 @@ fn contour_group(
         instance: clip.sop_instance_uid.clone(),
         frame: contour.frame,
     };
+    check_frame(clip, contour.frame)?;
     let outline = inside(clip, contour);
     let region = Region::closed(codes::IMAGE_REGION, &outline, image, contour.frame)
         .ok_or_else(malformed)?;
@@ -123,11 +124,18 @@ pub(super) fn function(source: &Source<'_>) -> Result<Option<Container>, WriteEr
                 .inferred_from(Image::whole(Some(codes::SOURCE_OF_MEASUREMENT), image)),
         );
     }
-    if let Some(quality) = clips.iter().filter_map(|clip| clip.quality.as_ref()).min_by(
-        // The result is as good as the poorer of its clips.
-        |a, b| a.grade.cmp(&b.grade),
-    ) {
-        group = group.contains(Coded::new(codes::IMAGE_QUALITY, quality_code(quality.grade)));
+    if let Some(quality) = clips
+        .iter()
+        .filter_map(|clip| clip.quality.as_ref())
+        .min_by(
+            // The result is as good as the poorer of its clips.
+            |a, b| a.grade.cmp(&b.grade),
+        )
+    {
+        group = group.contains(Coded::new(
+            codes::IMAGE_QUALITY,
+            quality_code(quality.grade),
+        ));
     }
     Ok(Some(group))
 }
@@ -243,10 +251,11 @@ impl<'a> Common<'a> {
             num = num.modifier(Coded::new(codes::DERIVATION, codes::MEDIAN));
         }
         for (clip, image) in &self.clips {
+            let frames = frames(clip, phases)?;
             num = num.inferred_from(Image::frames(
                 Some(codes::SOURCE_OF_MEASUREMENT),
                 image.clone(),
-                frames(clip, phases),
+                frames,
             ));
         }
         Ok(num)
@@ -254,17 +263,30 @@ impl<'a> Common<'a> {
 }
 
 /// The frames of a clip's beats in these phases, in order, each once.
-fn frames(clip: &InstanceFindings, phases: &[CardiacPhase]) -> Vec<u32> {
+fn frames(clip: &InstanceFindings, phases: &[CardiacPhase]) -> Result<Vec<u32>, WriteError> {
     let mut frames = BTreeSet::new();
     for beat in &clip.beats {
         for phase in phases {
-            frames.insert(match phase {
+            let frame = match phase {
                 CardiacPhase::EndDiastole => beat.ed_frame,
                 CardiacPhase::EndSystole => beat.es_frame,
-            });
+            };
+            check_frame(clip, frame)?;
+            frames.insert(frame);
         }
     }
-    frames.into_iter().collect()
+    Ok(frames.into_iter().collect())
+}
+
+/// Frames count from 1, and the clip has them: viewers silently show another frame where it doesn't.
+fn check_frame(clip: &InstanceFindings, frame: u32) -> Result<(), WriteError> {
+    if (1..=clip.frames.unwrap_or(u32::MAX)).contains(&frame) {
+        return Ok(());
+    }
+    Err(WriteError::Frame {
+        instance: clip.sop_instance_uid.clone(),
+        frame,
+    })
 }
 
 /// CID 3114 has no grade between good and poor. What is measured with a caution is called poor, so that no reader

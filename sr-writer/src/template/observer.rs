@@ -24,7 +24,10 @@ pub(super) fn observer(root: Container, source: &Source<'_>) -> Container {
             codes::DEVICE_OBSERVER_UID,
             device_uid(&request.node_uid),
         ))
-        .observed(text(codes::DEVICE_OBSERVER_NAME, request.station_ae.as_str()))
+        .observed(text(
+            codes::DEVICE_OBSERVER_NAME,
+            request.station_ae.as_str(),
+        ))
         .observed(text(
             codes::DEVICE_OBSERVER_MANUFACTURER,
             implementation::MANUFACTURER,

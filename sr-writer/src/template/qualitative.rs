@@ -16,9 +16,13 @@ pub(super) fn evaluations(source: &Source<'_>) -> Result<Container, WriteError> 
     items.extend(candidates(source)?);
     items.extend(refusals(source));
     let language = source.request.language;
-    items.extend(source.findings.models.iter().map(|model| {
-        comment(&language.model(&model.name, &model.version, model.research))
-    }));
+    items.extend(
+        source
+            .findings
+            .models
+            .iter()
+            .map(|model| comment(&language.model(&model.name, &model.version, model.research))),
+    );
     Ok(Container::new(codes::QUALITATIVE_EVALUATIONS).contains_all(items))
 }
 
@@ -112,7 +116,10 @@ fn refusals(source: &Source<'_>) -> Vec<Text> {
     for instance in &source.findings.instances {
         if let Some(rejection) = instance.rejected {
             let detail = instance.rejected_detail.as_deref();
-            reasons.entry((rejection, detail)).or_default().push(instance);
+            reasons
+                .entry((rejection, detail))
+                .or_default()
+                .push(instance);
         }
     }
     let refusal = |((rejection, detail), instances): (Reason<'_>, Vec<&InstanceFindings>)| {

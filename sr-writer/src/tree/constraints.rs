@@ -204,10 +204,16 @@ mod tests {
         ];
         for (value, relationship, child) in wrong {
             let inner = node(value, vec![(relationship, child)]);
-            let tree = node(Value::Container(None), vec![(Relationship::Contains, inner)]);
+            let tree = node(
+                Value::Container(None),
+                vec![(Relationship::Contains, inner)],
+            );
             for form in FORMS {
                 let got = validate(&tree, form);
-                assert!(matches!(got, Err(TreeError::Relationship { .. })), "{got:?}");
+                assert!(
+                    matches!(got, Err(TreeError::Relationship { .. })),
+                    "{got:?}"
+                );
             }
         }
         assert_eq!(
