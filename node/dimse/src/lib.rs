@@ -95,8 +95,9 @@ pub mod response;
 pub use acceptor::{Acceptor, AcceptorEvent};
 pub use assembler::{Assembler, DimseEvent, ProtocolError};
 pub use associate::{
-    Acceptance, AssociateAccept, AssociateError, AssociateRequest, NegotiatedContext, Proposal,
-    ProposalError, ProposedContext, RoleSelection, TitleField, UserIdentity, negotiate,
+    Acceptance, AssociateAccept, AssociateError, AssociateRequest, ContextResult,
+    NegotiatedContext, Proposal, ProposalError, ProposedContext, RoleSelection, TitleField,
+    UserIdentity, negotiate,
 };
 pub use command::{Command, CommandError, RawUid, Request, Response, StoreRq};
 pub use encoder::{PdataEncoder, PdvKind, write_message};

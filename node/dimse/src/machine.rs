@@ -136,17 +136,27 @@ pub(crate) enum Action {
 /// The one table: what each state does with each input, and where that leads.
 ///
 /// ```text
-///  acceptor: AwaitingRequest --RQ--> AwaitingDecision --accept--> +-------------+
-///                                       `--reject--> AwaitingClose | Established | <--P-DATA
-///  requestor: AwaitingAnswer --AC-------------------------------> +-------------+
-///                 `--RJ--> Closed                                   |         |
-///                                                          release  |         | RELEASE-RQ / send RELEASE-RP
-///                                                                   v         v
-///    Closed <--RELEASE-RP-- CollisionRequestor <--RQ-- AwaitingReleaseReply  AwaitingClose --close, ABORT,
-///                                                       |  |                      ^            ARTIM--> Closed
-///    AwaitingClose <--RELEASE-RP-- CollisionAcceptor <--'  `--RELEASE-RP--> Closed |
-///                                                                                 |
-///    any state but Closed: peer's ABORT or close --> Closed; whatever is not drawn: send ABORT
+///  acceptor                                                    requestor
+///  AwaitingRequest                                             AwaitingAnswer --RJ--> Closed
+///     | ASSOCIATE-RQ                                              |
+///  AwaitingDecision --reject / send RJ--> AwaitingClose           | ASSOCIATE-AC
+///     | accept / send AC                                          |
+///     `---------------------> Established <-----------------------'
+///                              | |   (P-DATA stays here)
+///    release / send RELEASE-RQ | `--peer's RELEASE-RQ / send RELEASE-RP--> AwaitingClose
+///                              v
+///                  AwaitingReleaseReply --RELEASE-RP--> Closed
+///                              | peer's RELEASE-RQ: both asked at once
+///          acceptor -----------+----------- requestor / send RELEASE-RP
+///             v                                v
+///     CollisionAcceptor                CollisionRequestor
+///             | RELEASE-RP / send              | RELEASE-RP
+///             v RELEASE-RP                     v
+///        AwaitingClose                       Closed
+///
+///  AwaitingClose --peer's close, ABORT, ARTIM--> Closed
+///  any state     --peer's close, ABORT--> Closed
+///  any state     --whatever is not drawn / send ABORT--> AwaitingClose
 /// ```
 ///
 /// After our last word (`AwaitingClose`) PS3.8 answers some PDUs with another A-ABORT; here they are all dropped, so that

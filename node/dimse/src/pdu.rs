@@ -68,8 +68,17 @@ pub enum PduError {
         max: u32,
     },
     /// The type is none of PS3.8's.
-    #[error("unrecognized PDU type {0:02X}H")]
+    #[error("unrecognized PDU type {0:02X}H{hint}", hint = hint(*.0))]
     Unrecognized(u8),
+}
+
+/// What else the first byte of a connection may be, for people who look for the wrong port.
+fn hint(first: u8) -> &'static str {
+    match first {
+        0x16 => " (is the peer speaking TLS to a port without TLS?)",
+        b'A'..=b'Z' => " (is the peer speaking HTTP or another text protocol?)",
+        _ => "",
+    }
 }
 
 /// The longest body that is read once an association stands for which `announced` bytes were declared as the maximum
@@ -130,8 +139,9 @@ impl PduReader {
                 Err(_) => return &mut [],
             },
         };
-        // Doubling, and not the declared length: what is held is in proportion to what came.
-        let end = wanted.min(self.filled.saturating_mul(2).max(FIRST_READ));
+        // Doubling, and not the declared length: what is held is in proportion to what came once.
+        let held = self.filled.saturating_mul(2).max(self.buffer.len());
+        let end = wanted.min(held.max(FIRST_READ));
         if self.buffer.len() < end {
             self.buffer.resize(end, 0);
         }
@@ -293,6 +303,21 @@ mod tests {
     }
 
     #[test]
+    fn a_buffer_that_has_grown_takes_a_pdu_in_one_read() {
+        let mut reader = PduReader::new();
+        for _ in 0..2 {
+            feed(&mut reader, &[4, 0, 0, 1, 0, 0]);
+            while reader.pdu() == Ok(None) {
+                let all = reader.space().len().min(HEADER + 0x1_0000 - reader.filled);
+                reader.advance(all);
+            }
+            reader.consume();
+        }
+        feed(&mut reader, &[4, 0, 0, 1, 0, 0]);
+        assert_eq!(reader.space().len(), 0x1_0000 + HEADER);
+    }
+
+    #[test]
     fn the_next_header_comes_with_the_body() {
         let mut reader = PduReader::new();
         feed(&mut reader, &[5, 0, 0, 0, 0, 4]);
@@ -302,6 +327,16 @@ mod tests {
         reader.consume();
         let abort = reader.pdu().unwrap().unwrap();
         assert_eq!((abort.kind, abort.body.len()), (PduKind::Abort, 0));
+    }
+
+    #[test]
+    fn tls_and_http_on_the_wrong_port_are_told_by_name() {
+        for (first, word) in [(0x16, "TLS"), (b'G', "HTTP"), (0x99, "99H")] {
+            let mut reader = PduReader::new();
+            feed(&mut reader, &[first, 3, 1, 0, 0, 0]);
+            let error = reader.pdu().unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use sonode_dimse::*;
 
-use crate::golden_pdus::{A_ASSOCIATE_RQ, P_DATA_TF};
+use crate::golden_pdus::{A_ASSOCIATE_AC, A_ASSOCIATE_RQ, P_DATA_TF};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Op {
@@ -264,6 +264,46 @@ proptest! {
                 drop(assembler.push(pdv));
             }
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_requestor_survives_anything_and_ends(
+        is_accepted in any::<bool>(),
+        pdus in prop::collection::vec((1u8..9, any::<Option<Vec<u8>>>(), 0u8..12), 0..12),
+    ) {
+        let mut now = Instant::now();
+        let proposal = Proposal::new("A".parse().unwrap(), "B".parse().unwrap())
+            .with_context("1.2.840.10008.1.1", ["1.2.840.10008.1.2"])
+            .unwrap();
+        let mut requestor = Requestor::new(proposal, Timers::default(), now).unwrap();
+        if is_accepted {
+            let event = requestor.on_pdu(RawPdu { kind: PduKind::AssociateAc, body: &A_ASSOCIATE_AC[6..] }, now);
+            prop_assert!(matches!(event, Some(RequestorEvent::Accepted(_))));
+        }
+        let mut is_over = false;
+        for (kind, body, command) in &pdus {
+            match command {
+                0 => requestor.release(now),
+                1 => requestor.abort(Abort::SERVICE_USER, now),
+                2 => requestor.expect_response(now),
+                3 => requestor.on_bytes(true, now),
+                _ => {}
+            }
+            let body = body.as_deref().unwrap_or(&[0, 0, 0, 0]);
+            let event = requestor.on_pdu(RawPdu { kind: (*kind).into(), body }, now);
+            prop_assert!(!is_over || event.is_none(), "an event after the last");
+            is_over |= *command == 1 || event.is_some_and(|event| !matches!(event, RequestorEvent::Accepted(_) | RequestorEvent::Data(_)));
+            prop_assert_eq!(requestor.next_deadline().is_none(), requestor.is_closed());
+            now += Duration::from_secs(1);
+        }
+        for _ in 0..2 {
+            if let Some(due) = requestor.next_deadline() {
+                drop(requestor.on_timeout(due));
+            }
+        }
+        prop_assert!(requestor.is_closed());
     }
 }
 
