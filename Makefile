@@ -1,8 +1,9 @@
 # Each target does its own set-up on a fresh Debian or Ubuntu machine, as root or with sudo; `make help` lists them.
 
 CARGO ?= cargo
-# One profile for building, linting and testing: what is tested is what ships.
-RELEASE := --release --locked
+# One profile and one set of crates for building, linting and testing: nothing is compiled twice, and what is tested
+# is what ships.
+RELEASE := --release --locked --workspace
 STAGE := deploy/stage.sh
 
 .PHONY: help build demo test setup-test binaries lint fast interop crash gpu clean-peers
@@ -18,7 +19,7 @@ build: ## set up libtorch, build target/release/sonode and target/release/sonode
 	@$(MAKE) --no-print-directory binaries
 
 binaries:
-	$(CARGO) build $(RELEASE) -p sonode -p sonode-worker --bins
+	$(CARGO) build $(RELEASE) --bins
 
 demo: build ## the whole path on loopback: a phantom study in, its report out, into demo/
 	target/release/sonode demo --out demo
@@ -36,20 +37,20 @@ setup-test:
 # The stages of `make test`, one by one; they expect a machine that is set up.
 lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy $(RELEASE) --workspace --all-targets -- -D warnings
+	$(CARGO) clippy $(RELEASE) --all-targets -- -D warnings
+	$(CARGO) clippy $(RELEASE) --test '*' -- -D warnings
 
-# Nothing here starts a node or a peer.
+# Everything but the whole-node tests.
 fast:
-	$(CARGO) test $(RELEASE) --workspace --exclude sonode-tests
-	$(CARGO) test $(RELEASE) -p sonode-tests --lib --test architecture
+	$(CARGO) test $(RELEASE)
 
 # Whole nodes with DCMTK, Orthanc and pynetdicom around them, a few at a time.
 interop: binaries
-	$(CARGO) test $(RELEASE) -p sonode-tests --test cli --test interop_receive --test interop_report --test interop_loop \
+	$(CARGO) test $(RELEASE) --test cli --test interop_receive --test interop_report --test interop_loop \
 		-- --test-threads=2
 
 crash: binaries
-	$(CARGO) test $(RELEASE) -p sonode-tests --test crash -- --test-threads=2
+	$(CARGO) test $(RELEASE) --test crash -- --test-threads=2
 
 gpu: ## fetch the CUDA side of libtorch, for a machine with an NVIDIA driver
 	deploy/setup.sh build gpu

@@ -116,11 +116,7 @@ fn the_crates_depend_on_each_other_in_one_direction_only() -> Result<()> {
 fn each_heavy_dependency_stays_in_its_crate() -> Result<()> {
     let metadata = metadata()?;
     for package in metadata.workspace_packages() {
-        let used: BTreeSet<&str> = package
-            .dependencies
-            .iter()
-            .map(|d| d.name.as_str())
-            .collect();
+        let used = linked(package);
         for (name, may) in ONLY_IN {
             let allowed = may.contains(&package.name.as_str());
             assert!(
