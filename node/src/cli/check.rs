@@ -1,0 +1,35 @@
+//! `sonode check`: every problem of a configuration at once.
+
+use std::path::Path;
+
+use super::CliError;
+use crate::config::Config;
+
+/// Prints what the configuration means, or fails with everything that is wrong.
+pub(super) fn run(path: &Path) -> Result<(), CliError> {
+    let config = Config::load(path)?;
+    for warning in &config.warnings {
+        eprintln!("warning: {warning}");
+    }
+    println!("{}: no problem", path.display());
+    println!(
+        "  {} listens on {}",
+        config.node.ae_title, config.node.listen
+    );
+    println!("  data in {}", config.node.data_dir.display());
+    for peer in &config.peers {
+        let callable = peer
+            .address
+            .as_ref()
+            .map_or("only calls us".to_owned(), ToString::to_string);
+        println!("  peer {:<12} {:<16} {callable}", peer.name, peer.ae_title);
+    }
+    for route in &config.routes {
+        let from = route
+            .from
+            .as_ref()
+            .map_or("every peer".to_owned(), |names| names.join(", "));
+        println!("  route {from} -> {}", route.to);
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+use super::*;
+
+fn check(text: &str) -> Result<Config, Vec<Problem>> {
+    Config::check(text.parse().unwrap(), Path::new("/etc/sonode"))
+}
+
+const HOSPITAL: &str = r#"
+[node]
+ae_title = "SONODE"
+listen = "0.0.0.0:11112"
+data_dir = "/var/lib/sonode"
+[http]
+listen = "127.0.0.1:8080"
+[limits]
+max_associations = 64
+[study]
+quiet_period_s = 300
+[inference]
+device = "auto"
+models_dir = "models"
+allow_research_models = false
+[[peer]]
+name = "pacs"
+ae_title = "ORTHANC"
+host = "10.0.0.5"
+port = 4242
+[[peer]]
+name = "cart-1"
+ae_title = "CART1"
+allow_from = ["10.0.7.0/24"]
+[[route]]
+from = ["cart-1"]
+to = "pacs"
+send = ["sr", "images"]
+report_unmeasured = "echo-only"
+"#;
+
+#[test]
+fn the_contracts_example_is_accepted() {
+    let config = check(HOSPITAL).unwrap();
+    assert_eq!(config.node.ae_title.as_str(), "SONODE");
+    assert_eq!(config.inference.models_dir, Path::new("/etc/sonode/models"));
+    assert!(config.peers[1].allows("10.0.7.9".parse().unwrap()));
+    assert!(config.peers[1].allows("::ffff:10.0.7.9".parse().unwrap()));
+    assert!(!config.peers[1].allows("10.0.8.9".parse().unwrap()));
+    assert_eq!(config.routes[0].send.len(), 2);
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_key() {
+    let problems = check(
+        r#"
+        [node]
+        ae_title = "A TITLE THAT IS TOO LONG"
+        listen = "nowhere"
+        color = "red"
+        [limits]
+        max_associations = 0
+        [[peer]]
+        name = "pacs"
+        ae_title = "PACS"
+        host = "10.0.0.5"
+        [[route]]
+        to = "pcas"
+        send = ["everything"]
+        [extra]
+        "#,
+    )
+    .unwrap_err();
+    let keys: Vec<&str> = problems
+        .iter()
+        .map(|problem| problem.key.as_str())
+        .collect();
+    for key in [
+        "node.ae_title",
+        "node.listen",
+        "node.data_dir",
+        "node.color",
+        "limits.max_associations",
+        "peer[0].port",
+        "route[0].to",
+        "route[0].send[0]",
+        "extra",
+    ] {
+        assert!(keys.contains(&key), "{key} is not among {keys:?}");
+    }
+    assert_eq!(keys.len(), 9, "{problems:?}");
+}
+
+#[test]
+fn two_peers_of_one_title_need_addresses_that_tell_them_apart() {
+    let two = |first: &str, second: &str| {
+        check(&format!(
+            "[node]\nae_title = 'S'\ndata_dir = 'd'\n\
+             [[peer]]\nname = 'a'\nae_title = 'CART'\n{first}\n[[peer]]\nname = 'b'\nae_title = 'CART'\n{second}\n"
+        ))
+    };
+    assert!(
+        two(
+            "allow_from = ['10.0.0.0/24']",
+            "allow_from = ['10.0.1.0/24']"
+        )
+        .is_ok()
+    );
+    assert!(
+        two(
+            "allow_from = ['10.0.0.0/24']",
+            "allow_from = ['10.0.0.7/32']"
+        )
+        .is_err()
+    );
+    assert!(two("", "").is_err());
+}

@@ -1,0 +1,165 @@
+//! The page, the API, the probes and the metrics.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Serialize;
+use serde_json::json;
+use sonode_conformance::StudyInstanceUid;
+use sonode_pipeline::CommandError;
+
+use crate::node::Node;
+use crate::scu;
+
+type Shared = State<Arc<Node>>;
+
+/// Every route of the contract.
+pub(crate) fn router(node: Arc<Node>) -> Router {
+    Router::new()
+        .route("/", get(async || Html(include_str!("page.html"))))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/health", get(health))
+        .route("/api/v1/studies", get(studies))
+        .route("/api/v1/studies/{uid}", get(study))
+        .route("/api/v1/studies/{uid}/retry", post(retry))
+        .route("/api/v1/studies/{uid}/close", post(close))
+        .route("/api/v1/studies/{uid}/discard", post(discard))
+        .route("/api/v1/peers", get(peers))
+        .route("/api/v1/peers/{name}/echo", post(echo))
+        .with_state(node)
+}
+
+async fn ready(State(node): Shared) -> Response {
+    let health = node.pipeline().health();
+    if health.ready {
+        "ready\n".into_response()
+    } else {
+        let reasons = health
+            .problems
+            .iter()
+            .fold(String::new(), |text, line| text + line + "\n");
+        (StatusCode::SERVICE_UNAVAILABLE, reasons).into_response()
+    }
+}
+
+async fn health(State(node): Shared) -> Response {
+    Json(node.pipeline().health()).into_response()
+}
+
+async fn metrics(State(node): Shared) -> Response {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], node.metrics_text()).into_response()
+}
+
+async fn studies(State(node): Shared) -> Response {
+    Json(node.pipeline().studies()).into_response()
+}
+
+async fn study(State(node): Shared, Path(uid): Path<String>) -> Response {
+    with_study(&uid, |uid| match node.pipeline().study(uid) {
+        Some(detail) => Json(detail).into_response(),
+        None => problem(StatusCode::NOT_FOUND, "there is no such study"),
+    })
+}
+
+async fn retry(State(node): Shared, Path(uid): Path<String>) -> Response {
+    with_study(&uid, |uid| done(node.pipeline().retry(uid)))
+}
+
+async fn close(State(node): Shared, Path(uid): Path<String>) -> Response {
+    with_study(&uid, |uid| done(node.pipeline().close(uid)))
+}
+
+async fn discard(State(node): Shared, Path(uid): Path<String>) -> Response {
+    with_study(&uid, |uid| done(node.pipeline().discard(uid)))
+}
+
+fn with_study(uid: &str, act: impl FnOnce(&StudyInstanceUid) -> Response) -> Response {
+    match uid.parse() {
+        Ok(uid) => act(&uid),
+        Err(error) => problem(
+            StatusCode::BAD_REQUEST,
+            &format!("{uid:?} is no Study Instance UID: {error}"),
+        ),
+    }
+}
+
+fn done(outcome: Result<(), CommandError>) -> Response {
+    match outcome {
+        Ok(()) => Json(json!({ "ok": true })).into_response(),
+        Err(error @ CommandError::NoSuchStudy(_)) => {
+            problem(StatusCode::NOT_FOUND, &error.to_string())
+        }
+        Err(error) => problem(StatusCode::CONFLICT, &error.to_string()),
+    }
+}
+
+#[derive(Serialize)]
+struct PeerView {
+    name: String,
+    ae_title: String,
+    address: Option<String>,
+    allow_from: Vec<String>,
+    /// Unix time of the last association that it opened, in seconds.
+    last_called_us: Option<u64>,
+    delivery: Option<sonode_pipeline::PeerHealth>,
+}
+
+async fn peers(State(node): Shared) -> Response {
+    let mut health = node.pipeline().health().peers;
+    let config = node.config();
+    let views: Vec<PeerView> = config
+        .peers
+        .iter()
+        .map(|peer| PeerView {
+            name: peer.name.clone(),
+            ae_title: peer.ae_title.to_string(),
+            address: peer.address.as_ref().map(ToString::to_string),
+            allow_from: peer.allow_from.iter().map(ToString::to_string).collect(),
+            last_called_us: node.last_call(&peer.name),
+            delivery: health
+                .iter()
+                .position(|state| state.name == peer.name)
+                .map(|found| health.swap_remove(found)),
+        })
+        .collect();
+    Json(views).into_response()
+}
+
+async fn echo(State(node): Shared, Path(name): Path<String>) -> Response {
+    let config = node.config();
+    let Some(peer) = config.peer(&name) else {
+        return problem(StatusCode::NOT_FOUND, "there is no such peer");
+    };
+    let Some(address) = peer.address.clone() else {
+        return problem(
+            StatusCode::CONFLICT,
+            "the peer has no host and port in the configuration",
+        );
+    };
+    let (own, title) = (config.node.ae_title.clone(), peer.ae_title.clone());
+    let timeouts = scu::Timeouts::from(&config.limits);
+    let answer =
+        tokio::task::spawn_blocking(move || scu::echo(&own, &title, &address, &timeouts)).await;
+    match answer {
+        Ok(Ok(echo)) => Json(json!({
+            "ok": echo.status == sonode_conformance::DimseStatus::SUCCESS,
+            "status": echo.status.to_string(),
+            "milliseconds": u64::try_from(echo.elapsed.as_millis()).unwrap_or(u64::MAX),
+            "implementation": echo.implementation,
+        }))
+        .into_response(),
+        Ok(Err(error)) => Json(json!({ "ok": false, "error": error.to_string() })).into_response(),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn problem(status: StatusCode, what: &str) -> Response {
+    (status, Json(json!({ "error": what }))).into_response()
+}

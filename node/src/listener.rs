@@ -1,0 +1,103 @@
+//! Accepts connections and gives each its thread.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sonode_dimse::Timers;
+use tokio::net::TcpListener;
+
+use crate::association::{self, End};
+use crate::node::{Node, OpenConnection};
+use crate::store::StoreService;
+
+/// Connections beyond the associations that are allowed: they get a thread, so that they can be rejected politely.
+/// Beyond that they are closed unread.
+const REJECTABLE: usize = 64;
+/// An association's thread parses PDUs and writes files; nothing in it recurses.
+const STACK_BYTES: usize = 512 * 1024;
+/// Longest time that a peer may leave our answer unread.
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Accepts until the runtime ends.
+pub(crate) async fn accept(listener: TcpListener, node: Arc<Node>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => match stream.into_std() {
+                Ok(stream) => admit(&node, stream, address),
+                Err(error) => tracing::error!(%error, "a connection could not be taken over"),
+            },
+            // Out of file descriptors, most likely: it passes when connections end.
+            Err(error) => {
+                tracing::error!(%error, "no connection can be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn admit(node: &Arc<Node>, stream: TcpStream, address: SocketAddr) {
+    let max = node.config().limits.max_associations;
+    if node.is_stopping() || node.open_associations() >= max + REJECTABLE {
+        tracing::warn!(%address, "connection closed: too many");
+        return;
+    }
+    let connection = node.count_connection();
+    let node = Arc::clone(node);
+    let thread = std::thread::Builder::new()
+        .name("association".to_owned())
+        .stack_size(STACK_BYTES)
+        .spawn(move || serve(&node, &stream, address, &connection));
+    if let Err(error) = thread {
+        tracing::error!(%error, "no thread for an association");
+    }
+}
+
+fn serve(node: &Arc<Node>, stream: &TcpStream, address: SocketAddr, _open: &OpenConnection) {
+    let association = node.next_association();
+    let span = tracing::info_span!(
+        "association",
+        id = association,
+        calling_ae = tracing::field::Empty
+    );
+    let _entered = span.enter();
+    if let Err(error) = prepare(stream) {
+        tracing::warn!(%address, %error, "the connection can't be used");
+        return;
+    }
+    let limits = &node.config().limits;
+    let timers = Timers {
+        artim: limits.artim,
+        idle: limits.idle,
+        inside_message: limits.inside_message,
+        response: limits.response,
+    };
+    let mut service = StoreService::new(Arc::clone(node), association, address);
+    let end = association::run(stream, timers, node.stop_flag(), &mut service);
+    let peer = service.peer_name().unwrap_or("unknown");
+    span.record("calling_ae", peer);
+    let stored = service.stored;
+    match end {
+        End::Released => {
+            tracing::info!(peer, %address, stored, "association released");
+        }
+        End::Stopped => {
+            tracing::info!(peer, %address, stored, "association ended: the node stops");
+        }
+        End::Broken(reason) => {
+            tracing::warn!(peer, %address, stored, reason, "association broken");
+        }
+        // Rejections were logged with their titles; probes would fill the log.
+        End::Rejected(_) => {}
+        End::Probe => tracing::debug!(%address, "probe"),
+    }
+}
+
+pub(crate) fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    // A peer whose machine vanished is noticed long before the idle timer.
+    let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_mins(1));
+    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}

@@ -1,0 +1,254 @@
+//! The running node: what its listeners, its sender and its page share.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use sonode_conformance::limits;
+use sonode_pipeline::spool::Spool;
+use sonode_pipeline::{
+    Pipeline, Ports, ReportUnmeasured, Route, Routing, Settings, SystemClock, WorkerSettings,
+};
+use tokio::net::TcpListener;
+
+use crate::config::{self, Config};
+use crate::header::FileHeaders;
+use crate::metrics::Metrics;
+use crate::sender::Sender;
+use crate::{http, listener};
+
+/// How long a stopping node lets running work end.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// State that the whole node shares.
+pub(crate) struct Node {
+    config: RwLock<Arc<Config>>,
+    spool: Spool,
+    pipeline: Pipeline,
+    metrics: Metrics,
+    stopping: AtomicBool,
+    open: AtomicUsize,
+    next_association: AtomicU64,
+    last_calls: Mutex<HashMap<String, u64>>,
+}
+
+impl Node {
+    pub(crate) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stop_flag(&self) -> &AtomicBool {
+        &self.stopping
+    }
+
+    /// Connections that are open now, this one included.
+    pub(crate) fn open_associations(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Counts a connection for as long as the guard lives.
+    pub(crate) fn count_connection(self: &Arc<Self>) -> OpenConnection {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        self.metrics.open_associations.inc();
+        OpenConnection(Arc::clone(self))
+    }
+
+    pub(crate) fn next_association(&self) -> u64 {
+        self.next_association.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Remembers that a peer called now.
+    pub(crate) fn note_call(&self, peer: &str) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        let mut calls = self
+            .last_calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        calls.insert(peer.to_owned(), now);
+    }
+
+    /// Unix time in seconds of a peer's last call.
+    pub(crate) fn last_call(&self, peer: &str) -> Option<u64> {
+        self.last_calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(peer)
+            .copied()
+    }
+
+    /// The Prometheus text: the network's metrics and the pipeline's counters.
+    pub(crate) fn metrics_text(&self) -> String {
+        self.metrics.encode(&self.pipeline.health())
+    }
+
+    /// Takes the peers and routes of a configuration that was read again. Addresses and folders stay as they are.
+    pub(crate) fn reload(&self, fresh: Config) {
+        let mut config = self.config.write().unwrap_or_else(PoisonError::into_inner);
+        let old = Arc::clone(&config);
+        let merged = Config {
+            peers: fresh.peers,
+            routes: fresh.routes,
+            warnings: fresh.warnings,
+            ..(*old).clone()
+        };
+        self.pipeline.reload(routing(&merged));
+        *config = Arc::new(merged);
+    }
+}
+
+/// One open connection.
+pub(crate) struct OpenConnection(Arc<Node>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+        self.0.metrics.open_associations.dec();
+    }
+}
+
+/// A node whose listeners are open.
+pub(crate) struct Running {
+    pub(crate) node: Arc<Node>,
+    /// Where DICOM associations are accepted.
+    pub(crate) dicom: SocketAddr,
+    /// Where the page is.
+    pub(crate) http: SocketAddr,
+}
+
+impl Running {
+    /// Opens the spool, starts the pipeline and the listeners. To be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// What can't be opened, in words.
+    pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
+        // The addresses first: a second node on the same machine fails before it touches anything.
+        let dicom_socket = bind(config.node.listen, "node.listen").await?;
+        let http_socket = bind(config.http_listen, "http.listen").await?;
+        let (dicom, http) = (dicom_socket.local_addr()?, http_socket.local_addr()?);
+        let spool = Spool::open(&config.node.data_dir)
+            .with_context(|| format!("node.data_dir {}", config.node.data_dir.display()))?;
+        let sender = Sender::new();
+        let ports = Ports {
+            sender: Box::new(sender.clone()),
+            headers: Box::new(FileHeaders),
+            clock: Box::new(SystemClock::new()),
+        };
+        let pipeline = Pipeline::start(settings(&config, spool.data_dir()), spool.clone(), ports)?;
+        let node = Arc::new(Node {
+            config: RwLock::new(Arc::new(config)),
+            spool,
+            pipeline,
+            metrics: Metrics::new(),
+            stopping: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            next_association: AtomicU64::new(1),
+            last_calls: Mutex::default(),
+        });
+        sender.attach(&node);
+        tokio::spawn(listener::accept(dicom_socket, Arc::clone(&node)));
+        let router = http::router(Arc::clone(&node));
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(http_socket, router).await {
+                tracing::error!(%error, "the page ended");
+            }
+        });
+        Ok(Self { node, dicom, http })
+    }
+
+    /// Refuses what is new, lets what runs end within a bound, and writes everything down.
+    pub(crate) async fn stop(&self) {
+        self.node.stopping.store(true, Ordering::SeqCst);
+        let deadline = Instant::now() + DRAIN;
+        while self.node.open_associations() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let pipeline = self.node.pipeline.clone();
+        let drained = tokio::task::spawn_blocking(move || pipeline.drain(deadline)).await;
+        if let Err(error) = drained {
+            tracing::error!(%error, "draining failed");
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("{key} = {address} can't be opened: is another node running there?")
+    })
+}
+
+fn settings(config: &Config, data_dir: &Path) -> Settings {
+    let inference = &config.inference;
+    let mut args = vec![
+        "serve".to_owned(),
+        "--models-dir".to_owned(),
+        inference.models_dir.display().to_string(),
+        "--device".to_owned(),
+        inference.device.to_string(),
+        "--spool".to_owned(),
+        data_dir.display().to_string(),
+    ];
+    if inference.allow_research_models {
+        args.push("--allow-research-models".to_owned());
+    }
+    let mut worker = WorkerSettings::new(inference.worker.clone(), args);
+    worker.allow_research_models = inference.allow_research_models;
+    worker.deadline = limits::ANALYSIS;
+    let mut settings = Settings::new(config.node.ae_title.clone(), worker);
+    settings.quiet_period = config.study.quiet_period;
+    settings.max_open = config.study.max_open;
+    settings.routing = routing(config);
+    settings
+}
+
+fn routing(config: &Config) -> Routing {
+    Routing {
+        routes: config.routes.iter().map(route).collect(),
+        per_peer_quiet: config
+            .peers
+            .iter()
+            .filter_map(|peer| Some((peer.name.clone(), peer.quiet_period?)))
+            .collect(),
+        peer_names: config
+            .peers
+            .iter()
+            .map(|peer| (peer.ae_title.clone(), peer.name.clone()))
+            .collect(),
+    }
+}
+
+fn route(route: &config::Route) -> Route {
+    Route {
+        from: route.from.clone(),
+        to: route.to.clone(),
+        send_sr: route.send.contains(&config::Send::Sr),
+        send_images: route.send.contains(&config::Send::Images),
+        report_unmeasured: match route.report_unmeasured {
+            config::ReportUnmeasured::Never => ReportUnmeasured::Never,
+            config::ReportUnmeasured::EchoOnly => ReportUnmeasured::EchoOnly,
+            config::ReportUnmeasured::Always => ReportUnmeasured::Always,
+        },
+    }
+}

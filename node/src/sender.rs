@@ -1,0 +1,185 @@
+//! Sends what the pipeline owes to peers: one association a job, in a thread of its own.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use sonode_conformance::{sop_class, transfer_syntax};
+use sonode_dimse::Proposal;
+use sonode_pipeline::{
+    AssociationFailure, DeliveryJob, DeliveryObject, DeliveryReport, ObjectResult, RenderError,
+    ReportForm, ReportSender,
+};
+
+use crate::config::Config;
+use crate::node::Node;
+use crate::part10::Part10;
+use crate::scu::{Association, ScuError, Timeouts};
+
+/// The forms of a report, best first, with the class that each needs.
+const FORMS: [(ReportForm, &str); 2] = [
+    (ReportForm::Comprehensive3d, sop_class::COMPREHENSIVE_3D_SR),
+    (ReportForm::Comprehensive, sop_class::COMPREHENSIVE_SR),
+];
+
+/// The pipeline's way out. Made before the node, since the pipeline needs it, and attached to it afterwards.
+#[derive(Clone, Default)]
+pub(crate) struct Sender(Arc<OnceLock<Weak<Node>>>);
+
+impl Sender {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Tells the sender whose it is.
+    pub(crate) fn attach(&self, node: &Arc<Node>) {
+        // Called once, by the node's own start.
+        self.0.set(Arc::downgrade(node)).unwrap_or_default();
+    }
+}
+
+impl ReportSender for Sender {
+    fn submit(&self, job: DeliveryJob) {
+        let sender = self.clone();
+        let thread = std::thread::Builder::new()
+            .name("delivery".to_owned())
+            .spawn(move || {
+                // A job may come while the node is still being put together.
+                let node = sender.0.wait().upgrade();
+                if let Some(node) = node {
+                    deliver(&node, job);
+                }
+            });
+        if let Err(error) = thread {
+            tracing::error!(%error, "no thread for a delivery");
+        }
+    }
+}
+
+fn deliver(node: &Arc<Node>, job: DeliveryJob) {
+    let span = tracing::info_span!("delivery", peer = job.peer, id = job.id);
+    let _entered = span.enter();
+    let mut results = Vec::with_capacity(job.objects.len());
+    let outcome = send_all(node, &job, &mut results);
+    let association_error = outcome.err().map(|error| AssociationFailure {
+        permanent: error.is_permanent(),
+        detail: error.to_string(),
+    });
+    for (_, result) in &results {
+        node.metrics().delivered(&job.peer, outcome_name(result));
+    }
+    if let Some(failure) = &association_error {
+        tracing::warn!(
+            permanent = failure.permanent,
+            detail = failure.detail,
+            "delivery failed"
+        );
+    }
+    let report = DeliveryReport {
+        id: job.id,
+        peer: job.peer,
+        results,
+        association_error,
+    };
+    node.pipeline().delivered(report);
+}
+
+fn outcome_name(result: &ObjectResult) -> &'static str {
+    match result {
+        ObjectResult::Status(status, _) if status.0 == 0 => "stored",
+        ObjectResult::Status(status, _) if (0xB000..=0xBFFF).contains(&status.0) => "warning",
+        ObjectResult::Status(..) => "refused",
+        ObjectResult::NotSent(_) => "not-sent",
+        ObjectResult::NoContext => "no-context",
+        ObjectResult::Failed(_) => "failed",
+    }
+}
+
+/// Sends every object on one association; the results of those whose answer came are kept whatever happens then.
+fn send_all(
+    node: &Node,
+    job: &DeliveryJob,
+    results: &mut Vec<(DeliveryObject, ObjectResult)>,
+) -> Result<(), ScuError> {
+    let config = node.config();
+    let mut association = open(&config, job)?;
+    for object in &job.objects {
+        let result = match object {
+            DeliveryObject::Report(key) => {
+                let class = |wanted: &str| {
+                    association
+                        .context(wanted, transfer_syntax::EXPLICIT_LITTLE)
+                        .is_some()
+                };
+                match FORMS.iter().find(|(_, wanted)| class(wanted)) {
+                    None => ObjectResult::NoContext,
+                    Some((form, _)) => match node.pipeline().render(key, *form) {
+                        Ok(report) => {
+                            tracing::info!(?form, sop_instance_uid = %report.sop_instance, "report");
+                            send_file(&mut association, &report.path)?
+                        }
+                        // Replaced or discarded while it waited: nothing to send, nothing wrong.
+                        Err(RenderError::NotOwed) => {
+                            ObjectResult::NotSent("not owed any more".to_owned())
+                        }
+                        Err(error) => ObjectResult::Failed(error.to_string()),
+                    },
+                }
+            }
+            DeliveryObject::Image(instance) => send_file(&mut association, &instance.path)?,
+        };
+        results.push((object.clone(), result));
+    }
+    association.release();
+    Ok(())
+}
+
+/// Proposes what the job needs: every form of a report, and each image in the syntax in which it was received.
+fn open(config: &Config, job: &DeliveryJob) -> Result<Association, ScuError> {
+    let peer = config
+        .peer(&job.peer)
+        .and_then(|peer| Some((peer.ae_title.clone(), peer.address.clone()?)));
+    let Some((title, address)) = peer else {
+        return Err(ScuError::Broken(
+            "the configuration has no host and port for this peer".to_owned(),
+        ));
+    };
+    let mut wanted: Vec<(&str, &str)> = Vec::new();
+    for object in &job.objects {
+        match object {
+            DeliveryObject::Report(_) => {
+                wanted.extend(FORMS.map(|(_, class)| (class, transfer_syntax::EXPLICIT_LITTLE)));
+            }
+            DeliveryObject::Image(image) => {
+                wanted.push((image.sop_class.as_str(), image.transfer_syntax.as_str()));
+            }
+        }
+    }
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut proposal = Proposal::new(config.node.ae_title.clone(), title);
+    for (class, syntax) in wanted {
+        proposal = proposal.with_context(class, [syntax])?;
+    }
+    Association::open(proposal, &address, &Timeouts::from(&config.limits))
+}
+
+/// Sends one Part 10 file as it stands on the disk.
+fn send_file(
+    association: &mut Association,
+    path: &std::path::Path,
+) -> Result<ObjectResult, ScuError> {
+    let mut part10 = match Part10::open(path) {
+        Ok(part10) => part10,
+        Err(error) => return Ok(ObjectResult::Failed(error.to_string())),
+    };
+    let context = association.context(part10.sop_class.as_str(), part10.transfer_syntax.as_str());
+    let Some(context) = context else {
+        return Ok(ObjectResult::NoContext);
+    };
+    let (status, comment) = association.store(
+        context,
+        &part10.sop_class,
+        &part10.sop_instance,
+        &mut part10.file,
+    )?;
+    Ok(ObjectResult::Status(status, comment))
+}
