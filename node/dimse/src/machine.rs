@@ -22,6 +22,20 @@ pub struct Timers {
     pub response: Duration,
 }
 
+/// Longer than any association; added to a clock's time it doesn't overflow.
+const TIMER_MAX: Duration = Duration::from_hours(366 * 24);
+
+impl Timers {
+    fn capped(self) -> Self {
+        Self {
+            artim: self.artim.min(TIMER_MAX),
+            idle: self.idle.min(TIMER_MAX),
+            inside_message: self.inside_message.min(TIMER_MAX),
+            response: self.response.min(TIMER_MAX),
+        }
+    }
+}
+
 impl Default for Timers {
     fn default() -> Self {
         Self {
@@ -242,7 +256,7 @@ impl Machine {
                 Role::Acceptor => State::AwaitingRequest,
                 Role::Requestor => State::AwaitingAnswer,
             },
-            timers,
+            timers: timers.capped(),
             since: now,
             last_activity: now,
             pdu_began: None,

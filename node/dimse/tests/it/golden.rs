@@ -90,6 +90,31 @@ fn unknown_items_nul_padding_and_higher_versions_are_tolerated() {
 }
 
 #[test]
+fn a_padded_application_context_is_dicoms_and_another_one_is_rejected() {
+    let now = Instant::now();
+    for (pad, is_dicom) in [(0, true), (b' ', true), (b'1', false)] {
+        let mut pdu = A_ASSOCIATE_RQ.to_vec();
+        assert_eq!(pdu[74..78], [0x10, 0, 0, 21]);
+        pdu[77] = 22;
+        pdu.insert(99, pad);
+        let mut acceptor = Acceptor::new(Timers::default(), now);
+        let raw = RawPdu {
+            kind: PduKind::AssociateRq,
+            body: body(&pdu),
+        };
+        match acceptor.on_pdu(raw, now) {
+            Some(AcceptorEvent::Requested(_)) => assert!(is_dicom),
+            Some(AcceptorEvent::Refused { rejection, .. }) => {
+                assert!(!is_dicom);
+                assert_eq!(rejection, Rejection::APPLICATION_CONTEXT);
+                assert_eq!(acceptor.take_output(), [3, 0, 0, 0, 0, 4, 0, 1, 1, 2]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn identifiers_that_are_even_or_twice_there_are_errors() {
     let mut pdu = A_ASSOCIATE_RQ.to_vec();
     let context = pdu[99..149].to_vec();

@@ -325,6 +325,16 @@ fn a_release_before_association_and_malformed_requests_are_aborted_with_their_re
 }
 
 #[test]
+fn a_timer_without_end_is_no_overflow() {
+    let now = Instant::now();
+    let timers = Timers {
+        artim: Duration::MAX,
+        ..Timers::default()
+    };
+    assert!(Acceptor::new(timers, now).next_deadline() > Some(now));
+}
+
+#[test]
 fn timers_follow_what_is_going_on() {
     let start = Instant::now();
     let timers = Timers::default();
