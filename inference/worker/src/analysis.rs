@@ -1,0 +1,264 @@
+//! One file to its findings, in two halves: [`prepare`] reads, decides and decodes, and may run on any thread;
+//! [`Prepared::measure`] needs the models, and runs on the thread that owns them.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use sonode_conformance::SopInstanceUid;
+use sonode_conformance::limits::FRAMES_MAX;
+use sonode_findings::{InstanceFindings, Rejection, StudyContext, View};
+
+use crate::clip::Clip;
+use crate::dicom::pixels::{CLIP_BYTES_MAX, Frames, PixelError, doppler_share};
+use crate::dicom::regions::{Crop, Geometry, geometry};
+use crate::dicom::{self, OpenError, Opened, context, scope, timing};
+use crate::measure;
+use crate::models::Models;
+
+/// Frames that are looked at in colour: flow shows in some part of every beat.
+const COLOUR_SAMPLES: usize = 9;
+/// Share of the crop that a colour box paints at least in its fullest frame; annotations paint less.
+const DOPPLER_SHARE: f64 = 0.01;
+
+/// An instance up to the point where a model is needed.
+pub struct Prepared {
+    /// The patient and study attributes; none where there is no readable data set.
+    pub context: Option<StudyContext>,
+    findings: InstanceFindings,
+    clip: Option<Clip>,
+}
+
+/// What is known of one instance.
+pub struct Analysis {
+    /// What was found.
+    pub findings: InstanceFindings,
+    /// The patient and study attributes; none where there is no readable data set.
+    pub context: Option<StudyContext>,
+}
+
+/// Reads the header, applies the gates, and decodes a clip that passes them.
+///
+/// Every instance has an answer: what can't be opened or decoded is rejected as `undecodable`.
+pub fn prepare(path: &Path) -> Prepared {
+    let sha256 = sha256(path).ok();
+    match dicom::open(path) {
+        Ok(opened) => {
+            let uid = opened
+                .sop_instance_uid()
+                .unwrap_or_else(|| uid_without_header(path, sha256.as_deref()));
+            let mut findings = InstanceFindings::empty(uid);
+            findings.sha256 = sha256;
+            prepare_opened(&opened, findings)
+        }
+        Err(error) => {
+            let uid = uid_without_header(path, sha256.as_deref());
+            let mut findings = InstanceFindings::empty(uid);
+            findings.sha256 = sha256;
+            Prepared {
+                context: None,
+                findings: findings.reject(Rejection::Undecodable, sentence(&error)),
+                clip: None,
+            }
+        }
+    }
+}
+
+/// Opens a file only to see whether it is DICOM at all.
+///
+/// # Errors
+/// [`OpenError`], for a message to whoever named the file.
+pub fn check(path: &Path) -> Result<(), OpenError> {
+    dicom::open(path).map(|_| ())
+}
+
+impl Prepared {
+    /// Whether [`Self::measure`] will run a model.
+    pub fn needs_models(&self) -> bool {
+        self.clip.is_some()
+    }
+
+    /// The instance's SOP Instance UID.
+    pub fn sop_instance_uid(&self) -> &SopInstanceUid {
+        &self.findings.sop_instance_uid
+    }
+
+    /// Runs the models on the clip, if there is one, and completes the findings.
+    pub fn measure(self, models: &Models) -> Analysis {
+        let Self {
+            context,
+            mut findings,
+            clip,
+        } = self;
+        if let Some(clip) = clip {
+            let reading = measure::read_clip(&clip, models);
+            findings.view = reading.view;
+            findings.quality = reading.quality;
+            findings.beats = reading.beats;
+            findings.contours = reading.contours;
+            findings.volume_curve = reading.volume_curve;
+            findings.lv = reading.lv;
+            findings.checks = reading.checks;
+            findings.notes.extend(reading.notes);
+            findings.models = reading.models;
+            if let Some((reason, detail)) = reading.rejected {
+                findings = findings.reject(reason, detail);
+            }
+        }
+        Analysis { findings, context }
+    }
+}
+
+fn prepare_opened(opened: &Opened, mut findings: InstanceFindings) -> Prepared {
+    let context = context::study_context(opened);
+    let geometry = describe(opened, &mut findings);
+    let outcome = match scope::refusal(opened) {
+        Some(refusal) => Err(refusal),
+        None => decode(opened, &geometry, &mut findings),
+    };
+    let (findings, clip) = match outcome {
+        Ok(clip) => (findings, Some(clip)),
+        Err((reason, detail)) => (findings.reject(reason, detail), None),
+    };
+    Prepared {
+        context,
+        findings,
+        clip,
+    }
+}
+
+/// Fills in what the header says.
+fn describe(opened: &Opened, findings: &mut InstanceFindings) -> Geometry {
+    let attributes = opened.attributes();
+    let number = |tag| attributes.whole(tag).filter(|number| *number > 0);
+    findings.sop_class_uid = opened.sop_class_uid();
+    findings.series_instance_uid = opened.series_instance_uid();
+    findings.rows = number(dicom_dictionary_std::tags::ROWS);
+    findings.columns = number(dicom_dictionary_std::tags::COLUMNS);
+    findings.frames = number(dicom_dictionary_std::tags::NUMBER_OF_FRAMES)
+        .or(opened.has_pixels().then_some(1));
+    findings.frame_rate_hz = timing::frame_rate_hz(attributes);
+    findings.heart_rate_bpm = timing::heart_rate_bpm(attributes);
+    findings.view = scope::view(attributes).map(|label| View {
+        label,
+        probability: None,
+    });
+    let size = [findings.columns, findings.rows].map(|side| side.unwrap_or(0) as usize);
+    let geometry = geometry(attributes, size);
+    if opened.has_pixels() && findings.frames.is_some_and(|frames| frames > 1) {
+        findings.calibration.clone_from(&geometry.calibration);
+        findings.notes.extend(geometry.notes.iter().cloned());
+    }
+    geometry
+}
+
+fn decode(
+    opened: &Opened,
+    geometry: &Geometry,
+    findings: &mut InstanceFindings,
+) -> Result<Clip, scope::Refusal> {
+    let undecodable = |error: PixelError| (Rejection::Undecodable, sentence(&error));
+    let frames = Frames::of(opened).map_err(undecodable)?;
+    let crop = geometry.crop;
+    let size = crop.width * crop.height;
+    let count = frames
+        .count()
+        .min(FRAMES_MAX as usize)
+        .min(CLIP_BYTES_MAX / size.max(1));
+    if count < frames.stated() {
+        findings.notes.push(format!(
+            "{count} of the {} stated frames were analysed.",
+            frames.stated()
+        ));
+    }
+    if count < 2 {
+        return Err((
+            Rejection::Undecodable,
+            format!("The file holds {count} of its {} frames.", frames.stated()),
+        ));
+    }
+    if let Some(share) = colour_box(&frames, crop, count).map_err(undecodable)? {
+        return Err((
+            Rejection::ColourDoppler,
+            format!(
+                "{:.0} % of the image area is painted in the colours of a velocity map.",
+                share * 100.0
+            ),
+        ));
+    }
+    let attributes = opened.attributes();
+    Ok(Clip {
+        frames: count,
+        height: crop.height,
+        width: crop.width,
+        pixels: frames.luma(crop, count).map_err(undecodable)?,
+        origin: [crop.column, crop.row],
+        image: frames.size(),
+        cm_per_px: geometry
+            .calibration
+            .as_ref()
+            .map(|calibration| calibration.cm_per_px),
+        pixel_aspect: geometry.pixel_aspect,
+        frame_rate_hz: findings.frame_rate_hz,
+        heart_rate_bpm: findings.heart_rate_bpm,
+        header_view: scope::view(attributes),
+    })
+}
+
+/// The share that a colour box paints, where one is burned into the pixels; headers often don't say.
+fn colour_box(frames: &Frames<'_>, crop: Crop, count: usize) -> Result<Option<f64>, PixelError> {
+    let samples = COLOUR_SAMPLES.min(count);
+    let mut fullest: f64 = 0.0;
+    for sample in 0..samples {
+        let frame = frames.rgb(sample * (count - 1) / (samples - 1).max(1))?;
+        fullest = fullest.max(doppler_share(&frame, crop));
+    }
+    Ok((fullest >= DOPPLER_SHARE).then_some(fullest))
+}
+
+/// A file without a readable header still has an answer, under the UID that the spool named it by, or else under one
+/// derived from its bytes, which nothing else can have.
+fn uid_without_header(path: &Path, sha256: Option<&str>) -> SopInstanceUid {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let from_name = name
+        .and_then(|name| name.strip_suffix(".dcm"))
+        .and_then(|name| name.rsplit_once('.'))
+        .and_then(|(uid, _)| uid.parse().ok());
+    let from_bytes = || {
+        let number = u128::from_str_radix(sha256?.get(..32)?, 16).ok()?;
+        format!("2.25.{number}").parse().ok()
+    };
+    from_name
+        .or_else(from_bytes)
+        .unwrap_or_else(nil_uid)
+}
+
+/// The nil UUID as a UID (PS3.5 annex B.2), for a file that can't even be read.
+#[expect(clippy::expect_used, reason = "a constant that is a UID")]
+fn nil_uid() -> SopInstanceUid {
+    "2.25.0".parse().expect("a UID")
+}
+
+/// SHA-256 of a file, 64 hexadecimal digits, read in pieces.
+fn sha256(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            count => digest.update(&piece[..count]),
+        }
+    }
+    let hex = digest.finalize();
+    Ok(hex.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// An error as a sentence.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().map(|c| c.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str().trim_end_matches('.'))
+}
