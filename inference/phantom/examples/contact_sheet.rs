@@ -1,4 +1,4 @@
-//! Contact sheets of the phantom, to be looked at: `contact_sheet DIR` writes PNG files there.
+//! Contact sheets of the phantom, to be looked at: `contact_sheet DIR` writes PNG files and DICOM objects there.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -11,6 +11,7 @@ use std::path::Path;
 
 use sonode_phantom::anatomy::View;
 use sonode_phantom::cine::{Frame, Study, StudySpec, Subject};
+use sonode_phantom::dicom::{self, Identity};
 use sonode_phantom::ranges::Split;
 use sonode_phantom::style::Style;
 use sonode_phantom::training::{self, TrainingImage};
@@ -47,6 +48,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("colour", Subject::ColourDoppler),
         ("m-mode", Subject::MMode),
         ("noise", Subject::Noise),
+        ("still", Subject::Still),
+        ("blank", Subject::Blank),
     ] {
         for style in Style::ALL {
             let study = Study::generate(&StudySpec::of(first, style, subject));
@@ -54,6 +57,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let frames: Vec<Frame> = study.frames().take(30).collect();
             let rate = frames.len() as f64 / started.elapsed().as_secs_f64();
             println!("{name} {style:?}: {rate:.0} frames a second");
+            let file = std::fs::File::create(dir.join(format!("cine-{name}-{style:?}.dcm")))?;
+            dicom::write(&study, &Identity::default(), std::io::BufWriter::new(file))?;
             cine_sheet(&study, &frames).save(dir.join(format!("cine-{name}-{style:?}.png")))?;
         }
     }

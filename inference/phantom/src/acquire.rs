@@ -383,7 +383,9 @@ fn gaussian(sigma: f32) -> Vec<f32> {
         .collect();
     let energy: f32 = kernel.iter().skip(1).map(|v| 2.0 * v * v).sum::<f32>() + 1.0;
     let norm = energy.sqrt().recip();
-    kernel.iter_mut().for_each(|v| *v *= norm);
+    for v in &mut kernel {
+        *v *= norm;
+    }
     kernel
 }
 

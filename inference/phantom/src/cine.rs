@@ -436,8 +436,9 @@ fn set_quality(scanner: &mut Scanner, rng: &mut Draw, quality: Quality) {
     match quality {
         Quality::Good => {
             scanner.soften(0.35);
-            scanner.set_blood(rng.range(24.0, 42.0));
-            scanner.gain_db = scanner.gain_db.clamp(6.0, 18.0);
+            scanner.set_blood(rng.range(28.0, 46.0));
+            scanner.gain_db = scanner.gain_db.clamp(3.0, 13.0);
+            scanner.noise_db = scanner.noise_db.min(-62.0);
             scanner.half_angle = scanner.half_angle.max(36f32.to_radians());
         }
         Quality::Fair => scanner.soften(0.8),

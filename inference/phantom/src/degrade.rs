@@ -68,9 +68,9 @@ fn both_ways(block: &[[f32; 8]; 8], basis: &[[f32; 8]; 8], forward: bool) -> [[f
     }
     let mut full = [[0.0f32; 8]; 8];
     for (v, out) in full.iter_mut().enumerate() {
-        for y in 0..8 {
+        for (y, line) in half.iter().enumerate() {
             let w = weight(v, y);
-            for (o, h) in out.iter_mut().zip(&half[y]) {
+            for (o, h) in out.iter_mut().zip(line) {
                 *o += h * w;
             }
         }
@@ -88,7 +88,9 @@ pub(crate) fn blur(image: &mut [f32], width: usize, height: usize, sigma: f32) {
         .map(|k| (-0.5 * (k as f32 / sigma).powi(2)).exp())
         .collect();
     let sum = 2.0 * kernel.iter().sum::<f32>() - 1.0;
-    kernel.iter_mut().for_each(|w| *w /= sum);
+    for w in &mut kernel {
+        *w /= sum;
+    }
     let mut other = vec![0.0f32; image.len()];
     for y in 0..height {
         let line = &image[y * width..(y + 1) * width];

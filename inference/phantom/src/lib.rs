@@ -2,7 +2,7 @@
 //!
 //! One heart ([`anatomy`]), beating ([`motion`]), is cut by the image plane, seen by a simulated scanner ([`scanner`]),
 //! scan-converted ([`scan_convert`]) and drawn in a device's style ([`style`]). From the same model come small training
-//! images with masks ([`training`]).
+//! images with masks ([`training`]); [`cine`] makes clips with their truth ([`truth`]), [`dicom`] writes them.
 //!
 //! **Architecture invariant:** everything follows from a seed; no clock, no I/O beside the writer that is passed in.
 //! What training may never see is declared in [`ranges`] and nowhere else.
@@ -21,6 +21,8 @@ mod acquire;
 pub mod anatomy;
 pub mod cine;
 mod degrade;
+pub mod dicom;
+mod encode;
 pub mod motion;
 mod noise;
 mod overlay;

@@ -10,9 +10,15 @@ pub struct Draw(ChaCha8Rng);
 impl Draw {
     /// Begins the stream of `purpose` under `seed`.
     pub fn new(seed: u64, purpose: u64) -> Self {
+        Self::keyed([seed, purpose, 0, 0])
+    }
+
+    /// Begins the stream of a whole key.
+    pub fn keyed(words: [u64; 4]) -> Self {
         let mut key = [0u8; 32];
-        key[..8].copy_from_slice(&seed.to_le_bytes());
-        key[8..16].copy_from_slice(&purpose.to_le_bytes());
+        for (to, word) in key.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
         Self(ChaCha8Rng::from_seed(key))
     }
 

@@ -92,7 +92,7 @@ impl Scanner {
             shadows: draw_shadows(rng),
             side_lobes: [rng.range(-46.0, -24.0), rng.range(6.0, 24.0)],
             clutter: [rng.range(-34.0, -6.0), rng.range(0.5, 3.5)],
-            layers: (0..1 + rng.index(4))
+            layers: (0..=rng.index(4))
                 .map(|_| {
                     [
                         rng.range(0.2, 1.9),
@@ -137,6 +137,10 @@ impl Scanner {
         for haze in &mut self.haze {
             haze[4] -= 12.0 * (1.0 - keep);
         }
+        self.clutter[0] -= 14.0 * (1.0 - keep);
+        self.side_lobes[0] -= 10.0 * (1.0 - keep);
+        let distractors = self.distractors.len() as f32 * keep;
+        self.distractors.truncate(distractors as usize);
     }
 
     /// Makes the ventricle unreadable: haze as bright as the wall, long dropouts, shadows from both sides.

@@ -183,7 +183,7 @@ impl Backdrop {
         let field = study.scanner().field.shifted(index as f32 * 0.1);
         for (at, [x, y]) in &self.flow {
             let at = *at as usize;
-            if grey[at] > 70.0 {
+            if grey[at] > 110.0 {
                 continue;
             }
             let speed = towards * (0.8 + 0.5 * field.cloud(*x, *y, 4.0));
@@ -205,6 +205,7 @@ pub(crate) fn m_mode(study: &Study) -> Vec<f32> {
     let raster = study.raster();
     let (w, h) = (raster.width, raster.height);
     let field = study.scanner().field;
+    let seconds = study.spec().frames as f32 / study.spec().fps;
     let mut grey = vec![0.0f32; w * h];
     // Walls: resting depth, excursion in systole and thickness, in parts of the height.
     let walls = [
@@ -214,7 +215,7 @@ pub(crate) fn m_mode(study: &Study) -> Vec<f32> {
         (0.84, -0.05, 0.02, 230.0),
     ];
     for x in 0..w {
-        let t = study.beat_fraction_at(3.0 * x as f32 / w as f32);
+        let t = study.beat_fraction_at(seconds * x as f32 / w as f32);
         let squeeze = (std::f32::consts::PI * (t / 0.6).min(1.0)).sin();
         for y in h / 20..h {
             let v = y as f32 / h as f32;

@@ -249,7 +249,8 @@ fn render(seed: u64, split: Split, attempt: u64, size: usize) -> (TrainingImage,
     }
     let small = shrink(&grey, raster.width, raster.height, size);
     let labels = labels(&case, &slice, &raster, size);
-    let shown = labels.iter().filter(|l| **l == label::LV).count() as f32
+    let lv: u32 = labels.iter().map(|l| u32::from(*l == label::LV)).sum();
+    let shown = lv as f32
         * (raster.cm_per_px[0] * raster.width as f32 / size as f32)
         * (raster.cm_per_px[1] * raster.height as f32 / size as f32);
     let seen = shown / slice.cavity_area().max(0.1);
