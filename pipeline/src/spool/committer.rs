@@ -22,17 +22,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
-use super::disk::Entry;
 use super::error::SpoolError;
-use super::instance::{Committed, Digest, StoredInstance};
-use super::layout::{self, Day, Name};
-use super::part10::{self, Parsed};
+use super::instance::{Committed, StoredInstance};
+use super::integrity::{Unreadable, read_instance, stored_instance};
+use super::layout;
+use super::moves::Move;
 use super::shared::{Shared, StudyPlace};
 use super::writer::{Pending, TempFile};
 
@@ -68,25 +68,11 @@ pub(super) enum Existing {
     MustEqual(Vec<u8>),
 }
 
-/// A change to a whole study's folder.
-pub(super) enum Move {
-    /// To `done/`; where a number of instances is given, only if the folder holds exactly so many.
-    Finish(StudyInstanceUid, Day, Option<usize>),
-    /// Back to `open/`.
-    Reopen(StudyInstanceUid),
-    /// To `incoming/`, for deletion; with a day, only if it lies there.
-    Discard(StudyInstanceUid, Option<Day>),
-    /// Removes a day's folder when it is empty.
-    DropDay(Day),
-    /// An instance of `unsorted/` to its study.
-    File(SopInstanceUid, Digest, StudyInstanceUid),
-}
-
 /// A study's folder as this thread knows it. Nobody else changes it.
-struct Folder {
-    place: StudyPlace,
-    path: PathBuf,
-    names: BTreeSet<String>,
+pub(super) struct Folder {
+    pub(super) place: StudyPlace,
+    pub(super) path: PathBuf,
+    pub(super) names: BTreeSet<String>,
 }
 
 impl Folder {
@@ -114,15 +100,22 @@ enum Answer {
 }
 
 pub(super) struct Committer {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// By study; `None` is `unsorted/`.
-    folders: HashMap<Option<StudyInstanceUid>, Folder>,
+    pub(super) folders: HashMap<Option<StudyInstanceUid>, Folder>,
 }
 
 /// A caller that has gone away needs no answer.
 fn answer<T>(reply: &Reply<T>, result: Result<T, SpoolError>) {
     if reply.send(result).is_err() {
         tracing::debug!("nobody waits for an answer of the committer");
+    }
+}
+
+/// After a failed fsync the spool is poisoned already: a second failure is only told.
+pub(super) fn undo(what: &'static str, result: io::Result<()>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "cannot take back {what}");
     }
 }
 
@@ -205,9 +198,7 @@ impl Committer {
     /// peer's second try.
     fn take_back(&mut self, named: &[PathBuf]) {
         for path in named {
-            if let Err(error) = self.shared.disk.remove_file(path) {
-                tracing::warn!(path = %path.display(), %error, "cannot remove an unacknowledged file");
-            }
+            undo("an unacknowledged file", self.shared.disk.remove_file(path));
         }
         self.folders.clear();
     }
@@ -354,7 +345,10 @@ impl Committer {
         Ok(true)
     }
 
-    fn folder_mut(&mut self, study: Option<&StudyInstanceUid>) -> Result<&mut Folder, SpoolError> {
+    pub(super) fn folder_mut(
+        &mut self,
+        study: Option<&StudyInstanceUid>,
+    ) -> Result<&mut Folder, SpoolError> {
         self.load(study)?;
         match (self.folders.get_mut(&study.cloned()), study) {
             (Some(folder), _) => Ok(folder),
@@ -368,7 +362,10 @@ impl Committer {
     }
 
     /// Step 0.
-    fn ensure_folder(&mut self, study: Option<&StudyInstanceUid>) -> Result<(), SpoolError> {
+    pub(super) fn ensure_folder(
+        &mut self,
+        study: Option<&StudyInstanceUid>,
+    ) -> Result<(), SpoolError> {
         let Some(study) = study else { return Ok(()) };
         if self.load(Some(study))? {
             return Ok(());
@@ -376,8 +373,15 @@ impl Committer {
         let path = self.shared.layout.open_study(study);
         let made = self.shared.disk.make_folder(&path);
         made.map_err(SpoolError::io("make", &path))?;
-        self.shared
-            .sync_folder(&self.shared.layout.open_group(study))?;
+        let group = self.shared.layout.open_group(study);
+        if let Err(error) = self.shared.sync_folder(&group) {
+            // A restarted node would find the folder and take it for durable.
+            undo(
+                "a new study's folder",
+                self.shared.disk.remove_folder(&path),
+            );
+            return Err(error);
+        }
         let folder = Folder {
             place: StudyPlace::Open,
             path,
@@ -400,206 +404,5 @@ impl Committer {
         }
         self.flush(batch);
         self.reopen(study).map(drop)
-    }
-
-    fn change(&mut self, change: &Move) -> Result<PathBuf, SpoolError> {
-        self.shared.check()?;
-        match change {
-            Move::Finish(study, day, instances) => self.finish(study, day, *instances),
-            Move::Reopen(study) => self.reopen(study),
-            Move::Discard(study, day) => self.discard(study, day.as_ref()),
-            Move::DropDay(day) => self.drop_day(day),
-            Move::File(sop, digest, study) => self.file(sop, *digest, study),
-        }
-    }
-
-    fn finish(
-        &mut self,
-        study: &StudyInstanceUid,
-        day: &Day,
-        instances: Option<usize>,
-    ) -> Result<PathBuf, SpoolError> {
-        let folder = self.folder_mut(Some(study))?;
-        if folder.place != StudyPlace::Open {
-            return Ok(folder.path.clone());
-        }
-        let is_instance = |name: &&String| matches!(Name::parse(name), Name::Instance(..));
-        let held = folder.names.iter().filter(is_instance).count();
-        if instances.is_some_and(|known| known != held) {
-            return Err(SpoolError::StudyChanged { held });
-        }
-        let layout = &self.shared.layout;
-        let (day_folder, to) = (layout.done_day(day), layout.done_study(day, study));
-        match self.shared.disk.make_folder(&day_folder) {
-            Ok(()) => self.shared.sync_folder(&layout.done())?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(SpoolError::io("make", &day_folder)(error)),
-        }
-        self.relocate(study, StudyPlace::Done(day.clone()), to)
-    }
-
-    fn reopen(&mut self, study: &StudyInstanceUid) -> Result<PathBuf, SpoolError> {
-        let folder = self.folder_mut(Some(study))?;
-        if folder.place == StudyPlace::Open {
-            return Ok(folder.path.clone());
-        }
-        let to = self.shared.layout.open_study(study);
-        self.relocate(study, StudyPlace::Open, to)
-    }
-
-    /// Moves a study's folder. The new parent's fsync comes first: a power loss between the two may leave the study
-    /// where it was, or where it goes, and never nowhere.
-    fn relocate(
-        &mut self,
-        study: &StudyInstanceUid,
-        place: StudyPlace,
-        to: PathBuf,
-    ) -> Result<PathBuf, SpoolError> {
-        let shared = Arc::clone(&self.shared);
-        let folder = self.folder_mut(Some(study))?;
-        let from = std::mem::replace(&mut folder.path, to.clone());
-        if let Err(error) = shared.disk.rename(&from, &to) {
-            folder.path.clone_from(&from);
-            return Err(SpoolError::io("move a study to", &to)(error));
-        }
-        folder.place = place;
-        for parent in [to.parent(), from.parent()].into_iter().flatten() {
-            shared.sync_folder(parent)?;
-        }
-        Ok(to)
-    }
-
-    /// Takes the folder out of sight in one step, durably; the caller deletes what is in it.
-    fn discard(
-        &mut self,
-        study: &StudyInstanceUid,
-        day: Option<&Day>,
-    ) -> Result<PathBuf, SpoolError> {
-        let folder = self.folder_mut(Some(study))?;
-        if day.is_some_and(|day| folder.place != StudyPlace::Done(day.clone())) {
-            return Err(SpoolError::NoSuchStudy(study.clone()));
-        }
-        let to = self.shared.part_path("discarded");
-        let moved = self.relocate(study, StudyPlace::Open, to);
-        self.folders.remove(&Some(study.clone()));
-        moved
-    }
-
-    fn drop_day(&mut self, day: &Day) -> Result<PathBuf, SpoolError> {
-        let path = self.shared.layout.done_day(day);
-        if self.shared.entry(&path)? == Some(Entry::Folder) && self.shared.list(&path)?.is_empty() {
-            let removed = self.shared.disk.remove_folder(&path);
-            removed.map_err(SpoolError::io("remove", &path))?;
-            self.shared.sync_folder(&self.shared.layout.done())?;
-        }
-        Ok(path)
-    }
-
-    /// Moves an instance, and its findings where there are some, from `unsorted/` to its study.
-    fn file(
-        &mut self,
-        sop: &SopInstanceUid,
-        digest: Digest,
-        study: &StudyInstanceUid,
-    ) -> Result<PathBuf, SpoolError> {
-        self.ensure_folder(Some(study))?;
-        self.reopen(study)?;
-        let shared = Arc::clone(&self.shared);
-        let instance = layout::instance_name(sop, digest.short());
-        let findings = layout::findings_name(digest.short());
-        let unsorted = self.folder_mut(None)?;
-        let from = unsorted.path.clone();
-        let mut moving = Vec::new();
-        // The findings first: an instance without them is analysed again, findings without an instance are of no use.
-        for name in [findings, instance.clone()] {
-            if unsorted.names.remove(&name) {
-                moving.push(name);
-            }
-        }
-        let folder = self.folder_mut(Some(study))?;
-        for name in moving {
-            let to = folder.path.join(&name);
-            if folder.names.contains(&name) {
-                // The study has it already, under a name that tells the same bytes.
-                let dropped = shared.disk.remove_file(&from.join(&name));
-                dropped.map_err(SpoolError::io("remove", &from))?;
-            } else {
-                let moved = shared.disk.rename(&from.join(&name), &to);
-                moved.map_err(SpoolError::io("move to", &to))?;
-                folder.names.insert(name);
-            }
-        }
-        let path = folder.path.clone();
-        shared.sync_folder(&path)?;
-        shared.sync_folder(&from)?;
-        Ok(path.join(instance))
-    }
-}
-
-/// Why a file that is named like an instance can't be used as one.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
-    /// No file has this name.
-    #[error("the file is gone")]
-    Gone,
-    /// Not the spool's header.
-    #[error(transparent)]
-    Header(#[from] part10::HeaderError),
-    /// The file is shorter or longer than its header says.
-    #[error("the file has {found} bytes where {expected} were written")]
-    Length {
-        /// By the header.
-        expected: u64,
-        /// On the disk.
-        found: u64,
-    },
-    /// The header is of another instance than the name.
-    #[error("the file's header is that of another instance")]
-    OtherInstance,
-}
-
-/// Reads the header of an instance's file and compares it with the file's name and length. The data set isn't read.
-pub(super) fn read_instance(
-    shared: &Shared,
-    path: &Path,
-) -> Result<Result<Parsed, Unreadable>, SpoolError> {
-    let Some(Entry::File(found)) = shared.entry(path)? else {
-        return Ok(Err(Unreadable::Gone));
-    };
-    let head = shared.disk.read(path, part10::HEADER_BYTES_MAX);
-    let head = head.map_err(SpoolError::io("read", path))?;
-    Ok(check_instance(&head, found, path))
-}
-
-fn check_instance(head: &[u8], found: u64, path: &Path) -> Result<Parsed, Unreadable> {
-    let parsed = part10::parse(head)?;
-    let expected = parsed.header_bytes.saturating_add(parsed.data_set_bytes);
-    if expected != found {
-        return Err(Unreadable::Length { expected, found });
-    }
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    if name != layout::instance_name(&parsed.meta.sop_instance, parsed.digest.short()) {
-        return Err(Unreadable::OtherInstance);
-    }
-    Ok(parsed)
-}
-
-pub(super) fn stored_instance(
-    parsed: Parsed,
-    study: Option<StudyInstanceUid>,
-    path: PathBuf,
-) -> StoredInstance {
-    StoredInstance {
-        study,
-        sop_class: parsed.meta.sop_class,
-        sop_instance: parsed.meta.sop_instance,
-        transfer_syntax: parsed.meta.transfer_syntax,
-        digest: parsed.digest,
-        path,
-        bytes: parsed.data_set_bytes,
-        calling_ae: parsed.meta.calling_ae,
     }
 }

@@ -46,7 +46,9 @@ mod disk;
 mod error;
 mod init;
 mod instance;
+mod integrity;
 mod layout;
+mod moves;
 mod part10;
 mod scan;
 mod shared;
@@ -60,12 +62,13 @@ use std::thread::{self, JoinHandle};
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid, Uid};
 
-use committer::{Committer, Existing, Move, Publication, Reply, Request};
+use committer::{Committer, Existing, Publication, Reply, Request};
 pub use disk::{Disk, DiskFile, Entry, RealDisk};
 pub use error::{OpenError, ReceiveError, SpoolError};
 pub use instance::{Committed, Digest, DigestError, FileMeta, ShortDigest, StoredInstance};
 pub use layout::Day;
 use layout::Layout;
+use moves::Move;
 pub use part10::HeaderError;
 pub use scan::{OpenStudy, Skipped, Unsorted};
 use shared::Shared;

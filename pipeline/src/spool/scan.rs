@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
-use super::committer::{read_instance, stored_instance};
 use super::error::SpoolError;
 use super::instance::{ShortDigest, StoredInstance};
+use super::integrity::{read_instance, stored_instance};
 use super::layout::Name;
 use super::shared::Shared;
 

@@ -1,0 +1,171 @@
+//! The committer's changes to whole folders: a study's way between `open/` and `done/`, and out.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+
+use super::committer::{Committer, undo};
+use super::disk::Entry;
+use super::error::SpoolError;
+use super::instance::Digest;
+use super::layout::{self, Day, Name};
+use super::shared::StudyPlace;
+
+/// A change to a whole study's folder.
+pub(super) enum Move {
+    /// To `done/`; where a number of instances is given, only if the folder holds exactly so many.
+    Finish(StudyInstanceUid, Day, Option<usize>),
+    /// Back to `open/`.
+    Reopen(StudyInstanceUid),
+    /// To `incoming/`, for deletion; with a day, only if it lies there.
+    Discard(StudyInstanceUid, Option<Day>),
+    /// Removes a day's folder when it is empty.
+    DropDay(Day),
+    /// An instance of `unsorted/` to its study.
+    File(SopInstanceUid, Digest, StudyInstanceUid),
+}
+
+impl Committer {
+    /// Makes one change; the batch before it is finished.
+    pub(super) fn change(&mut self, change: &Move) -> Result<PathBuf, SpoolError> {
+        self.shared.check()?;
+        match change {
+            Move::Finish(study, day, instances) => self.finish(study, day, *instances),
+            Move::Reopen(study) => self.reopen(study),
+            Move::Discard(study, day) => self.discard(study, day.as_ref()),
+            Move::DropDay(day) => self.drop_day(day),
+            Move::File(sop, digest, study) => self.file(sop, *digest, study),
+        }
+    }
+
+    fn finish(
+        &mut self,
+        study: &StudyInstanceUid,
+        day: &Day,
+        instances: Option<usize>,
+    ) -> Result<PathBuf, SpoolError> {
+        let folder = self.folder_mut(Some(study))?;
+        if folder.place != StudyPlace::Open {
+            return Ok(folder.path.clone());
+        }
+        let is_instance = |name: &&String| matches!(Name::parse(name), Name::Instance(..));
+        let held = folder.names.iter().filter(is_instance).count();
+        if instances.is_some_and(|known| known != held) {
+            return Err(SpoolError::StudyChanged { held });
+        }
+        let layout = &self.shared.layout;
+        let (day_folder, to) = (layout.done_day(day), layout.done_study(day, study));
+        match self.shared.disk.make_folder(&day_folder) {
+            Ok(()) => self.shared.sync_folder(&layout.done())?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(SpoolError::io("make", &day_folder)(error)),
+        }
+        self.relocate(study, StudyPlace::Done(day.clone()), to)
+    }
+
+    pub(super) fn reopen(&mut self, study: &StudyInstanceUid) -> Result<PathBuf, SpoolError> {
+        let folder = self.folder_mut(Some(study))?;
+        if folder.place == StudyPlace::Open {
+            return Ok(folder.path.clone());
+        }
+        let to = self.shared.layout.open_study(study);
+        self.relocate(study, StudyPlace::Open, to)
+    }
+
+    /// Moves a study's folder. The new parent's fsync comes first: a power loss between the two may leave the study
+    /// where it was, or where it goes, and never nowhere.
+    fn relocate(
+        &mut self,
+        study: &StudyInstanceUid,
+        place: StudyPlace,
+        to: PathBuf,
+    ) -> Result<PathBuf, SpoolError> {
+        let shared = Arc::clone(&self.shared);
+        let folder = self.folder_mut(Some(study))?;
+        let from = std::mem::replace(&mut folder.path, to.clone());
+        if let Err(error) = shared.disk.rename(&from, &to) {
+            folder.path.clone_from(&from);
+            return Err(SpoolError::io("move a study to", &to)(error));
+        }
+        folder.place = place;
+        let parents = [to.parent(), from.parent()];
+        let synced = parents
+            .iter()
+            .flatten()
+            .try_for_each(|parent| shared.sync_folder(parent));
+        if let Err(error) = synced {
+            undo("a study's move", shared.disk.rename(&to, &from));
+            self.folders.clear();
+            return Err(error);
+        }
+        Ok(to)
+    }
+
+    /// Takes the folder out of sight in one step, durably; the caller deletes what is in it.
+    fn discard(
+        &mut self,
+        study: &StudyInstanceUid,
+        day: Option<&Day>,
+    ) -> Result<PathBuf, SpoolError> {
+        let folder = self.folder_mut(Some(study))?;
+        if day.is_some_and(|day| folder.place != StudyPlace::Done(day.clone())) {
+            return Err(SpoolError::NoSuchStudy(study.clone()));
+        }
+        let to = self.shared.part_path("discarded");
+        let moved = self.relocate(study, StudyPlace::Open, to);
+        self.folders.remove(&Some(study.clone()));
+        moved
+    }
+
+    fn drop_day(&mut self, day: &Day) -> Result<PathBuf, SpoolError> {
+        let path = self.shared.layout.done_day(day);
+        if self.shared.entry(&path)? == Some(Entry::Folder) && self.shared.list(&path)?.is_empty() {
+            let removed = self.shared.disk.remove_folder(&path);
+            removed.map_err(SpoolError::io("remove", &path))?;
+            self.shared.sync_folder(&self.shared.layout.done())?;
+        }
+        Ok(path)
+    }
+
+    /// Moves an instance, and its findings where there are some, from `unsorted/` to its study.
+    fn file(
+        &mut self,
+        sop: &SopInstanceUid,
+        digest: Digest,
+        study: &StudyInstanceUid,
+    ) -> Result<PathBuf, SpoolError> {
+        self.ensure_folder(Some(study))?;
+        self.reopen(study)?;
+        let shared = Arc::clone(&self.shared);
+        let instance = layout::instance_name(sop, digest.short());
+        let findings = layout::findings_name(digest.short());
+        let unsorted = self.folder_mut(None)?;
+        let from = unsorted.path.clone();
+        let mut moving = Vec::new();
+        // The findings first: an instance without them is analysed again, findings without an instance are of no use.
+        for name in [findings, instance.clone()] {
+            if unsorted.names.remove(&name) {
+                moving.push(name);
+            }
+        }
+        let folder = self.folder_mut(Some(study))?;
+        for name in moving {
+            let to = folder.path.join(&name);
+            if folder.names.contains(&name) {
+                // The study has it already, under a name that tells the same bytes.
+                let dropped = shared.disk.remove_file(&from.join(&name));
+                dropped.map_err(SpoolError::io("remove", &from))?;
+            } else {
+                let moved = shared.disk.rename(&from.join(&name), &to);
+                moved.map_err(SpoolError::io("move to", &to))?;
+                folder.names.insert(name);
+            }
+        }
+        let path = folder.path.clone();
+        shared.sync_folder(&path)?;
+        shared.sync_folder(&from)?;
+        Ok(path.join(instance))
+    }
+}

@@ -1,0 +1,365 @@
+//! The spool on the real file system.
+
+use std::fs;
+use std::path::Path;
+
+use sonode_pipeline::spool::{Committed, OpenError, Spool, SpoolError, StudyPlace};
+
+use crate::oracle::{contents, meta, sop, store, study};
+
+fn put(spool: &Spool, number: u8, instance: u8, kind: u8) -> Committed {
+    store(
+        spool,
+        Some(study(number)),
+        instance,
+        &contents(instance, kind),
+    )
+    .unwrap()
+}
+
+fn place(spool: &Spool, number: u8) -> StudyPlace {
+    spool.find_study(&study(number)).unwrap().0
+}
+
+#[test]
+fn the_same_bytes_are_a_duplicate_and_others_a_new_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    let Committed::Stored(first) = put(&spool, 0, 1, 3) else {
+        panic!("not stored")
+    };
+    assert!(first.path.starts_with(folder.path().join("open")));
+    let file = fs::read(&first.path).unwrap();
+    assert_eq!(&file[128..132], b"DICM");
+    assert!(file.ends_with(&contents(1, 3)));
+    assert_eq!(first.bytes, contents(1, 3).len() as u64);
+
+    let Committed::Duplicate(again) = put(&spool, 0, 1, 3) else {
+        panic!("no duplicate")
+    };
+    assert_eq!(again, first);
+    let Committed::NewVersion(other) = put(&spool, 0, 1, 2) else {
+        panic!("no new version")
+    };
+    assert_ne!(other.path, first.path);
+    assert!(first.path.exists() && other.path.exists());
+    assert!(matches!(put(&spool, 0, 1, 2), Committed::Duplicate(_)));
+    // Another study's instance is compared with that study's only.
+    assert!(matches!(put(&spool, 1, 1, 3), Committed::Stored(_)));
+    assert_eq!(
+        fs::read_dir(folder.path().join("incoming"))
+            .unwrap()
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn the_transfer_syntax_is_part_of_the_bytes_and_the_sender_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    put(&spool, 0, 1, 1);
+    let send = |meta| {
+        let mut writer = spool.begin(5, &meta).unwrap();
+        writer.write(&contents(1, 1)).unwrap();
+        spool
+            .commit(writer.finish().unwrap(), Some(study(0)))
+            .unwrap()
+    };
+    let mut other = meta(1);
+    other.calling_ae = None;
+    assert!(matches!(send(other.clone()), Committed::Duplicate(_)));
+    other.transfer_syntax = "1.2.840.10008.1.2".parse().unwrap();
+    assert!(matches!(send(other), Committed::NewVersion(_)));
+}
+
+#[test]
+fn portions_make_no_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    let data: Vec<u8> = (0..900_000_u32).map(|i| (i % 253) as u8).collect();
+    let mut digests = Vec::new();
+    for portion in [1_000, 65_535, 65_536, 131_000, 900_000] {
+        let mut writer = spool.begin(1, &meta(1)).unwrap();
+        data.chunks(portion)
+            .for_each(|part| writer.write(part).unwrap());
+        assert_eq!(writer.len(), 900_000);
+        let pending = writer.finish().unwrap();
+        assert!(
+            fs::read(pending.path()).unwrap().ends_with(&data),
+            "{portion}"
+        );
+        digests.push(pending.digest());
+    }
+    digests.dedup();
+    assert_eq!(digests.len(), 1);
+}
+
+#[test]
+fn everything_is_found_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    let stored = put(&spool, 0, 1, 1).instance().clone();
+    spool.put_findings(&stored, b"{\"a\":1}").unwrap();
+    spool.put_findings(&stored, b"{\"a\":2}").unwrap();
+    let report = spool.commit_report(&study(0), 2, &sop(9), b"two").unwrap();
+    spool.commit_report(&study(0), 1, &sop(8), b"one").unwrap();
+    spool
+        .mark_delivered(&study(0), "main pacs", &sop(9))
+        .unwrap();
+    let unsorted = store(&spool, None, 3, b"no study")
+        .unwrap()
+        .instance()
+        .clone();
+    let uid = spool.node_uid().clone();
+    drop(spool);
+
+    let spool = Spool::open(folder.path()).unwrap();
+    assert_eq!(*spool.node_uid(), uid);
+    let studies = spool.scan_open().unwrap();
+    let [found] = studies.as_slice() else {
+        panic!("{studies:?}")
+    };
+    assert_eq!(found.uid, study(0));
+    assert_eq!(found.instances, [stored.clone()]);
+    assert_eq!(
+        fs::read(&found.findings[&stored.digest.short()]).unwrap(),
+        b"{\"a\":2}"
+    );
+    assert_eq!(found.reports[1], (2, sop(9), report));
+    assert_eq!(found.reports[0].0, 1);
+    assert_eq!(found.delivered, [("main pacs".to_owned(), sop(9))]);
+    assert!(found.skipped.is_empty());
+    assert_eq!(spool.scan_unsorted().unwrap().instances, [unsorted]);
+}
+
+#[test]
+fn a_report_never_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    put(&spool, 0, 1, 1);
+    let path = spool
+        .commit_report(&study(0), 1, &sop(9), b"report")
+        .unwrap();
+    assert_eq!(
+        spool
+            .commit_report(&study(0), 1, &sop(9), b"report")
+            .unwrap(),
+        path
+    );
+    for other in [&b"reporT"[..], b"repor", b"report2", b""] {
+        let result = spool.commit_report(&study(0), 1, &sop(9), other);
+        assert!(matches!(result, Err(SpoolError::ReportDiffers { .. })));
+    }
+    assert_eq!(fs::read(path).unwrap(), b"report");
+    let unknown = spool.commit_report(&study(5), 1, &sop(9), b"report");
+    assert!(matches!(unknown, Err(SpoolError::NoSuchStudy(_))));
+    assert_eq!(
+        fs::read_dir(folder.path().join("incoming"))
+            .unwrap()
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_study_that_is_done_takes_duplicates_and_comes_back_for_something_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    let first = put(&spool, 0, 1, 1).instance().clone();
+    spool.finish_study(&study(0), "20260102").unwrap();
+    spool.finish_study(&study(0), "20260103").unwrap();
+    let StudyPlace::Done(day) = place(&spool, 0) else {
+        panic!("not done")
+    };
+    assert_eq!(day.as_str(), "20260102");
+    assert!(spool.scan_open().unwrap().is_empty());
+    let moved = spool.locate(&first).unwrap();
+    assert!(moved.exists() && !first.path.exists());
+    drop(spool);
+
+    let spool = Spool::open(folder.path()).unwrap();
+    let Committed::Duplicate(same) = put(&spool, 0, 1, 1) else {
+        panic!("no duplicate")
+    };
+    assert_eq!(same.path, moved);
+    assert!(matches!(place(&spool, 0), StudyPlace::Done(_)));
+    spool.mark_delivered(&study(0), "pacs", &sop(1)).unwrap();
+    assert!(matches!(place(&spool, 0), StudyPlace::Done(_)));
+    let new = put(&spool, 0, 2, 1).instance().clone();
+    assert_eq!(place(&spool, 0), StudyPlace::Open);
+    assert!(new.path.exists() && first.path.exists());
+    let found = spool.scan_study(&study(0)).unwrap();
+    assert_eq!((found.instances.len(), found.delivered.len()), (2, 1));
+}
+
+#[test]
+fn an_instance_that_the_caller_has_not_heard_of_keeps_the_study_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    put(&spool, 0, 1, 1);
+    put(&spool, 0, 1, 2);
+    let early = spool.finish_study_if(&study(0), "20260102", 1);
+    assert!(matches!(early, Err(SpoolError::StudyChanged { held: 2 })));
+    assert_eq!(place(&spool, 0), StudyPlace::Open);
+    spool.finish_study_if(&study(0), "20260102", 2).unwrap();
+    assert!(matches!(place(&spool, 0), StudyPlace::Done(_)));
+    assert_eq!(
+        spool.reopen_study(&study(0)).unwrap(),
+        spool.find_study(&study(0)).unwrap().1
+    );
+    assert_eq!(place(&spool, 0), StudyPlace::Open);
+}
+
+#[test]
+fn what_is_discarded_or_pruned_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    for number in 0..4 {
+        put(&spool, number, 1, 1);
+    }
+    spool.discard_study(&study(0)).unwrap();
+    assert!(matches!(
+        spool.discard_study(&study(0)),
+        Err(SpoolError::NoSuchStudy(_))
+    ));
+    for (number, day) in [(1, "20260101"), (2, "20260102"), (3, "20260102")] {
+        spool.finish_study(&study(number), day).unwrap();
+    }
+    let days = spool.done_days().unwrap();
+    assert_eq!(spool.prune_done(&days[1]).unwrap(), 2);
+    assert_eq!(spool.done_days().unwrap(), days[..1]);
+    assert!(spool.find_study(&study(1)).is_some());
+    assert!(
+        [0, 2, 3]
+            .iter()
+            .all(|number| spool.find_study(&study(*number)).is_none())
+    );
+    assert_eq!(
+        fs::read_dir(folder.path().join("incoming"))
+            .unwrap()
+            .count(),
+        0
+    );
+    assert!(matches!(put(&spool, 2, 1, 1), Committed::Stored(_)));
+    assert!(spool.finish_study(&study(1), "2026/1/1").is_err());
+}
+
+#[test]
+fn an_unsorted_instance_is_filed_with_its_findings() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    let stored = store(&spool, None, 1, b"data").unwrap().instance().clone();
+    assert!(stored.path.starts_with(folder.path().join("unsorted")));
+    assert!(matches!(
+        store(&spool, None, 1, b"data").unwrap(),
+        Committed::Duplicate(_)
+    ));
+    spool.put_findings(&stored, b"{}").unwrap();
+    let filed = spool.file_unsorted(&stored, &study(0)).unwrap();
+    assert!(spool.scan_unsorted().unwrap().instances.is_empty());
+    let found = spool.scan_study(&study(0)).unwrap();
+    assert_eq!(found.instances, [filed.clone()]);
+    assert!(found.findings.contains_key(&filed.digest.short()));
+    assert!(matches!(
+        store(&spool, Some(study(0)), 1, b"data").unwrap(),
+        Committed::Duplicate(_)
+    ));
+}
+
+#[test]
+fn a_second_process_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    let Err(error) = Spool::open(folder.path()) else {
+        panic!("opened twice")
+    };
+    assert!(matches!(error, OpenError::Locked { .. }));
+    assert!(
+        error.to_string().contains("in use by another sonode"),
+        "{error}"
+    );
+    let clone = spool.clone();
+    drop(spool);
+    assert!(Spool::open(folder.path()).is_err());
+    drop(clone);
+    assert!(Spool::open(folder.path()).is_ok());
+}
+
+#[test]
+fn another_layout_is_refused_by_number() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Spool::open(folder.path()).unwrap());
+    fs::write(folder.path().join("VERSION"), "2\n").unwrap();
+    let Err(error) = Spool::open(folder.path()) else {
+        panic!("opened")
+    };
+    assert!(matches!(error, OpenError::Version { expected: 1, .. }));
+    assert!(error.to_string().contains("\"2\""), "{error}");
+}
+
+#[test]
+fn a_lost_or_damaged_node_uid_is_not_made_up() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Spool::open(folder.path()).unwrap());
+    let file = folder.path().join("node-uid");
+    fs::write(&file, "not a uid").unwrap();
+    assert!(matches!(
+        Spool::open(folder.path()),
+        Err(OpenError::NodeUid { .. })
+    ));
+    fs::remove_file(&file).unwrap();
+    assert!(matches!(
+        Spool::open(folder.path()),
+        Err(OpenError::NodeUid { .. })
+    ));
+}
+
+#[test]
+fn what_was_in_reception_is_deleted_at_start() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Spool::open(folder.path()).unwrap());
+    let incoming = folder.path().join("incoming");
+    fs::write(incoming.join("x-1-1.part"), "half").unwrap();
+    fs::create_dir(incoming.join("x-discarded-2.part")).unwrap();
+    fs::write(incoming.join("x-discarded-2.part/a.dcm"), "old").unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    assert_eq!(fs::read_dir(incoming).unwrap().count(), 0);
+    assert!(spool.free_bytes().unwrap() > 0);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let error = Spool::open(&folder.path().join("file/data")).err().unwrap();
+    assert!(matches!(error, OpenError::Io { .. }));
+    assert!(Spool::open(&folder.path().join("a/b/c")).is_ok());
+}
+
+/// DCMTK is there wherever the whole node is tested; without it the header's own tests stand alone.
+#[test]
+fn dcmtk_reads_the_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    let stored = store(&spool, Some(study(0)), 1, b"\x08\x00\x60\x00CS\x02\x00US").unwrap();
+    let Some(output) = dcmdump(&stored.instance().path) else {
+        return;
+    };
+    assert!(output.contains("(0008,0060) CS [US]"), "{output}");
+    assert!(output.contains("(0002,0016) AE [CART1]"), "{output}");
+    assert!(output.contains("(0002,0102) OB"), "{output}");
+}
+
+fn dcmdump(path: &Path) -> Option<String> {
+    let run = std::process::Command::new("dcmdump")
+        .arg(path)
+        .output()
+        .ok()?;
+    assert!(
+        run.status.success(),
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    Some(String::from_utf8_lossy(&run.stdout).into_owned())
+}

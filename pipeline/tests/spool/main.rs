@@ -1,0 +1,8 @@
+//! The spool against a file system that loses what was not synced, against faults, and on the real one.
+
+mod behaviour;
+mod concurrency;
+mod crash_disk;
+mod durability;
+mod faults;
+mod oracle;

@@ -1,0 +1,183 @@
+//! What was promised, kept naively in a map, and the check that it is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use sonode_conformance::{AeTitle, SopInstanceUid, StudyInstanceUid};
+use sonode_pipeline::spool::{
+    Committed, Digest, Disk, FileMeta, OpenError, ReceiveError, Spool, StoredInstance,
+};
+
+use crate::crash_disk::CrashDisk;
+
+pub(crate) const ROOT: &str = "/data";
+
+pub(crate) fn open(disk: impl Disk + 'static) -> Result<Spool, OpenError> {
+    Spool::open_on(Arc::new(disk), Path::new(ROOT))
+}
+
+pub(crate) fn study(number: u8) -> StudyInstanceUid {
+    format!("1.2.826.9.{number}").parse().unwrap()
+}
+
+pub(crate) fn sop(number: u8) -> SopInstanceUid {
+    // The first is a beginning of the second and so on, as a trap for comparing names.
+    format!("1.2.826.8{}", ".1".repeat(usize::from(number)))
+        .parse()
+        .unwrap()
+}
+
+pub(crate) fn meta(instance: u8) -> FileMeta {
+    FileMeta {
+        sop_class: "1.2.840.10008.5.1.4.1.1.3.1".parse().unwrap(),
+        sop_instance: sop(instance),
+        transfer_syntax: "1.2.840.10008.1.2.1".parse().unwrap(),
+        calling_ae: Some(AeTitle::parse(b"CART1").unwrap()),
+    }
+}
+
+/// A data set: its kind decides the length, from nothing to one that goes around the writer's buffer.
+pub(crate) fn contents(instance: u8, kind: u8) -> Vec<u8> {
+    let length = [0, 10, 5_000, 300_000][usize::from(kind % 4)];
+    let mark = instance.wrapping_mul(31).wrapping_add(kind);
+    let mut bytes: Vec<u8> = (0..length).map(|i: usize| (i % 251) as u8 ^ mark).collect();
+    bytes.push(mark);
+    bytes
+}
+
+/// Receives one instance in portions and commits it.
+pub(crate) fn store(
+    spool: &Spool,
+    study: Option<StudyInstanceUid>,
+    instance: u8,
+    data: &[u8],
+) -> Result<Committed, ReceiveError> {
+    let mut writer = spool.begin(u64::from(instance), &meta(instance))?;
+    for portion in data.chunks(70_000) {
+        writer.write(portion)?;
+    }
+    spool.commit(writer.finish()?, study)
+}
+
+type Key = (Option<u8>, u8, u8);
+
+/// Everything that was acknowledged.
+#[derive(Default)]
+pub(crate) struct Promises {
+    pub(crate) instances: BTreeMap<Key, Digest>,
+    /// The contents that may be there: the last acknowledged, and those of failed attempts since.
+    pub(crate) findings: BTreeMap<Key, Vec<Vec<u8>>>,
+    pub(crate) reports: BTreeMap<(u8, u32), Vec<u8>>,
+    pub(crate) delivered: BTreeSet<(u8, String, u8)>,
+}
+
+impl Promises {
+    pub(crate) fn forget(&mut self, study: u8) {
+        self.instances.retain(|key, _| key.0 != Some(study));
+        self.findings.retain(|key, _| key.0 != Some(study));
+        self.reports.retain(|key, _| key.0 != study);
+        self.delivered.retain(|key| key.0 != study);
+    }
+
+    /// Whether each promise is kept, byte for byte.
+    pub(crate) fn check(&self, spool: &Spool, disk: &CrashDisk) -> Result<(), String> {
+        for ((study_number, instance, kind), digest) in &self.instances {
+            let who = format!("instance {instance}/{kind} of study {study_number:?}");
+            let held = held(spool, *study_number).ok_or(format!("{who}: no study"))?;
+            let found = held
+                .iter()
+                .find(|stored| stored.sop_instance == sop(*instance) && stored.digest == *digest)
+                .ok_or(format!("{who}: not found"))?;
+            let file = disk
+                .contents(&found.path)
+                .ok_or(format!("{who}: no file"))?;
+            let data = contents(*instance, *kind);
+            if found.bytes != data.len() as u64 || !file.ends_with(&data) {
+                return Err(format!("{who}: other bytes"));
+            }
+        }
+        self.check_own(spool, disk)?;
+        one_place(disk)
+    }
+
+    fn check_own(&self, spool: &Spool, disk: &CrashDisk) -> Result<(), String> {
+        for ((number, revision), bytes) in &self.reports {
+            let found = spool
+                .scan_study(&study(*number))
+                .map_err(|error| error.to_string())?;
+            let report = found.reports.iter().find(|report| report.0 == *revision);
+            let path = &report
+                .ok_or(format!("report {revision} of {number} not found"))?
+                .2;
+            if disk.contents(path).as_ref() != Some(bytes) {
+                return Err(format!(
+                    "report {revision} of study {number} has other bytes"
+                ));
+            }
+        }
+        for (number, peer, instance) in &self.delivered {
+            let found = spool
+                .scan_study(&study(*number))
+                .map_err(|error| error.to_string())?;
+            if !found.delivered.contains(&(peer.clone(), sop(*instance))) {
+                return Err(format!("the mark for {peer} in study {number} is gone"));
+            }
+        }
+        for (key, allowed) in &self.findings {
+            let Some((number, digest)) = key.0.zip(self.instances.get(key)) else {
+                continue;
+            };
+            let found = spool
+                .scan_study(&study(number))
+                .map_err(|error| error.to_string())?;
+            let path = found
+                .findings
+                .get(&digest.short())
+                .ok_or("findings not found")?;
+            if !disk
+                .contents(path)
+                .is_some_and(|found| allowed.contains(&found))
+            {
+                return Err(format!("other findings in study {number}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A peer that sends everything again hears success and changes nothing.
+    pub(crate) fn resend(&self, spool: &Spool) -> Result<(), String> {
+        for ((number, instance, kind), digest) in &self.instances {
+            let data = contents(*instance, *kind);
+            match store(spool, number.map(study), *instance, &data) {
+                Ok(Committed::Duplicate(stored)) if stored.digest == *digest => {}
+                other => return Err(format!("{instance}/{kind} of {number:?}: {other:?}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn held(spool: &Spool, number: Option<u8>) -> Option<Vec<StoredInstance>> {
+    match number {
+        Some(number) => Some(spool.scan_study(&study(number)).ok()?.instances),
+        None => Some(spool.scan_unsorted().ok()?.instances),
+    }
+}
+
+/// No study lies in two places, and nothing is left of what was being received.
+fn one_place(disk: &CrashDisk) -> Result<(), String> {
+    let mut studies = BTreeSet::new();
+    for path in disk.tree() {
+        let below = path.strip_prefix(ROOT).map(|path| path.iter().count());
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.starts_with("/data/incoming") && below != Ok(1) {
+            return Err(format!("{} is left over", path.display()));
+        }
+        let in_study_place = path.starts_with("/data/open") || path.starts_with("/data/done");
+        if in_study_place && below == Ok(3) && !studies.insert(name) {
+            return Err(format!("{} lies in two places", path.display()));
+        }
+    }
+    Ok(())
+}
