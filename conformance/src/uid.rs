@@ -16,14 +16,15 @@ pub enum UidError {
     /// A byte other than `0`-`9` and `.`.
     #[error("the UID contains a character other than 0-9 and '.'")]
     BadCharacter,
-    /// An empty component: a leading, trailing or doubled dot.
-    #[error("the UID has an empty component")]
-    EmptyComponent,
+    /// Dots alone, which as a file name would mean a folder.
+    #[error("the UID has no digit")]
+    NoDigit,
 }
 
-/// A syntactically valid UID: `[0-9.]{1,64}` with no empty component.
+/// A usable UID: `[0-9.]{1,64}` with at least one digit.
 ///
-/// Safe as a file name. Leading zeros in components are tolerated (PS3.5 forbids them, carts send them) and kept.
+/// Safe as a file name. Leading zeros and empty components are tolerated (PS3.5 forbids them, carts send them) and
+/// kept: refusing them would lose the study, correcting them would break the references to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Uid(Box<str>);
@@ -49,8 +50,8 @@ impl Uid {
         if !text.iter().all(|b| b.is_ascii_digit() || *b == b'.') {
             return Err(UidError::BadCharacter);
         }
-        if text.split(|b| *b == b'.').any(<[u8]>::is_empty) {
-            return Err(UidError::EmptyComponent);
+        if !text.iter().any(u8::is_ascii_digit) {
+            return Err(UidError::NoDigit);
         }
         Ok(Self(
             text.iter()
@@ -167,9 +168,8 @@ mod tests {
     fn what_could_leave_the_folder_is_refused() {
         assert_eq!(Uid::parse(b"../../etc"), Err(UidError::BadCharacter));
         assert_eq!(Uid::parse(b"/etc/passwd"), Err(UidError::BadCharacter));
-        assert_eq!(Uid::parse(b".."), Err(UidError::EmptyComponent));
-        assert_eq!(Uid::parse(b"."), Err(UidError::EmptyComponent));
-        assert_eq!(Uid::parse(b"1.2."), Err(UidError::EmptyComponent));
+        assert_eq!(Uid::parse(b".."), Err(UidError::NoDigit));
+        assert_eq!(Uid::parse(b"."), Err(UidError::NoDigit));
         assert_eq!(Uid::parse(b"1\0.2"), Err(UidError::BadCharacter));
         assert_eq!(Uid::parse(b" \0 "), Err(UidError::Empty));
         assert_eq!(Uid::parse(&[b'1'; 65]), Err(UidError::TooLong(65)));
