@@ -6,8 +6,8 @@ use sonode_pipeline::spool::{Committed, ReceiveError, Spool, SpoolError};
 use crate::crash_disk::{Call, CrashDisk, Fault};
 use crate::oracle::{contents, meta, open, sop, store, study};
 
-fn fault(call: Call, nth: u64, errno: Errno) -> Option<Fault> {
-    Some(Fault { call, nth, errno })
+fn fault(call: Call, nth: u64, errno: Errno) -> Fault {
+    Fault { call, nth, errno }
 }
 
 fn put(spool: &Spool, instance: u8) -> Result<Committed, ReceiveError> {
@@ -29,7 +29,7 @@ fn a_failed_fdatasync_poisons() {
     let disk = CrashDisk::new();
     let spool = open(disk.clone()).unwrap();
     put(&spool, 1).unwrap();
-    disk.set_fault(fault(Call::SyncData, 0, Errno::IO));
+    disk.set_fault(Some(fault(Call::SyncData, 0, Errno::IO)));
     assert!(matches!(put(&spool, 2), Err(ReceiveError::Poisoned)));
     assert!(spool.is_poisoned());
     // The disk works again, and nothing is taken all the same.
@@ -63,7 +63,7 @@ fn an_instance_in_reception_is_not_acknowledged_after_another_ones_failure() {
     let mut early = spool.begin(1, &meta(1)).unwrap();
     early.write(b"data").unwrap();
     let pending = early.finish().unwrap();
-    disk.set_fault(fault(Call::SyncData, 0, Errno::IO));
+    disk.set_fault(Some(fault(Call::SyncData, 0, Errno::IO)));
     assert!(put(&spool, 2).is_err());
     assert!(matches!(
         spool.commit(pending, Some(study(0))),
@@ -79,7 +79,7 @@ fn what_a_failed_batch_named_is_taken_back() {
     for nth in [0, 1] {
         let disk = CrashDisk::new();
         let spool = open(disk.clone()).unwrap();
-        disk.set_fault(fault(Call::SyncFolder, nth, Errno::IO));
+        disk.set_fault(Some(fault(Call::SyncFolder, nth, Errno::IO)));
         assert!(matches!(put(&spool, 1), Err(ReceiveError::Poisoned)));
         drop(spool);
         let spool = open(disk.clone()).unwrap();
@@ -100,7 +100,7 @@ fn a_full_disk_refuses_the_instance_and_nothing_else() {
     for call in calls {
         let disk = CrashDisk::new();
         let spool = open(disk.clone()).unwrap();
-        disk.set_fault(fault(call, 0, Errno::NOSPC));
+        disk.set_fault(Some(fault(call, 0, Errno::NOSPC)));
         assert!(
             matches!(put(&spool, 1), Err(ReceiveError::OutOfSpace)),
             "{call:?}"
@@ -119,14 +119,14 @@ fn a_writer_that_failed_half_way_finishes_nothing() {
     let disk = CrashDisk::new();
     let spool = open(disk.clone()).unwrap();
     let mut writer = spool.begin(1, &meta(1)).unwrap();
-    writer.write(&[1; 100_000]).unwrap();
-    disk.set_fault(fault(Call::Append, 0, Errno::NOSPC));
+    writer.write(&vec![1; 100_000]).unwrap();
+    disk.set_fault(Some(fault(Call::Append, 0, Errno::NOSPC)));
     assert!(matches!(
-        writer.write(&[2; 100_000]),
+        writer.write(&vec![2; 100_000]),
         Err(ReceiveError::OutOfSpace)
     ));
     assert!(matches!(
-        writer.write(&[3; 100_000]),
+        writer.write(&vec![3; 100_000]),
         Err(ReceiveError::Io { .. })
     ));
     assert!(matches!(writer.finish(), Err(ReceiveError::Io { .. })));
@@ -138,7 +138,7 @@ fn a_dropped_writer_and_a_dropped_instance_leave_nothing() {
     let disk = CrashDisk::new();
     let spool = open(disk.clone()).unwrap();
     let mut writer = spool.begin(1, &meta(1)).unwrap();
-    writer.write(&[1; 100_000]).unwrap();
+    writer.write(&vec![1; 100_000]).unwrap();
     assert_eq!(files(&disk).len(), 1);
     drop(writer);
     assert_eq!(files(&disk).len(), 0);

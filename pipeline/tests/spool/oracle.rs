@@ -41,7 +41,11 @@ pub(crate) fn meta(instance: u8) -> FileMeta {
 pub(crate) fn contents(instance: u8, kind: u8) -> Vec<u8> {
     let length = [0, 10, 5_000, 300_000][usize::from(kind % 4)];
     let mark = instance.wrapping_mul(31).wrapping_add(kind);
-    let mut bytes: Vec<u8> = (0..length).map(|i: usize| (i % 251) as u8 ^ mark).collect();
+    let mut bytes: Vec<u8> = (0..=250)
+        .cycle()
+        .map(|byte: u8| byte ^ mark)
+        .take(length)
+        .collect();
     bytes.push(mark);
     bytes
 }
