@@ -294,6 +294,24 @@ mod tests {
     }
 
     #[test]
+    fn messages_follow_one_another_however_each_is_cut() {
+        let mut assembler = Assembler::new([1]);
+        for message_id in 0..100 {
+            let echo = response::echo_request(message_id);
+            let (head, tail) = echo.split_at(20);
+            assert_eq!(assembler.push(fragment(1, true, false, head)), Ok(None));
+            assert_eq!(assembler.push(fragment(1, true, false, tail)), Ok(None));
+            let Ok(Some(DimseEvent::Command { command, .. })) =
+                assembler.push(fragment(1, true, true, &[]))
+            else {
+                panic!("no command")
+            };
+            assert_eq!(command.request().map(|r| r.message_id), Some(message_id));
+            assert!(!assembler.is_inside_message());
+        }
+    }
+
+    #[test]
     fn a_command_set_is_bounded() {
         let mut assembler = Assembler::new([1]);
         let piece = [0; 1000];

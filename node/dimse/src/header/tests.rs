@@ -108,6 +108,7 @@ fn any_depth_is_survived_and_too_much_is_given_up() {
 fn it_gives_up_with_a_reason_and_with_what_it_has() {
     let sop = explicit(Tag::SOP_INSTANCE_UID, *b"UI", b"1.2");
     let cases = [
+        (sop.clone(), ScanEnd::OutOfOrder),
         (
             explicit(Tag::SOP_CLASS_UID, *b"UI", b"1.2"),
             ScanEnd::OutOfOrder,

@@ -188,6 +188,41 @@ fn rejected_contexts_with_an_empty_or_no_transfer_syntax_leave_the_rest_accepted
 }
 
 #[test]
+fn an_accepted_context_that_is_cut_off_is_an_error_and_a_rejected_one_is_not() {
+    let asked = proposal(&["1.2.840.10008.1.1"], &["1.2.840.10008.1.2"]);
+    let mut accept = A_ASSOCIATE_AC.to_vec();
+    assert_eq!(accept[99], 0x21);
+    let (result, syntax_length) = (105, 110);
+    accept[syntax_length] += 1;
+    assert!(matches!(
+        AssociateAccept::parse(body(&accept), &asked),
+        Err(AssociateError::CutOff(_))
+    ));
+    accept[result] = 4;
+    let read = AssociateAccept::parse(body(&accept), &asked).unwrap();
+    assert_eq!(
+        (read.contexts[0].result, read.accepted_ids().count()),
+        (4, 0)
+    );
+}
+
+#[test]
+fn any_data_set_type_but_one_announces_a_data_set() {
+    for (kind, expected) in [
+        (0x0101u16, false),
+        (0x0102, true),
+        (0x0000, true),
+        (0xFEFE, true),
+    ] {
+        let mut command = response::echo_request(1);
+        let value = command.len() - 2;
+        command[value..].copy_from_slice(&kind.to_le_bytes());
+        let (_, has_data_set) = Command::parse(&command).unwrap();
+        assert_eq!(has_data_set, expected, "{kind:04X}");
+    }
+}
+
+#[test]
 fn commands_are_read() {
     let (command, has_data) = command_of(P_DATA_TF);
     let Command::EchoRsp(response) = command else {
