@@ -296,7 +296,8 @@ mod tests {
     #[test]
     fn messages_follow_one_another_however_each_is_cut() {
         let mut assembler = Assembler::new([1]);
-        for message_id in 0..100 {
+        // More of them than fit under the bound of one command set.
+        for message_id in 0..2000 {
             let echo = response::echo_request(message_id);
             let (head, tail) = echo.split_at(20);
             assert_eq!(assembler.push(fragment(1, true, false, head)), Ok(None));

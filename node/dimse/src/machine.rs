@@ -276,7 +276,6 @@ impl Machine {
         if next != self.state {
             self.state = next;
             self.since = now;
-            self.response_due = None;
         }
         if matches!(input, Input::Pdu(_)) {
             self.last_activity = now;

@@ -90,8 +90,6 @@ impl Elements {
         } else {
             ScanEnd::Truncated
         });
-        let whole = self.values.last().map_or(0, |(_, range)| range.end);
-        self.bytes.truncate(whole);
         HeaderFacts {
             values: self.values,
             bytes: self.bytes,
