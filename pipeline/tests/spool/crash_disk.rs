@@ -120,9 +120,14 @@ fn not_found() -> io::Error {
 }
 
 impl State {
+    /// Whether nothing reaches the disk any more.
+    fn is_cut(&self) -> bool {
+        self.cut_at.is_some_and(|at| self.calls > at)
+    }
+
     fn enter(&mut self, call: Call) -> io::Result<()> {
         self.calls += 1;
-        if self.cut_at.is_some_and(|at| self.calls > at) {
+        if self.is_cut() {
             return Err(rustix::io::Errno::IO.into());
         }
         *self.counts.entry(call).or_default() += 1;
@@ -389,8 +394,9 @@ impl DiskFile for OpenFile {
     fn sync_data(&mut self) -> io::Result<()> {
         let mut state = self.disk.state();
         if let Err(error) = state.enter(Call::SyncData) {
+            let failed = !state.is_cut();
             if let Node::File { lost, .. } = &mut state.nodes[self.node] {
-                *lost = true;
+                *lost |= failed;
             }
             return Err(error);
         }
@@ -493,8 +499,9 @@ impl Disk for CrashDisk {
         let entered = state.enter(Call::SyncFolder);
         let node = state.find(path)?;
         if let Err(error) = entered {
+            let failed = !state.is_cut();
             for change in &mut state.pending {
-                change.lost |= change.folder == node;
+                change.lost |= failed && change.folder == node;
             }
             return Err(error);
         }
