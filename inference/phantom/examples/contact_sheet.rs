@@ -12,6 +12,7 @@ use std::path::Path;
 use sonode_phantom::anatomy::View;
 use sonode_phantom::cine::{Frame, Study, StudySpec, Subject};
 use sonode_phantom::dicom::{self, Identity};
+use sonode_phantom::gates;
 use sonode_phantom::ranges::Split;
 use sonode_phantom::style::Style;
 use sonode_phantom::training::{self, TrainingImage};
@@ -40,6 +41,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
         training_sheet(&images, outlines).save(dir.join(format!("{name}.png")))?;
     }
+    let views: Vec<_> = (first..first + 40)
+        .map(|s| as_training(s, Split::Train))
+        .collect();
+    training_sheet(&views, false).save(dir.join("views.png"))?;
     for (name, subject) in [
         ("a4c", Subject::Apical(View::A4c)),
         ("a2c", Subject::Apical(View::A2c)),
@@ -63,6 +68,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     Ok(())
+}
+
+fn as_training(seed: u64, split: Split) -> TrainingImage {
+    let view = gates::view_sample(seed, split, training::SIZE);
+    let labels = vec![0; view.pixels.len()];
+    TrainingImage {
+        size: view.size,
+        pixels: view.pixels,
+        labels,
+        view: View::A4c,
+        mirrored: false,
+    }
 }
 
 /// The end-diastolic and the end-systolic frame, or the first and a middle one, with the true contour beside them.

@@ -1,7 +1,8 @@
 //! One heart at one instant, cut by the image plane: tables along the axis, a lookup of tissue by place, and thin
 //! structures (leaflets, cords, lumps).
 
-use crate::anatomy::{Heart, Pose, Ventricle, View};
+use crate::anatomy::{Heart, Pose, View};
+use crate::levels::{self, apparent_length};
 use crate::motion::Phase;
 
 /// What lies at a place.
@@ -61,52 +62,42 @@ pub(crate) struct Dropout {
 
 /// Lateral boundaries at one level, heart frame, relative to the bowed axis.
 #[derive(Clone, Copy, Debug, Default)]
-struct Row {
-    axis: f32,
-    endo: [f32; 2],
-    epi: [f32; 2],
+pub(crate) struct Row {
+    pub(crate) axis: f32,
+    pub(crate) endo: [f32; 2],
+    pub(crate) epi: [f32; 2],
     /// Right ventricle or right atrium: from, to (both left of the axis, from < to); equal where absent.
-    right: [f32; 2],
-    right_is_atrium: bool,
-    la: [f32; 2],
-    drop: [f32; 2],
+    pub(crate) right: [f32; 2],
+    pub(crate) right_is_atrium: bool,
+    pub(crate) la: [f32; 2],
+    pub(crate) drop: [f32; 2],
     /// Cosine and sine of the endocardium's slope, left and right.
-    slope: [[f32; 2]; 2],
+    pub(crate) slope: [[f32; 2]; 2],
 }
 
 /// One heart at one instant in the image plane.
 pub(crate) struct Slice {
-    rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
     /// Level of the first row and spacing, cm, in the heart's frame (0 = apparent end-diastolic apex).
-    top: f32,
-    step: f32,
+    pub(crate) top: f32,
+    pub(crate) step: f32,
     /// Levels: apparent apex, mitral plane, tricuspid plane.
     pub(crate) apex: f32,
     pub(crate) base: f32,
-    tricuspid: f32,
-    base_ed: f32,
-    scale: [f32; 2],
-    wall_scale: f32,
-    rv_wall: f32,
-    has_right: bool,
+    pub(crate) tricuspid: f32,
+    pub(crate) base_ed: f32,
+    pub(crate) scale: [f32; 2],
+    pub(crate) wall_scale: f32,
+    pub(crate) rv_wall: f32,
+    pub(crate) has_right: bool,
     pub(crate) cords: Vec<Cord>,
-    pose: Pose,
-    rot: [f32; 2],
+    pub(crate) pose: Pose,
+    pub(crate) rot: [f32; 2],
 }
 
 const ROWS: usize = 220;
-const LEFT: usize = 0;
-const RIGHT: usize = 1;
-
-/// Half-width of an atrium at `q` (0 annulus, 1 roof), as a part of its widest.
-fn atrium(q: f32, [power, neck]: [f32; 2]) -> f32 {
-    let u = (neck * q - (neck - 1.0)).abs();
-    if u >= 1.0 {
-        0.0
-    } else {
-        (1.0 - u.powf(power)).sqrt()
-    }
-}
+pub(crate) const LEFT: usize = 0;
+pub(crate) const RIGHT: usize = 1;
 
 impl Slice {
     pub(crate) fn new(
@@ -146,7 +137,7 @@ impl Slice {
             let z = top + step * k as f32;
             slice
                 .rows
-                .push(row(heart, &lv, &slice, view, phase, z, drops));
+                .push(levels::row(heart, &lv, &slice, view, phase, z, drops));
         }
         slice.fill_slopes();
         slice.add_leaflets(heart, phase);
@@ -167,7 +158,7 @@ impl Slice {
         }
     }
 
-    fn row_at(&self, z: f32) -> &Row {
+    pub(crate) fn row_at(&self, z: f32) -> &Row {
         let k = ((z - self.top) / self.step + 0.5).max(0.0) as usize;
         &self.rows[k.min(ROWS - 1)]
     }
@@ -309,244 +300,6 @@ impl Slice {
             }
         } else if la1 > la0 && rel <= la0 && rel > la0 - if groove { 0.75 } else { 0.25 } {
             hit.tissue = Tissue::Thin;
-        }
-    }
-
-    fn add_leaflets(&mut self, heart: &Heart, phase: Phase) {
-        let [axis, left, right] = self.endo_at(self.base - 0.02);
-        let annulus = left + right;
-        let [len_l, len_r, tent, thick] = heart.leaflets;
-        let meet = axis - left + annulus * len_l / (len_l + len_r);
-        let open = phase.mitral;
-        let plane = self.base - 0.05;
-        for (hinge, share, sign) in [(axis - left, len_l, 1.0), (axis + right, len_r, -1.0)] {
-            let length = share * annulus;
-            let shut = [meet, plane - tent * (1.0 - 0.3 * open)];
-            // An open leaflet hangs towards the apex, a little off its wall.
-            let hang = [hinge + sign * 0.28 * length, plane - 0.95 * length];
-            let tip = [
-                shut[0] + (hang[0] - shut[0]) * open,
-                shut[1] + (hang[1] - shut[1]) * open,
-            ];
-            let bend = [
-                f32::midpoint(hinge, tip[0]) + sign * 0.10 * annulus * open,
-                f32::midpoint(plane, tip[1]) + 0.15 * (1.0 - open) - 0.1 * open,
-            ];
-            self.curve([hinge, plane], bend, tip, 0.5 * thick, 1.0);
-        }
-        if self.has_right {
-            self.add_tricuspid(open, thick);
-        }
-    }
-
-    fn add_tricuspid(&mut self, open: f32, thick: f32) {
-        let z = self.tricuspid - 0.1;
-        let row = *self.row_at(z);
-        let [from, to] = row.right;
-        if to - from < 0.8 {
-            return;
-        }
-        let width = to - from;
-        let meet = from + 0.5 * width + row.axis;
-        for (hinge, sign) in [(from + row.axis, 1.0), (to + row.axis, -1.0)] {
-            let shut = [meet, z - 0.25];
-            let hang = [hinge + sign * 0.12 * width, z - 0.5 * width];
-            let tip = [
-                shut[0] + (hang[0] - shut[0]) * open,
-                shut[1] + (hang[1] - shut[1]) * open,
-            ];
-            let bend = [f32::midpoint(hinge, tip[0]), f32::midpoint(z, tip[1]) + 0.1];
-            self.curve([hinge, z], bend, tip, 0.4 * thick, -3.0);
-        }
-    }
-
-    fn curve(&mut self, a: [f32; 2], b: [f32; 2], c: [f32; 2], radius: f32, level_db: f32) {
-        let at = |t: f32| {
-            let (u, v) = (1.0 - t, t);
-            [0, 1].map(|k| a[k] * u * u + 2.0 * b[k] * u * v + c[k] * v * v)
-        };
-        let parts = 5u8;
-        for k in 0..parts {
-            let t = |k: u8| f32::from(k) / f32::from(parts);
-            self.cords.push(Cord {
-                from: at(t(k)),
-                to: at(t(k + 1)),
-                radius,
-                level_db,
-            });
-        }
-    }
-
-    fn add_lumps(&mut self, heart: &Heart, lv: &Ventricle<'_>) {
-        for lump in &heart.lumps {
-            let z = self.apex + lump.along * (self.base - self.apex);
-            let [axis, left, right] = self.endo_at(z);
-            let edge = if lump.side < 0.0 { left } else { right };
-            // Muscle thickens as it shortens, and never fills the cavity's middle.
-            let radius = (lump.radius * (1.0 + 0.3 * lv.contraction)).min(0.45 * edge);
-            let x = axis + lump.side * (edge - lump.stand * radius);
-            let along = (1.0 + lump.stand) * radius;
-            self.cords.push(Cord {
-                from: [x, z - along],
-                to: [x, z + along],
-                radius,
-                level_db: lump.level_db,
-            });
-        }
-        if let Some(along) = heart.moderator {
-            let z = along * self.base;
-            let row = self.row_at(z);
-            let [from, to] = row.right;
-            if to - from > 0.5 {
-                self.cords.push(Cord {
-                    from: [from + row.axis, z - 0.6],
-                    to: [to + row.axis, z + 0.3],
-                    radius: 0.14,
-                    level_db: -6.0,
-                });
-            }
-        }
-    }
-}
-
-/// The cavity's apparent length where the plane leaves the long axis by `tilt` at the annulus.
-pub(crate) fn apparent_length(lv: &Ventricle<'_>, tilt: f32, view: View) -> f32 {
-    if tilt.abs() < 1e-4 {
-        return lv.length;
-    }
-    let (sin, cos) = tilt.sin_cos();
-    let outside = |t: f32| {
-        let s = 1.0 - t * cos / lv.length;
-        s <= 0.0 || t * sin > across(lv, s, view)
-    };
-    let (mut lo, mut hi) = (0.3 * lv.length, lv.length / cos);
-    for _ in 0..24 {
-        let mid = f32::midpoint(lo, hi);
-        if outside(mid) { hi = mid } else { lo = mid }
-    }
-    lo
-}
-
-/// Half of the cavity's extent perpendicular to the view's plane at `s`.
-pub(crate) fn across(lv: &Ventricle<'_>, s: f32, view: View) -> f32 {
-    match view {
-        View::A4c => lv.half_depth(s),
-        View::A2c => lv.half_width(s, true).midpoint(lv.half_width(s, false)),
-    }
-}
-
-/// Half-width of the cavity within the view's plane at `s`.
-pub(crate) fn within(lv: &Ventricle<'_>, s: f32, view: View, left: bool) -> f32 {
-    match view {
-        View::A4c => lv.half_width(s, left),
-        View::A2c => lv.half_depth(s),
-    }
-}
-
-/// Shrinks an extent by the distance that the tilted plane lies off the axis.
-pub(crate) fn chord(extent: f32, across: f32, off: f32) -> f32 {
-    let u = off / across.max(1e-4);
-    if u >= 1.0 {
-        0.0
-    } else {
-        extent * (1.0 - u * u).sqrt()
-    }
-}
-
-fn row(
-    heart: &Heart,
-    lv: &Ventricle<'_>,
-    slice: &Slice,
-    view: View,
-    phase: Phase,
-    z: f32,
-    drops: &[Dropout],
-) -> Row {
-    let mut row = Row::default();
-    let (sin, cos) = slice.pose.tilt.sin_cos();
-    let span = (slice.base - slice.apex).max(0.1);
-    let along = ((z - slice.apex) / span).clamp(0.0, 1.0);
-    row.axis = heart.banana * heart.length * 4.0 * along * (1.0 - along);
-    let below = z - slice.base;
-    if below < slice.step {
-        let t = (slice.base - z).max(0.0);
-        let s = 1.0 - t * cos / lv.length;
-        let outer = lv.length + lv.wall;
-        let outer_s = 1.0 - t * cos / outer;
-        for (side, left) in [(LEFT, true), (RIGHT, false)] {
-            row.endo[side] = chord(within(lv, s, view, left), across(lv, s, view), t * sin);
-            let wide = match view {
-                View::A4c => lv.outer_half_width(outer_s, left),
-                View::A2c => {
-                    lv.half_depth(outer_s)
-                        + lv.wall * crate::anatomy::profile(outer_s, heart.tau, heart.power)
-                }
-            };
-            let wide = chord(wide, across(lv, outer_s, view) + lv.wall * 0.9, t * sin);
-            // The outer surface never cuts the inner one: at least a third of the wall stays.
-            row.epi[side] = wide.max(if row.endo[side] > 0.0 {
-                row.endo[side] + 0.35 * lv.wall
-            } else {
-                0.0
-            });
-        }
-    }
-    for drop in drops {
-        let side = if drop.left { LEFT } else { RIGHT };
-        let u = ((along - drop.centre) / drop.extent).abs();
-        if u < 1.0 {
-            row.drop[side] += drop.depth_db * 0.5 * (1.0 + (std::f32::consts::PI * u).cos());
-        }
-    }
-    atria(heart, lv, slice, phase, z, &mut row);
-    row
-}
-
-fn atria(heart: &Heart, lv: &Ventricle<'_>, slice: &Slice, phase: Phase, z: f32, row: &mut Row) {
-    let grow = 0.86 + 0.14 * phase.atrial;
-    let (left, right) = (lv.half_width(1.0, true), lv.half_width(1.0, false));
-    let annulus = 0.5 * (left + right);
-    let centre = 0.5 * (right - left);
-    let q = (z - slice.base) / (heart.la_length * grow);
-    if (0.0..1.0).contains(&q) {
-        // At the annulus the atrium is as wide as the valve, whatever its own width.
-        let blend = (q * 4.0).min(1.0);
-        let widest = annulus * (1.0 + (heart.la_width * grow - 1.0) * blend);
-        let half = widest * atrium(q, heart.atrium_shape).max(1.0 - 2.0 * blend);
-        row.la = [centre - half, centre + half];
-    }
-    if !slice.has_right {
-        return;
-    }
-    if z < slice.tricuspid {
-        let start = slice.apex + heart.rv_start * (slice.base - slice.apex);
-        let p = (z - start) / (slice.tricuspid - start);
-        if (0.0..1.0).contains(&p) {
-            let width = heart.rv_width * (1.0 - 0.28 * phase.contraction);
-            let bulge = p.powf(0.65) * (1.0 - 0.35 * p.powi(3));
-            let inner = -row.epi[LEFT].max(0.2);
-            row.right = [inner - width * bulge, inner];
-        }
-    } else {
-        let q = (z - slice.tricuspid) / (heart.ra[1] * grow);
-        if (0.0..1.0).contains(&q) {
-            let inner = if row.la[1] > row.la[0] {
-                row.la[0] - heart.ias
-            } else {
-                -left - heart.ias
-            };
-            let inner = if z < slice.base {
-                -row.epi[LEFT]
-            } else {
-                inner
-            };
-            // As wide as the tricuspid valve at its plane, then its own width.
-            let valve = heart.rv_width * (1.0 - 0.28 * phase.contraction) * 0.65;
-            let blend = (q * 3.0).min(1.0);
-            let full = valve + (heart.ra[0] * grow - valve) * blend;
-            let width = full * atrium(q, heart.atrium_shape).max(1.0 - 2.0 * blend);
-            row.right = [inner - width, inner];
-            row.right_is_atrium = true;
         }
     }
 }

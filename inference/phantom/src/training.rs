@@ -116,6 +116,18 @@ impl Case {
             time,
         }
     }
+
+    /// The heart at the case's time, cut by the plane.
+    pub(crate) fn slice(&self) -> Slice {
+        let phase = self.cycle.at(self.time);
+        Slice::new(
+            &self.heart,
+            self.pose,
+            self.view,
+            phase,
+            &self.scanner.dropouts,
+        )
+    }
 }
 
 /// A depth that shows the ventricle and some atrium below it.
@@ -132,7 +144,7 @@ fn draw_depth(rng: &mut Draw, split: Split, heart: &Heart, pose: &Pose) -> f32 {
 }
 
 /// How the crop lies over the fan, and how finely the source was sampled.
-fn frame(rng: &mut Draw, scanner: &Scanner) -> Raster {
+pub(crate) fn frame(rng: &mut Draw, scanner: &Scanner) -> Raster {
     let fan_w = 2.0 * scanner.depth * scanner.half_angle.sin();
     let fan_h = scanner.depth;
     // A crop may cut a little off the fan, or leave up to two fifths of its side empty.
@@ -207,47 +219,14 @@ fn render(seed: u64, split: Split, attempt: u64, size: usize) -> (TrainingImage,
     let case = Case::draw(seed, split, attempt);
     let mut rng = Draw::new(seed, split.tag() ^ (attempt << 8) ^ 0x80);
     let raster = frame(&mut rng, &case.scanner);
-    // About two beams and two samples to a source pixel at mid depth would be wasted at this size; one is enough.
-    let beams = (0.55 * raster.width as f32).clamp(72.0, 160.0) as usize;
-    let samples = (0.9 * raster.height as f32).clamp(150.0, 300.0) as usize;
-    let slice = Slice::new(
-        &case.heart,
-        case.pose,
-        case.view,
-        case.cycle.at(case.time),
-        &case.scanner.dropouts,
+    let slice = case.slice();
+    let pixels = picture(
+        &mut rng,
+        &case.scanner,
+        &raster,
+        &Scene::Apical(&slice),
+        size,
     );
-    let mut acquisition = Acquisition::new(&case.scanner, beams, samples);
-    let polar = acquisition.render(&case.scanner, &Scene::Apical(&slice), 0);
-    let converter = Converter::new(&raster, &case.scanner, beams, samples);
-    let mut grey = Vec::new();
-    let outside = if rng.chance(0.2) {
-        rng.range(0.0, 18.0)
-    } else {
-        0.0
-    };
-    converter.convert(&polar, &tone(&case.scanner), outside, &mut grey);
-    if rng.chance(0.55) {
-        let mut canvas = Canvas {
-            pixels: &mut grey,
-            width: raster.width,
-            height: raster.height,
-        };
-        scatter_overlays(&mut rng, &mut canvas);
-    }
-    if rng.chance(0.5) {
-        let sigma = rng.range(0.2, 1.4) * raster.height as f32 / 240.0;
-        degrade::blur(&mut grey, raster.width, raster.height, sigma);
-    }
-    if rng.chance(0.75) {
-        degrade::jpeg_loss(
-            &mut grey,
-            raster.width,
-            raster.height,
-            rng.range(35.0, 96.0),
-        );
-    }
-    let small = shrink(&grey, raster.width, raster.height, size);
     let labels = labels(&case, &slice, &raster, size);
     let lv: u32 = labels.iter().map(|l| u32::from(*l == label::LV)).sum();
     let shown = lv as f32
@@ -256,15 +235,62 @@ fn render(seed: u64, split: Split, attempt: u64, size: usize) -> (TrainingImage,
     let seen = shown / slice.cavity_area().max(0.1);
     let image = TrainingImage {
         size,
-        pixels: small
-            .iter()
-            .map(|v| v.round().clamp(0.0, 255.0) as u8)
-            .collect(),
+        pixels,
         labels,
         view: case.view,
         mirrored: raster.mirrored,
     };
     (image, seen)
+}
+
+/// What a preprocessed crop of the scene looks like: `[size, size]`, row-major.
+pub(crate) fn picture(
+    rng: &mut Draw,
+    scanner: &Scanner,
+    raster: &Raster,
+    scene: &Scene<'_>,
+    size: usize,
+) -> Vec<u8> {
+    // About two beams and two samples to a source pixel at mid depth would be wasted at this size; one is enough.
+    let beams = (0.55 * raster.width as f32).clamp(72.0, 160.0) as usize;
+    let samples = (0.9 * raster.height as f32).clamp(150.0, 300.0) as usize;
+    let polar = Acquisition::new(scanner, beams, samples).render(scanner, scene, 0);
+    let mut grey = Vec::new();
+    let outside = if rng.chance(0.2) {
+        rng.range(0.0, 18.0)
+    } else {
+        0.0
+    };
+    let converter = Converter::new(raster, scanner, beams, samples);
+    converter.convert(&polar, &tone(scanner), outside, &mut grey);
+    finish(rng, grey, raster, size)
+}
+
+/// Overlays, blur, JPEG and the shrinking to the network's size.
+pub(crate) fn finish(rng: &mut Draw, mut grey: Vec<f32>, raster: &Raster, size: usize) -> Vec<u8> {
+    let (width, height) = (raster.width, raster.height);
+    if rng.chance(0.55) {
+        scatter_overlays(
+            rng,
+            &mut Canvas {
+                pixels: &mut grey,
+                width,
+                height,
+            },
+        );
+    }
+    if rng.chance(0.5) {
+        let sigma = rng.range(0.2, 1.4) * height as f32 / 240.0;
+        degrade::blur(&mut grey, width, height, sigma);
+    }
+    if rng.chance(0.75) {
+        degrade::jpeg_loss(&mut grey, width, height, rng.range(35.0, 96.0));
+    }
+    let small = shrink(&grey, width, height, size);
+    small
+        .iter()
+        .map(|v| v.round().clamp(0.0, 255.0) as u8)
+        .collect()
 }
 
 /// The class of every pixel of the small image, looked up at its centre; nothing outside the sector.

@@ -1,8 +1,9 @@
 //! What is known about a cine: contours, volumes, frames of end diastole and end systole.
 
 use crate::anatomy::{Heart, Pose, View};
+use crate::levels::{across, apparent_length, chord, within};
 use crate::scan_convert::Raster;
-use crate::shape::{Slice, across, apparent_length, chord, within};
+use crate::shape::Slice;
 
 /// One complete beat. Frames count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
