@@ -4,15 +4,20 @@
 //! What was promised to a peer is a file in the spool; the queue can be lost and costs repeated work only. Nothing here
 //! opens a peer's pixels: that is the worker's, in its own process.
 
+mod engine;
 mod header;
 mod pipeline;
 mod ports;
+mod queue;
+mod report;
 mod runtime;
 mod settings;
-#[path = "spool_contract.rs"]
 pub mod spool;
+mod states;
 mod status;
+mod text;
 mod time;
+mod workers;
 
 pub use header::{HeaderSummary, RawRequest};
 pub use pipeline::{Arrival, CommandError, Pipeline, RenderError, StartError};

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use sonode_conformance::StudyInstanceUid;
 
+use crate::engine::Command;
 use crate::header::HeaderSummary;
 use crate::ports::{DeliveryReport, Ports, RenderedReport, ReportForm, ReportKey};
+use crate::report::Renderer;
 use crate::runtime::{self, Message};
 use crate::settings::{Routing, Settings};
 use crate::spool::{Committed, Spool};
@@ -27,7 +29,20 @@ struct Shared {
     messages: SyncSender<Message>,
     engine: Mutex<Option<JoinHandle<()>>>,
     ended: Mutex<Receiver<()>>,
-    renderer: runtime::Renderer,
+    renderer: Renderer,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The last handle is gone: the engine thread ends too, at once.
+        if self
+            .messages
+            .try_send(Message::Drain(Instant::now()))
+            .is_err()
+        {
+            tracing::debug!("the engine has ended or is overwhelmed");
+        }
+    }
 }
 
 /// One object that the spool has committed.
@@ -149,10 +164,15 @@ impl Pipeline {
         form: ReportForm,
     ) -> Result<RenderedReport, RenderError> {
         let plan = self
-            .ask(|reply| Message::Plan(report.clone(), form, reply))
+            .ask(|reply| Message::Plan(report.clone(), reply))
             .ok_or(RenderError::Stopping)?
             .ok_or(RenderError::NotOwed)?;
-        self.shared.renderer.render(&plan, &self.shared.messages)
+        let (form, rendered) = self.shared.renderer.render(&plan, form)?;
+        // Before it can come back from a PACS, its UID is known as our own.
+        let sop = rendered.sop_instance.clone();
+        self.ask(|reply| Message::Rendered(report.clone(), form, sop, reply))
+            .ok_or(RenderError::Stopping)?;
+        Ok(rendered)
     }
 
     /// Every study: open ones first, then those that are done, latest first.
@@ -171,7 +191,7 @@ impl Pipeline {
     /// # Errors
     /// Each [`CommandError`] variant.
     pub fn retry(&self, study: &StudyInstanceUid) -> Result<(), CommandError> {
-        self.command(|reply| Message::Retry(study.clone(), reply))
+        self.command(study, Command::Retry)
     }
 
     /// Closes a receiving study without waiting, or releases a held one as it is.
@@ -179,7 +199,7 @@ impl Pipeline {
     /// # Errors
     /// Each [`CommandError`] variant.
     pub fn close(&self, study: &StudyInstanceUid) -> Result<(), CommandError> {
-        self.command(|reply| Message::Close(study.clone(), reply))
+        self.command(study, Command::Close)
     }
 
     /// Deletes a study with everything in it.
@@ -187,7 +207,7 @@ impl Pipeline {
     /// # Errors
     /// Each [`CommandError`] variant.
     pub fn discard(&self, study: &StudyInstanceUid) -> Result<(), CommandError> {
-        self.command(|reply| Message::Discard(study.clone(), reply))
+        self.command(study, Command::Discard)
     }
 
     /// New routes, names and quiet periods. They count for studies that close from now on; deliveries to a peer that
@@ -212,6 +232,7 @@ impl Pipeline {
             .unwrap_or_else(PoisonError::into_inner);
         // The engine thread itself keeps to the deadline; the margin is for its last write.
         let wait = deadline.saturating_duration_since(Instant::now()) + Duration::from_secs(5);
+        // Nothing is ever sent: the thread drops its end when it ends.
         if ended.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::error!("the engine thread did not end in time");
             return;
@@ -240,10 +261,8 @@ impl Pipeline {
         answer.recv().ok()
     }
 
-    fn command(
-        &self,
-        message: impl FnOnce(Sender<Result<(), CommandError>>) -> Message,
-    ) -> Result<(), CommandError> {
-        self.ask(message).unwrap_or(Err(CommandError::Stopping))
+    fn command(&self, study: &StudyInstanceUid, command: Command) -> Result<(), CommandError> {
+        self.ask(|reply| Message::Command(study.clone(), command, reply))
+            .unwrap_or(Err(CommandError::Stopping))
     }
 }

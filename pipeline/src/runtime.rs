@@ -1,55 +1,613 @@
-//! Runs the engine.
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender};
-use std::thread::JoinHandle;
-use std::time::Instant;
+//! Carries out what the engine says: one thread between the node's messages, the spool, the queue and the worker.
 
-use sonode_conformance::StudyInstanceUid;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use crate::pipeline::{Arrival, CommandError, RenderError, StartError};
-use crate::ports::{DeliveryReport, Ports, RenderedReport, ReportForm, ReportKey};
-use crate::settings::{Routing, Settings};
-use crate::spool::Spool;
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+use sonode_findings::protocol::AnalyzeJob;
+use sonode_findings::{InstanceFindings, Rejection};
+
+use crate::engine::{
+    Action, ArrivalKind, Assembly, Command, Engine, Event, Recovered, RecoveredInstance, Stored,
+    Study, WorkerEnd,
+};
+use crate::header::HeaderSummary;
+use crate::pipeline::{Arrival, CommandError, StartError};
+use crate::ports::{DeliveryJob, DeliveryObject, DeliveryReport, Ports, ReportForm, ReportKey};
+use crate::queue::{Queue, QueueError};
+use crate::report::{self, Renderer, ReportPlan, Station};
+use crate::settings::{Routing, Settings, WorkerSettings};
+use crate::spool::{Committed, OpenStudy, Spool, SpoolError, StoredInstance, StudyPlace};
 use crate::status::{Health, StudyDetail, StudyStatus};
+use crate::time::Timestamp;
+use crate::workers::{Worker, WorkerEvent};
+
+/// Studies that are done and shown in the list.
+const LISTED_DONE_MAX: usize = 500;
+/// Messages taken before records are written: a burst of objects of one study costs one record, not a hundred.
+const BURST_MAX: usize = 64;
+/// Without a deadline the thread still looks up now and then.
+const LOOK_UP: Duration = Duration::from_mins(1);
 
 type Reply<T> = Sender<T>;
 
+/// What the engine thread is told and asked.
 pub(crate) enum Message {
     Stored(Box<Arrival>),
     AssociationOpened(u64, String),
     AssociationClosed(u64),
     Delivered(Box<DeliveryReport>),
-    Plan(ReportKey, ReportForm, Reply<Option<Arc<ReportPlan>>>),
+    Plan(ReportKey, Reply<Option<ReportPlan>>),
+    Rendered(ReportKey, ReportForm, SopInstanceUid, Reply<()>),
     Studies(Reply<Vec<StudyStatus>>),
     Study(StudyInstanceUid, Reply<Option<StudyDetail>>),
-    Retry(StudyInstanceUid, Reply<Result<(), CommandError>>),
-    Close(StudyInstanceUid, Reply<Result<(), CommandError>>),
-    Discard(StudyInstanceUid, Reply<Result<(), CommandError>>),
+    Command(StudyInstanceUid, Command, Reply<Result<(), CommandError>>),
     Reload(Routing),
     Health(Reply<Health>),
+    Worker(u64, WorkerEvent),
     Drain(Instant),
 }
 
-pub(crate) struct ReportPlan;
+/// Recovers, and starts the engine thread. `at_end` is dropped when it ends.
+pub(crate) fn start(
+    settings: Settings,
+    spool: Spool,
+    ports: Ports,
+    (messages, inbox): (SyncSender<Message>, Receiver<Message>),
+    at_end: Sender<()>,
+) -> Result<(JoinHandle<()>, Renderer), StartError> {
+    let folder = spool.data_dir().join("queue");
+    let queue = Queue::open(&folder).map_err(|error| StartError::Queue {
+        folder: folder.clone(),
+        detail: error.to_string(),
+    })?;
+    let station = Station {
+        ae_title: settings.ae_title.clone(),
+        device_serial: settings.device_serial.clone(),
+    };
+    let renderer = Renderer::new(spool.clone(), station.clone());
+    let mut runtime = Runtime {
+        worker_settings: settings.worker.clone(),
+        routing: settings.routing.clone(),
+        engine: Engine::new(settings),
+        queue,
+        spool,
+        ports,
+        station,
+        messages,
+        worker: None,
+        dirty: BTreeSet::new(),
+        drain_by: None,
+        unsorted: 0,
+    };
+    runtime.recover()?;
+    let thread = thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || {
+            runtime.run(&inbox);
+            drop(at_end);
+        })
+        .map_err(StartError::Thread)?;
+    Ok((thread, renderer))
+}
 
-pub(crate) struct Renderer;
+struct Runtime {
+    engine: Engine,
+    queue: Queue,
+    spool: Spool,
+    ports: Ports,
+    station: Station,
+    worker_settings: WorkerSettings,
+    routing: Routing,
+    messages: SyncSender<Message>,
+    worker: Option<Worker>,
+    /// Studies whose records have to be written.
+    dirty: BTreeSet<StudyInstanceUid>,
+    drain_by: Option<Instant>,
+    /// Objects without a readable study.
+    unsorted: usize,
+}
 
-impl Renderer {
-    pub(crate) fn render(
+impl Runtime {
+    fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    fn run(&mut self, inbox: &Receiver<Message>) {
+        self.event(Event::Tick);
+        while !self.may_end() {
+            match inbox.recv_timeout(self.patience()) {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => self.event(Event::Tick),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            for message in inbox.try_iter().take(BURST_MAX) {
+                self.take(message);
+            }
+            self.save_dirty();
+        }
+        let last = self.engine.stop();
+        self.carry_out(last);
+        self.save_dirty();
+        self.worker = None;
+        if let Err(error) = self.queue.flush() {
+            tracing::error!(%error, "the queue can't be flushed");
+        }
+    }
+
+    fn may_end(&self) -> bool {
+        self.drain_by
+            .is_some_and(|by| self.engine.is_idle() || Instant::now() >= by)
+    }
+
+    fn patience(&self) -> Duration {
+        let until_deadline = self
+            .engine
+            .next_deadline()
+            .map_or(LOOK_UP, |deadline| deadline.since(self.now()));
+        let until_end = self
+            .drain_by
+            .map_or(LOOK_UP, |by| by.saturating_duration_since(Instant::now()));
+        until_deadline.min(until_end).min(LOOK_UP)
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Stored(arrival) => self.stored(*arrival),
+            Message::AssociationOpened(id, peer) => {
+                tracing::debug!(association = id, %peer, "association opened");
+                self.event(Event::AssociationOpened(id));
+            }
+            Message::AssociationClosed(id) => self.event(Event::AssociationClosed(id)),
+            Message::Delivered(report) => self.event(Event::Delivered(report)),
+            Message::Plan(key, reply) => answer(&reply, self.engine.plan(&key)),
+            Message::Rendered(key, form, sop, reply) => {
+                self.event(Event::Rendered(key, form, sop));
+                self.save_dirty();
+                answer(&reply, ());
+            }
+            Message::Studies(reply) => answer(&reply, self.studies()),
+            Message::Study(uid, reply) => answer(&reply, self.study(&uid)),
+            Message::Command(uid, command, reply) => {
+                let result = self.command(&uid, command);
+                answer(&reply, result);
+            }
+            Message::Reload(routing) => {
+                self.routing = routing.clone();
+                self.event(Event::Reload(routing));
+            }
+            Message::Health(reply) => answer(&reply, self.health()),
+            Message::Worker(generation, said) => self.event(match said {
+                WorkerEvent::Ready(ready) => Event::WorkerReady(generation, ready),
+                WorkerEvent::Analyzed(analyzed) => Event::Analyzed(generation, analyzed),
+                WorkerEvent::Ended(end) => Event::WorkerEnded(generation, end),
+            }),
+            Message::Drain(by) => {
+                self.drain_by = Some(by);
+                self.event(Event::Drain);
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let actions = self.engine.handle(event, self.now());
+        self.carry_out(actions);
+    }
+
+    /// Carries out actions in their order; what they lead to comes after them.
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
+            if let Some(event) = self.act(action) {
+                actions.extend(self.engine.handle(event, self.now()));
+            }
+        }
+    }
+
+    /// Carries out one action; gives the event that it leads to at once.
+    fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Save(study) => {
+                self.dirty.insert(study);
+                None
+            }
+            Action::SetMark(study, sop, mark) => {
+                note("mark", self.queue.set_mark(&study, &sop, mark));
+                None
+            }
+            Action::ClearMark(study, sop) => {
+                note("mark", self.queue.clear_mark(&study, &sop));
+                None
+            }
+            Action::PutFindings(stored, findings) => self.put_findings(&stored, &findings),
+            Action::StartWorker(generation) => self.start_worker(generation),
+            Action::KillWorker(_) => {
+                self.worker = None;
+                None
+            }
+            Action::Analyze(_, id, stored) => {
+                let path = self.spool.locate(&stored).unwrap_or(stored.path);
+                if let Some(worker) = &mut self.worker {
+                    worker.analyze(AnalyzeJob { id, path });
+                }
+                None
+            }
+            Action::Assemble(study) => self.assemble(study),
+            Action::Submit(job) => {
+                let job = self.located(job);
+                self.ports.sender.submit(job);
+                None
+            }
+            Action::MarkDelivered(study, peer, sop) => {
+                // Where the marker is lost, the same bytes are sent again, and no more.
+                note(
+                    "delivery marker",
+                    self.spool.mark_delivered(&study, &peer, &sop),
+                );
+                None
+            }
+            Action::Issued(study, sop) => {
+                note("issued UID", self.queue.issue(&study, &sop));
+                None
+            }
+            Action::Finish(study) => {
+                self.finish(*study);
+                None
+            }
+            Action::Reopen(study) => {
+                note("reopening", self.spool.reopen_study(&study).map(drop));
+                note("reopening", self.queue.unfinish(&study));
+                None
+            }
+            Action::Discard(study) => {
+                self.dirty.remove(&study);
+                note("discarding", self.queue.discard(&study));
+                None
+            }
+        }
+    }
+
+    fn put_findings(
+        &mut self,
+        stored: &StoredInstance,
+        findings: &InstanceFindings,
+    ) -> Option<Event> {
+        let kept = serde_json::to_vec(findings)
+            .map_err(|error| error.to_string())
+            .and_then(|json| {
+                let kept = self.spool.put_findings(stored, &json);
+                kept.map_err(|error| error.to_string())
+            });
+        let detail = kept.err()?;
+        let study = stored.study.clone()?;
+        Some(Event::StorageFailed(
+            study,
+            format!("findings can't be kept: {detail}"),
+        ))
+    }
+
+    fn start_worker(&mut self, generation: u64) -> Option<Event> {
+        let messages = self.messages.clone();
+        let tell = move |said| {
+            if messages.send(Message::Worker(generation, said)).is_err() {
+                tracing::debug!("the engine has ended");
+            }
+        };
+        let settings = &self.worker_settings;
+        match Worker::start(&settings.program, &settings.args, tell) {
+            Ok(worker) => {
+                self.worker = Some(worker);
+                None
+            }
+            Err(error) => {
+                let program = settings.program.display();
+                let end = WorkerEnd {
+                    detail: format!("the worker {program} can't be started: {error}"),
+                    unusable: true,
+                };
+                Some(Event::WorkerEnded(generation, end))
+            }
+        }
+    }
+
+    fn assemble(&self, uid: StudyInstanceUid) -> Option<Event> {
+        let study = self.engine.study(&uid)?;
+        let members = study.members();
+        let findings = match report::assemble(&self.spool, &uid, &members) {
+            Ok(findings) => findings,
+            Err(error) => return Some(Event::StorageFailed(uid, error.to_string())),
+        };
+        let identities = [ReportForm::Comprehensive3d, ReportForm::Comprehensive].map(|form| {
+            report::identity(
+                self.spool.node_uid(),
+                &self.station,
+                &findings,
+                &members,
+                form,
+            )
+        });
+        let found = study.found_reports.iter().rev();
+        let same_as = found
+            .filter(|(_, sop)| identities.contains(sop))
+            .map(|(revision, _)| *revision)
+            .next();
+        let wall = self.ports.clock.wall();
+        Some(Event::Assembled(
+            uid,
+            Box::new(Assembly {
+                findings,
+                same_as,
+                wall,
+            }),
+        ))
+    }
+
+    /// Files move with their study: the sender gets the current paths.
+    fn located(&self, mut job: DeliveryJob) -> DeliveryJob {
+        for object in &mut job.objects {
+            if let DeliveryObject::Image(stored) = object
+                && let Some(path) = self.spool.locate(stored)
+            {
+                stored.path = path;
+            }
+        }
+        job
+    }
+
+    fn finish(&mut self, study: Study) {
+        let day = report::day(self.ports.clock.wall());
+        let files = study
+            .instances
+            .values()
+            .map(|instance| instance.versions.len())
+            .sum();
+        self.dirty.remove(&study.uid);
+        match self.spool.finish_study_if(&study.uid, &day, files) {
+            Ok(()) => note("finished study", self.queue.finish(&study, self.now())),
+            Err(error) => {
+                // An instance was committed a moment ago and its message is on the way, or the disk fails: the study
+                // stays in hand, and the next thing that happens to it, or the next start, finishes it.
+                if !matches!(error, SpoolError::StudyChanged { .. }) {
+                    tracing::error!(study = %study.uid, %error, "the study can't be moved to done/");
+                }
+                self.dirty.insert(study.uid.clone());
+                self.engine.adopt(Study {
+                    done: false,
+                    ..study
+                });
+            }
+        }
+    }
+
+    fn stored(&mut self, arrival: Arrival) {
+        let kind = match &arrival.committed {
+            Committed::Stored(_) => ArrivalKind::New,
+            Committed::Duplicate(_) => ArrivalKind::Duplicate,
+            Committed::NewVersion(_) => ArrivalKind::NewVersion,
+        };
+        let instance = arrival.committed.instance().clone();
+        let Some(study) = instance.study.clone() else {
+            self.unsorted += 1;
+            tracing::warn!(sop_instance = %instance.sop_instance, "an object without a readable study; it is kept in unsorted/");
+            return;
+        };
+        if kind != ArrivalKind::Duplicate && !self.engine.knows(&study) {
+            self.take_back(&study);
+        }
+        let own = self.is_own(&instance, &arrival.header);
+        self.event(Event::Stored(Box::new(Stored {
+            context: arrival.header.context(study),
+            instance,
+            kind,
+            peer: Some(arrival.peer),
+            association: arrival.association,
+            own,
+        })));
+    }
+
+    fn is_own(&self, instance: &StoredInstance, header: &HeaderSummary) -> bool {
+        let node_uid = self.spool.node_uid();
+        let device = sonode_conformance::Uid::parse(&header.device_uid).ok();
+        self.queue.is_issued(&instance.sop_instance)
+            || device.is_some_and(|device| {
+                device == *node_uid || device == sonode_sr_writer::device_uid(node_uid)
+            })
+    }
+
+    /// A study that the engine doesn't have in hand: it may be done, or the queue that knew it may be lost.
+    fn take_back(&mut self, uid: &StudyInstanceUid) {
+        if let Some(study) = self.queue.finished(uid) {
+            self.engine.adopt(study);
+            return;
+        }
+        match self.spool.scan_study(uid) {
+            Ok(found) if found.instances.len() > 1 || !found.reports.is_empty() => {
+                self.recover_study(found, None);
+            }
+            Ok(_) | Err(SpoolError::NoSuchStudy(_)) => {}
+            Err(error) => tracing::error!(study = %uid, %error, "the study can't be read"),
+        }
+    }
+
+    fn recover(&mut self) -> Result<(), StartError> {
+        let queue_failed = |error: &QueueError| tracing::error!(%error, "the queue can't be read");
+        let mut records: std::collections::BTreeMap<StudyInstanceUid, Study> = self
+            .queue
+            .load()
+            .inspect_err(queue_failed)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|study| (study.uid.clone(), study))
+            .collect();
+        let open = self
+            .spool
+            .scan_open()
+            .map_err(|error| StartError::Spool(error.to_string()))?;
+        self.unsorted = self
+            .spool
+            .scan_unsorted()
+            .map_or(0, |found| found.instances.len());
+        tracing::info!(studies = open.len(), records = records.len(), "recovering");
+        for found in open {
+            let record = records.remove(&found.uid);
+            self.recover_study(found, record);
+        }
+        for (uid, record) in records {
+            self.settle_stray(&uid, &record);
+        }
+        Ok(())
+    }
+
+    /// A record whose study doesn't lie in `open/`: it was finished or removed just before the end.
+    fn settle_stray(&mut self, uid: &StudyInstanceUid, record: &Study) {
+        let result = match self.spool.find_study(uid) {
+            Some((StudyPlace::Done(_), _)) => {
+                let study = Study {
+                    done: true,
+                    ..record.clone()
+                };
+                self.queue.finish(&study, self.now())
+            }
+            Some((StudyPlace::Open, _)) | None => self.queue.discard(uid),
+        };
+        note("stray record", result);
+    }
+
+    fn recover_study(&mut self, found: OpenStudy, record: Option<Study>) {
+        for skipped in &found.skipped {
+            tracing::warn!(path = %skipped.path.display(), reason = %skipped.reason, "a file of the spool is left out");
+        }
+        let marks = self.queue.marks(&found.uid).unwrap_or_default();
+        let instances = found
+            .instances
+            .iter()
+            .map(|stored| self.recover_instance(&found, record.as_ref(), stored))
+            .collect();
+        let recovered = Recovered {
+            uid: found.uid,
+            record,
+            instances,
+            reports: found
+                .reports
+                .into_iter()
+                .map(|(revision, sop, _)| (revision, sop))
+                .collect(),
+            delivered: found.delivered,
+            marks,
+        };
+        for (_, sop) in &recovered.reports {
+            note("issued UID", self.queue.issue(&recovered.uid, sop));
+        }
+        let now = self.now();
+        let actions = self.engine.recover(recovered, now);
+        self.carry_out(actions);
+    }
+
+    fn recover_instance(
         &self,
-        _plan: &ReportPlan,
-        _messages: &SyncSender<Message>,
-    ) -> Result<RenderedReport, RenderError> {
-        Err(RenderError::Stopping)
+        found: &OpenStudy,
+        record: Option<&Study>,
+        stored: &StoredInstance,
+    ) -> RecoveredInstance {
+        let is_known = record.is_some_and(|record| record.has(stored));
+        let header = (!is_known).then(|| {
+            self.ports
+                .headers
+                .read(&stored.path, &stored.transfer_syntax)
+        });
+        let ae = stored.calling_ae.as_ref();
+        RecoveredInstance {
+            modified: std::fs::metadata(&stored.path)
+                .and_then(|file| file.modified())
+                .map_or_else(|_| self.now(), Timestamp::from_system),
+            findings: found
+                .findings
+                .get(&stored.digest.short())
+                .and_then(|path| read_outcome(path)),
+            own: header
+                .as_ref()
+                .is_some_and(|header| self.is_own(stored, header)),
+            context: header.map(|header| header.context(found.uid.clone())),
+            peer: ae.and_then(|ae| self.routing.peer_names.get(ae)).cloned(),
+            stored: stored.clone(),
+        }
+    }
+
+    fn command(&mut self, uid: &StudyInstanceUid, command: Command) -> Result<(), CommandError> {
+        if !self.engine.knows(uid)
+            && let Some(study) = self.queue.finished(uid)
+        {
+            self.engine.adopt(study);
+        }
+        if command == Command::Discard {
+            // The files first: what is deleted there can't come back by a recovery.
+            match self.spool.discard_study(uid) {
+                Ok(()) | Err(SpoolError::NoSuchStudy(_)) => {}
+                Err(error) => return Err(CommandError::Storage(error.to_string())),
+            }
+        }
+        let (result, actions) = self.engine.command(uid, command, self.now());
+        self.carry_out(actions);
+        self.save_dirty();
+        result
+    }
+
+    fn studies(&self) -> Vec<StudyStatus> {
+        let mut studies = self.engine.list();
+        let done = self.queue.finished_latest(LISTED_DONE_MAX);
+        studies.extend(done.iter().map(Study::status));
+        studies
+    }
+
+    fn study(&self, uid: &StudyInstanceUid) -> Option<StudyDetail> {
+        match self.engine.study(uid) {
+            Some(study) => Some(self.engine.detail(study)),
+            None => self
+                .queue
+                .finished(uid)
+                .map(|study| self.engine.detail(&study)),
+        }
+    }
+
+    fn health(&self) -> Health {
+        let mut health = self.engine.health();
+        health.queue.instances_unsorted = self.unsorted;
+        if self.spool.is_poisoned() {
+            health.ready = false;
+            health.problems.push(
+                "an fsync failed and nothing more is taken in: check the disk, then restart the node".to_owned(),
+            );
+        }
+        health
+    }
+
+    fn save_dirty(&mut self) {
+        for uid in std::mem::take(&mut self.dirty) {
+            if let Some(study) = self.engine.study(&uid) {
+                note("record", self.queue.save(study));
+            }
+        }
     }
 }
 
-pub(crate) fn start(
-    _settings: Settings,
-    _spool: Spool,
-    _ports: Ports,
-    _messages: (SyncSender<Message>, Receiver<Message>),
-    _at_end: Sender<()>,
-) -> Result<(JoinHandle<()>, Renderer), StartError> {
-    Err(StartError::Spool(String::new()))
+/// What a findings file says in short. One that can't be read doesn't count: the instance is analysed again.
+fn read_outcome(path: &std::path::Path) -> Option<(Option<Rejection>, Option<String>)> {
+    let json = std::fs::read(path).ok()?;
+    let findings: InstanceFindings = serde_json::from_slice(&json).ok()?;
+    Some((findings.rejected, findings.rejected_detail))
+}
+
+/// For what costs repeated work at most when it fails.
+fn note<E: std::fmt::Display>(what: &'static str, result: Result<(), E>) {
+    if let Err(error) = result {
+        tracing::error!(what, %error, "not kept");
+    }
+}
+
+fn answer<T>(reply: &Reply<T>, value: T) {
+    if reply.send(value).is_err() {
+        tracing::debug!("nobody waits for the answer any more");
+    }
 }

@@ -57,7 +57,7 @@ pub struct WorkerSettings {
     pub attempts_max: u32,
     /// Whether models that were trained on the phantom alone may report.
     pub allow_research_models: bool,
-    /// First wait before a worker that died is started again; it doubles up to [`limits::RETRY_MAX`] divided by 60.
+    /// First wait before a worker that died is started again; it doubles up to a minute.
     pub restart_first: Duration,
 }
 

@@ -95,7 +95,7 @@ pub struct InstanceStatus {
     /// SOP Instance UID (0008,0018).
     pub sop_instance_uid: SopInstanceUid,
     /// SOP Class UID (0008,0016).
-    pub sop_class_uid: SopClassUid,
+    pub sop_class_uid: Option<SopClassUid>,
     /// `stored`, `analysed` or `rejected`.
     pub state: String,
     /// Why it was not measured.
@@ -225,6 +225,8 @@ pub struct QueueLengths {
     pub studies_quarantined: usize,
     /// Instances that wait for their analysis.
     pub instances_waiting: usize,
+    /// Objects without a readable Study Instance UID, in `unsorted/`.
+    pub instances_unsorted: usize,
     /// Instances at the worker.
     pub instances_running: usize,
     /// Instances that have to run alone.

@@ -1,0 +1,505 @@
+//! The worker's life, its jobs, attempts and suspects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+use sonode_findings::protocol::{Analyzed, Ready};
+use sonode_findings::{InstanceFindings, Rejection};
+
+use super::arrivals::advance_instance;
+use super::{Action, Engine, WorkerEnd};
+use crate::states::{InstanceEvent, InstanceState, StudyEvent, StudyState};
+use crate::status::WorkerState;
+use crate::text;
+use crate::time::Timestamp;
+
+/// Longest wait before a worker is started again.
+const RESTART_MAX: Duration = Duration::from_mins(1);
+/// However many credits a worker claims: its jobs have to fit into the socket's buffer, so that writing never waits.
+const CREDITS_MAX: usize = 256;
+
+/// What is durable about an instance's runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// A run was begun and has not ended.
+    pub(crate) started: bool,
+    /// Charged runs.
+    pub(crate) attempts: u32,
+    /// Runs alone.
+    pub(crate) suspect: bool,
+}
+
+type Job = (Timestamp, StudyInstanceUid, SopInstanceUid);
+
+/// The analyses that wait and run, and the worker that runs them.
+#[derive(Default)]
+pub(super) struct Analysis {
+    /// Healthy ones, first come, first served.
+    waiting: BTreeSet<Job>,
+    /// Those that run alone.
+    suspects: BTreeSet<Job>,
+    running: BTreeMap<u64, Running>,
+    next_job: u64,
+    phase: Phase,
+    generation: u64,
+    /// Deaths since the last answer.
+    deaths: u32,
+    problem: Option<String>,
+}
+
+struct Running {
+    study: StudyInstanceUid,
+    sop: SopInstanceUid,
+    /// No other job was in flight at any time of this run.
+    alone: bool,
+}
+
+enum Phase {
+    /// No process; one is started then.
+    Down { until: Timestamp },
+    /// A process that has to be ready by then.
+    Starting { deadline: Timestamp },
+    /// A process that takes jobs; with jobs in flight it has to answer by then.
+    Ready {
+        ready: Ready,
+        deadline: Option<Timestamp>,
+    },
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        Self::Down {
+            until: Timestamp::default(),
+        }
+    }
+}
+
+impl Analysis {
+    pub(super) fn enqueue(
+        &mut self,
+        received: Timestamp,
+        study: StudyInstanceUid,
+        sop: SopInstanceUid,
+        suspect: bool,
+    ) {
+        let queue = if suspect {
+            &mut self.suspects
+        } else {
+            &mut self.waiting
+        };
+        queue.insert((received, study, sop));
+    }
+
+    pub(super) fn forget(&mut self, study: &StudyInstanceUid) {
+        self.waiting.retain(|(_, uid, _)| uid != study);
+        self.suspects.retain(|(_, uid, _)| uid != study);
+    }
+
+    /// Waiting, running, suspect.
+    pub(super) fn lengths(&self) -> (usize, usize, usize) {
+        (
+            self.waiting.len() + self.suspects.len(),
+            self.running.len(),
+            self.suspects.len(),
+        )
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    pub(super) fn is_running(&self, study: &StudyInstanceUid, sop: &SopInstanceUid) -> bool {
+        self.running
+            .values()
+            .any(|running| running.study == *study && running.sop == *sop)
+    }
+
+    pub(super) fn worker_state(&self) -> WorkerState {
+        match (&self.phase, &self.problem) {
+            (Phase::Ready { ready, .. }, _) => WorkerState::Ready {
+                device: ready.device.clone(),
+                models: ready.models.clone(),
+                credits: ready.credits,
+            },
+            (_, Some(reason)) => WorkerState::Failed {
+                reason: reason.clone(),
+            },
+            (Phase::Down { .. } | Phase::Starting { .. }, None) => WorkerState::Starting,
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn worker_deadline(&self) -> Option<Timestamp> {
+        match &self.analysis.phase {
+            Phase::Down { .. } if self.draining => None,
+            Phase::Down { until } => Some(*until),
+            Phase::Starting { deadline } => Some(*deadline),
+            Phase::Ready { deadline, .. } => *deadline,
+        }
+    }
+
+    /// Starts a worker that is down, and ends one that is overdue.
+    pub(super) fn check_worker(&mut self, now: Timestamp) {
+        let overdue = match &self.analysis.phase {
+            Phase::Down { until } if *until <= now && !self.draining => {
+                self.analysis.generation += 1;
+                self.analysis.phase = Phase::Starting {
+                    deadline: now.plus(self.settings.worker.start_deadline),
+                };
+                self.counters.worker_starts += 1;
+                self.actions
+                    .push(Action::StartWorker(self.analysis.generation));
+                false
+            }
+            Phase::Down { .. } => false,
+            Phase::Starting { deadline } => *deadline <= now,
+            Phase::Ready { deadline, .. } => deadline.is_some_and(|deadline| deadline <= now),
+        };
+        if overdue {
+            self.counters.worker_overruns += 1;
+            self.kill_worker("the worker gave no answer in time and was killed", now);
+        }
+    }
+
+    /// Kills the worker at once; what it still says belongs to a generation that is over.
+    fn kill_worker(&mut self, why: &str, now: Timestamp) {
+        self.actions
+            .push(Action::KillWorker(self.analysis.generation));
+        let end = WorkerEnd {
+            detail: why.to_owned(),
+            unusable: false,
+        };
+        self.on_worker_ended(self.analysis.generation, end, now);
+    }
+
+    pub(super) fn on_worker_ready(&mut self, generation: u64, ready: Ready, now: Timestamp) {
+        if generation != self.analysis.generation
+            || !matches!(self.analysis.phase, Phase::Starting { .. })
+        {
+            return;
+        }
+        let ours = env!("CARGO_PKG_VERSION");
+        if ready.version != ours {
+            let why = format!(
+                "the worker is version {}, the node is {ours}: install both from one build",
+                ready.version
+            );
+            self.kill_worker(&why, now);
+            self.wait_for_mending(now);
+            return;
+        }
+        tracing::info!(device = %ready.device, models = ready.models.len(), credits = ready.credits, "worker ready");
+        self.analysis.problem = None;
+        self.analysis.phase = Phase::Ready {
+            ready,
+            deadline: None,
+        };
+    }
+
+    pub(super) fn on_worker_ended(&mut self, generation: u64, end: WorkerEnd, now: Timestamp) {
+        if generation != self.analysis.generation
+            || matches!(self.analysis.phase, Phase::Down { .. })
+        {
+            return;
+        }
+        tracing::warn!(reason = %end.detail, "worker ended");
+        self.counters.worker_deaths += 1;
+        let wait = backoff(
+            self.settings.worker.restart_first,
+            RESTART_MAX,
+            self.analysis.deaths,
+        );
+        self.analysis.deaths = self.analysis.deaths.saturating_add(1);
+        self.analysis.phase = Phase::Down {
+            until: now.plus(wait),
+        };
+        self.analysis.problem = Some(end.detail);
+        if end.unusable {
+            self.wait_for_mending(now);
+        }
+        let running = std::mem::take(&mut self.analysis.running);
+        for job in running.into_values() {
+            self.on_run_lost(&job, now);
+        }
+    }
+
+    /// A cause that a new start alone doesn't remove: no hurry.
+    fn wait_for_mending(&mut self, now: Timestamp) {
+        self.analysis.phase = Phase::Down {
+            until: now.plus(RESTART_MAX),
+        };
+    }
+
+    /// A run ended with its worker. It is charged only where nothing else can have been the cause.
+    fn on_run_lost(&mut self, job: &Running, now: Timestamp) {
+        let attempts_max = self.settings.worker.attempts_max;
+        let Some(instance) = self
+            .studies
+            .get_mut(&job.study)
+            .and_then(|study| study.instances.get_mut(&job.sop))
+        else {
+            return;
+        };
+        instance.suspect = true;
+        if job.alone {
+            instance.attempts += 1;
+            self.counters.attempts_charged += 1;
+        }
+        tracing::warn!(study = %job.study, sop_instance = %job.sop, attempts = instance.attempts, charged = job.alone, "analysis lost");
+        if instance.attempts >= attempts_max {
+            self.reject_undecodable(&job.study, &job.sop, now);
+            return;
+        }
+        let mark = Mark {
+            started: false,
+            attempts: instance.attempts,
+            suspect: true,
+        };
+        let received = instance
+            .version()
+            .map(|version| version.received)
+            .unwrap_or_default();
+        self.actions
+            .push(Action::SetMark(job.study.clone(), job.sop.clone(), mark));
+        self.analysis
+            .enqueue(received, job.study.clone(), job.sop.clone(), true);
+        self.save(&job.study);
+    }
+
+    /// The instance has used up its attempts: the study is reported without it.
+    fn reject_undecodable(
+        &mut self,
+        study: &StudyInstanceUid,
+        sop: &SopInstanceUid,
+        now: Timestamp,
+    ) {
+        let attempts = self.settings.worker.attempts_max;
+        let detail = format!("the analysis did not survive it in {attempts} attempts");
+        let findings = InstanceFindings::empty(sop.clone()).reject(Rejection::Undecodable, detail);
+        self.take_findings(study, sop, findings, now);
+    }
+
+    pub(super) fn on_analyzed(&mut self, generation: u64, answer: Analyzed, now: Timestamp) {
+        if generation != self.analysis.generation {
+            return;
+        }
+        let Some(job) = self.analysis.running.remove(&answer.id) else {
+            self.kill_worker(
+                "the worker answered a job that it didn't have and was killed",
+                now,
+            );
+            return;
+        };
+        self.analysis.deaths = 0;
+        self.extend_deadline(now);
+        if let (Some(study), Some(context)) = (self.studies.get_mut(&job.study), &answer.context) {
+            // The worker reads the whole file, sequences included. It completes what the header scanner saw.
+            if context.study_instance_uid == job.study
+                && study.context.patient_id == context.patient_id
+            {
+                text::complete(&mut study.context, context);
+            }
+        }
+        self.take_findings(&job.study, &job.sop, answer.findings, now);
+    }
+
+    fn take_findings(
+        &mut self,
+        uid: &StudyInstanceUid,
+        sop: &SopInstanceUid,
+        mut findings: InstanceFindings,
+        now: Timestamp,
+    ) {
+        self.actions
+            .push(Action::ClearMark(uid.clone(), sop.clone()));
+        let Some(study) = self.studies.get_mut(uid) else {
+            return;
+        };
+        let Some(instance) = study.instances.get_mut(sop) else {
+            return;
+        };
+        let Some(stored) = instance.version().map(|version| version.stored.clone()) else {
+            return;
+        };
+        if instance.state != InstanceState::Stored {
+            return;
+        }
+        findings.sop_instance_uid = sop.clone();
+        findings
+            .sop_class_uid
+            .get_or_insert_with(|| stored.sop_class.clone());
+        instance.suspect = false;
+        instance.detail.clone_from(&findings.rejected_detail);
+        let event = match findings.rejected {
+            None => InstanceEvent::Measured,
+            Some(reason) => InstanceEvent::Refused(reason),
+        };
+        advance_instance(instance, event);
+        let is_late_evidence = findings.rejected.is_none() && instance.late;
+        match findings.rejected {
+            None => self.counters.instances_analysed += 1,
+            Some(_) => self.counters.instances_rejected += 1,
+        }
+        study.timeline.analysed = Some(now);
+        tracing::info!(study = %uid, sop_instance = %sop, rejected = ?findings.rejected, "instance analysed");
+        // The findings are durable before the record says that there are some.
+        self.actions
+            .push(Action::PutFindings(stored, Box::new(findings)));
+        self.save(uid);
+        if is_late_evidence {
+            self.reopen(uid, now);
+        }
+        self.settle(uid, now);
+    }
+
+    /// A measurable image came after the close.
+    fn reopen(&mut self, uid: &StudyInstanceUid, now: Timestamp) {
+        let Some(study) = self.studies.get_mut(uid) else {
+            return;
+        };
+        for instance in study.instances.values_mut() {
+            instance.late = instance.late && instance.state == InstanceState::Stored;
+        }
+        if !matches!(study.state, StudyState::Closed | StudyState::Reported) {
+            return;
+        }
+        study.opened_at = now;
+        self.counters.studies_reopened += 1;
+        self.bring_back(uid);
+        self.step(uid, StudyEvent::LateEvidence);
+    }
+
+    /// The study is owed something again: out of `done/`.
+    pub(super) fn bring_back(&mut self, uid: &StudyInstanceUid) {
+        if let Some(study) = self.studies.get_mut(uid).filter(|study| study.done) {
+            study.done = false;
+            self.actions.push(Action::Reopen(uid.clone()));
+        }
+    }
+
+    /// Gives the worker what it has credits for. While a suspect waits, nothing else begins: it runs alone and next.
+    pub(super) fn dispatch_analyses(&mut self, now: Timestamp) {
+        let Phase::Ready { ready, .. } = &self.analysis.phase else {
+            return;
+        };
+        let credits = usize::try_from(ready.credits)
+            .unwrap_or(CREDITS_MAX)
+            .clamp(1, CREDITS_MAX);
+        while !self.draining {
+            let analysis = &mut self.analysis;
+            let (_, study, sop) = if analysis.suspects.is_empty() {
+                if analysis.running.len() >= credits || analysis.running_suspect(&self.studies) {
+                    return;
+                }
+                let Some(job) = analysis.waiting.pop_first() else {
+                    return;
+                };
+                job
+            } else {
+                if !analysis.running.is_empty() {
+                    return;
+                }
+                let Some(job) = analysis.suspects.pop_first() else {
+                    return;
+                };
+                job
+            };
+            self.begin(study, sop, now);
+        }
+    }
+
+    fn begin(&mut self, study: StudyInstanceUid, sop: SopInstanceUid, now: Timestamp) {
+        let Some(instance) = self
+            .studies
+            .get(&study)
+            .and_then(|study| study.instances.get(&sop))
+        else {
+            return;
+        };
+        let Some(stored) = instance.version().map(|version| version.stored.clone()) else {
+            return;
+        };
+        let mark = Mark {
+            started: true,
+            attempts: instance.attempts,
+            suspect: instance.suspect,
+        };
+        let analysis = &mut self.analysis;
+        let alone = analysis.running.is_empty();
+        if alone {
+            // Waiting for a job is not an overrun.
+            self.extend_deadline(now);
+        }
+        let analysis = &mut self.analysis;
+        for other in analysis.running.values_mut() {
+            other.alone = false;
+        }
+        analysis.next_job += 1;
+        let id = analysis.next_job;
+        tracing::debug!(%study, sop_instance = %sop, attempt = mark.attempts + 1, alone, "analysis begins");
+        self.actions
+            .push(Action::SetMark(study.clone(), sop.clone(), mark));
+        self.actions
+            .push(Action::Analyze(analysis.generation, id, stored));
+        analysis.running.insert(id, Running { study, sop, alone });
+        self.arm_deadline(now);
+    }
+
+    /// Each answer gives the worker the whole time again: it has one model and runs its jobs one after the other.
+    fn extend_deadline(&mut self, now: Timestamp) {
+        if let Phase::Ready { deadline, .. } = &mut self.analysis.phase {
+            *deadline = None;
+        }
+        if !self.analysis.running.is_empty() {
+            self.arm_deadline(now);
+        }
+    }
+
+    fn arm_deadline(&mut self, now: Timestamp) {
+        let end = now.plus(self.settings.worker.deadline);
+        if let Phase::Ready { deadline, .. } = &mut self.analysis.phase {
+            deadline.get_or_insert(end);
+        }
+    }
+
+    /// The worker is stopped by the node itself: what it had begun counts as never begun.
+    pub(crate) fn stop(&mut self) -> Vec<Action> {
+        let running = std::mem::take(&mut self.analysis.running);
+        for Running { study, sop, .. } in running.into_values() {
+            let instance = self
+                .studies
+                .get(&study)
+                .and_then(|study| study.instances.get(&sop));
+            let mark = instance.map_or_else(Mark::default, |instance| Mark {
+                started: false,
+                attempts: instance.attempts,
+                suspect: instance.suspect,
+            });
+            self.actions.push(Action::SetMark(study, sop, mark));
+        }
+        self.actions
+            .push(Action::KillWorker(self.analysis.generation));
+        std::mem::take(&mut self.actions)
+    }
+}
+
+impl Analysis {
+    fn running_suspect(&self, studies: &BTreeMap<StudyInstanceUid, super::Study>) -> bool {
+        self.running.values().any(|job| {
+            studies
+                .get(&job.study)
+                .and_then(|study| study.instances.get(&job.sop))
+                .is_some_and(|instance| instance.suspect)
+        })
+    }
+}
+
+/// `first`, doubled with each failure, at most `max`.
+pub(super) fn backoff(first: Duration, max: Duration, failures: u32) -> Duration {
+    first
+        .saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX))
+        .min(max)
+}

@@ -1,0 +1,216 @@
+//! Instances and associations.
+
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+use sonode_findings::{Phi, Rejection, StudyContext};
+
+use super::record::{Instance, ObjectKey, Study, Version, is_analysable};
+use super::{ArrivalKind, Engine, Stored};
+use crate::states::{InstanceEvent, InstanceState, StudyEvent, StudyState};
+use crate::text;
+use crate::time::Timestamp;
+
+impl Engine {
+    pub(super) fn on_stored(&mut self, stored: Stored, now: Timestamp) {
+        let Some(uid) = stored.instance.study.clone() else {
+            // In unsorted/: kept and acknowledged, and no study's business.
+            return;
+        };
+        match stored.kind {
+            ArrivalKind::New => self.counters.instances_stored += 1,
+            ArrivalKind::Duplicate => self.counters.duplicates += 1,
+            ArrivalKind::NewVersion => {
+                self.counters.instances_stored += 1;
+                self.counters.new_versions += 1;
+            }
+        }
+        let (own, association, peer) = (stored.own, stored.association, stored.peer.clone());
+        let context = stored.context.clone();
+        let is_new = self.take_in(&uid, stored, now);
+        if own {
+            self.counters.own_objects += u64::from(is_new);
+        } else {
+            self.carry(&uid, association, peer, now, is_new);
+            self.check_patient(&uid, &context);
+        }
+        self.save(&uid);
+        self.settle(&uid, now);
+    }
+
+    /// Files the object under its study; says whether it was new to the engine.
+    fn take_in(&mut self, uid: &StudyInstanceUid, arrived: Stored, now: Timestamp) -> bool {
+        let Stored {
+            instance: stored,
+            context,
+            peer,
+            own,
+            ..
+        } = arrived;
+        let sop = stored.sop_instance.clone();
+        let study = self
+            .studies
+            .entry(uid.clone())
+            .or_insert_with(|| Study::new(uid.clone(), StudyContext::unknown(uid.clone()), now));
+        if !own && !contradict(&study.context, &context) {
+            text::complete(&mut study.context, &context);
+        }
+        let late = study.state != StudyState::Receiving;
+        if let Some(known) = study.instances.get_mut(&sop) {
+            if known
+                .versions
+                .iter()
+                .any(|version| version.stored.digest == stored.digest)
+            {
+                return false;
+            }
+            tracing::warn!(study = %uid, sop_instance = %sop, "the same instance came with other bytes; both are kept");
+            known.versions.push(Version {
+                stored,
+                received: now,
+            });
+            if matches!(known.state, InstanceState::Rejected(_)) && !known.own && !own {
+                // What could not be measured before may be whole now.
+                known.current = known.versions.len() - 1;
+                known.attempts = 0;
+                known.suspect = false;
+                known.late = late;
+                advance_instance(known, InstanceEvent::TryAgain);
+                self.queue_analysis(uid, &sop, now);
+            }
+            return true;
+        }
+        let mut instance = Instance::new(stored, now);
+        instance.own = own;
+        instance.late = late;
+        study.instances.insert(sop.clone(), instance);
+        self.queue_analysis(uid, &sop, now);
+        if !own {
+            self.owe_image(uid, &sop, peer.as_deref(), now);
+        }
+        true
+    }
+
+    /// Has an instance analysed, or rejects it at once where there is nothing to analyse.
+    pub(super) fn queue_analysis(
+        &mut self,
+        uid: &StudyInstanceUid,
+        sop: &SopInstanceUid,
+        now: Timestamp,
+    ) {
+        let Some(study) = self.studies.get_mut(uid) else {
+            return;
+        };
+        let Some(instance) = study.instances.get_mut(sop) else {
+            return;
+        };
+        let Some(version) = instance.version() else {
+            return;
+        };
+        let class = version.stored.sop_class.clone();
+        if instance.own || !is_analysable(&class) {
+            instance.detail = Some(if instance.own {
+                "an object that this node made itself".to_owned()
+            } else {
+                format!("objects of SOP class {class} are kept and not analysed")
+            });
+            advance_instance(instance, InstanceEvent::Refused(Rejection::NotAnImage));
+            study.timeline.analysed = Some(now);
+            self.counters.instances_rejected += 1;
+            return;
+        }
+        let (received, suspect) = (version.received, instance.suspect);
+        self.analysis
+            .enqueue(received, uid.clone(), sop.clone(), suspect);
+    }
+
+    /// The association holds the study open; a new instance starts its quiet period again.
+    fn carry(
+        &mut self,
+        uid: &StudyInstanceUid,
+        association: u64,
+        peer: Option<String>,
+        now: Timestamp,
+        is_new: bool,
+    ) {
+        let Some(study) = self.studies.get_mut(uid) else {
+            return;
+        };
+        study.from.extend(peer);
+        if is_new {
+            study.timeline.received_first.get_or_insert(now);
+            study.timeline.received_last = Some(now);
+            study.quiet_from = now;
+        }
+        if let Some(carried) = self.associations.get_mut(&association) {
+            carried.insert(uid.clone());
+            study.carried_by.insert(association);
+        }
+    }
+
+    pub(super) fn on_association_closed(&mut self, id: u64, now: Timestamp) {
+        for uid in self.associations.remove(&id).unwrap_or_default() {
+            let Some(study) = self.studies.get_mut(&uid) else {
+                continue;
+            };
+            study.carried_by.remove(&id);
+            if study.state == StudyState::Receiving {
+                study.quiet_from = now;
+                self.save(&uid);
+            }
+            self.settle(&uid, now);
+        }
+    }
+
+    /// Two Patient IDs in one study: a report could go to the wrong patient.
+    fn check_patient(&mut self, uid: &StudyInstanceUid, arrived: &StudyContext) {
+        let Some(study) = self.studies.get(uid) else {
+            return;
+        };
+        let is_active = !study.released && study.state.reason().is_none();
+        if is_active && contradict(&study.context, arrived) {
+            self.step(
+                uid,
+                StudyEvent::Contradiction(
+                    "the study's instances carry different Patient IDs".to_owned(),
+                ),
+            );
+        }
+    }
+
+    pub(super) fn owe_image(
+        &mut self,
+        uid: &StudyInstanceUid,
+        sop: &SopInstanceUid,
+        peer: Option<&str>,
+        now: Timestamp,
+    ) {
+        let to: Vec<String> = self
+            .settings
+            .routing
+            .routes
+            .iter()
+            .filter(|route| route.send_images)
+            .filter(|route| peer.map_or(route.from.is_none(), |peer| route.takes(peer)))
+            // Whoever sent it has it.
+            .filter(|route| peer != Some(route.to.as_str()))
+            .map(|route| route.to.clone())
+            .collect();
+        for peer in to {
+            self.owe(uid, &peer, ObjectKey::Image(sop.clone()), now);
+        }
+    }
+}
+
+/// Whether two objects name different patients; what one of them leaves empty is no contradiction.
+fn contradict(known: &StudyContext, arrived: &StudyContext) -> bool {
+    let differ = |a: &Phi, b: &Phi| !a.is_empty() && !b.is_empty() && a != b;
+    differ(&known.patient_id, &arrived.patient_id)
+        || differ(&known.issuer_of_patient_id, &arrived.issuer_of_patient_id)
+}
+
+/// Moves an instance along its table. A prohibited step changes nothing.
+pub(super) fn advance_instance(instance: &mut Instance, event: InstanceEvent) {
+    match instance.state.after(event) {
+        Ok(next) => instance.state = next,
+        Err(prohibited) => tracing::error!(%prohibited, "instance state"),
+    }
+}

@@ -1,0 +1,301 @@
+//! What the engine knows of a study; also the form in which the queue keeps it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use sonode_conformance::sop_class::{self, Use};
+use sonode_conformance::{SopClassUid, SopInstanceUid, StudyInstanceUid};
+use sonode_findings::{Findings, LvSummary, Rejection, StudyContext};
+
+use crate::ports::ReportForm;
+use crate::report::Member;
+use crate::spool::{Digest, StoredInstance};
+use crate::states::{DeliveryState, InstanceState, StudyState};
+use crate::status::{DeliveryAnswer, Timeline};
+use crate::time::Timestamp;
+
+/// One study. It has no `Debug`: it holds patient data.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Study {
+    pub(crate) uid: StudyInstanceUid,
+    pub(crate) state: StudyState,
+    /// Names of the peers that sent it.
+    pub(crate) from: BTreeSet<String>,
+    pub(crate) context: StudyContext,
+    pub(crate) instances: BTreeMap<SopInstanceUid, Instance>,
+    pub(crate) timeline: Timeline,
+    /// When it began to receive, or was reopened: `max_open` counts from here.
+    pub(crate) opened_at: Timestamp,
+    /// When the last instance came or the last association that carried it ended: the quiet period counts from here.
+    pub(crate) quiet_from: Timestamp,
+    /// Every report that was decided, by revision.
+    pub(crate) reports: Vec<Report>,
+    pub(crate) deliveries: Vec<Delivery>,
+    /// Why no report is owed.
+    pub(crate) unreported: Option<String>,
+    /// The operator has released it although its instances contradict each other.
+    pub(crate) released: bool,
+    /// Nothing is owed any more: it lies under `done/`.
+    pub(crate) done: bool,
+    /// Reports that lay in the spool when the queue was rebuilt.
+    pub(crate) found_reports: Vec<(u32, SopInstanceUid)>,
+    /// Delivery markers that lay in the spool when the queue was rebuilt.
+    pub(crate) found_delivered: Vec<(String, SopInstanceUid)>,
+    /// Open associations that carried it.
+    #[serde(skip)]
+    pub(crate) carried_by: BTreeSet<u64>,
+    /// When what is due to each peer is tried next. The queue keeps it in its index of due times.
+    #[serde(skip)]
+    pub(crate) lanes: BTreeMap<String, Lane>,
+    /// Its findings have been asked for.
+    #[serde(skip)]
+    pub(crate) assembling: bool,
+}
+
+/// One SOP instance with all its versions.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Instance {
+    pub(crate) state: InstanceState,
+    pub(crate) detail: Option<String>,
+    /// In order of arrival; never empty.
+    pub(crate) versions: Vec<Version>,
+    /// Index of the version that is analysed.
+    pub(crate) current: usize,
+    /// Made by this node and come back.
+    pub(crate) own: bool,
+    /// Came when the study was not receiving.
+    pub(crate) late: bool,
+    /// Charged runs.
+    pub(crate) attempts: u32,
+    /// Was in flight when a worker or the node died: runs alone.
+    pub(crate) suspect: bool,
+}
+
+/// One version of an instance.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Version {
+    pub(crate) stored: StoredInstance,
+    pub(crate) received: Timestamp,
+}
+
+/// One revision of the study's report.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// From 1.
+    pub(crate) revision: u32,
+    /// Content Date and Time.
+    pub(crate) content: Timestamp,
+    pub(crate) evidence: Evidence,
+    /// The instances that it speaks of, with the digest of the version that was analysed.
+    pub(crate) members: Vec<Member>,
+    /// Its SOP Instance UID in each form that some peer took.
+    pub(crate) rendered: Vec<(ReportForm, SopInstanceUid)>,
+}
+
+/// What a report stands on. A new revision is sent where it changed, and never where it shrank.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Evidence {
+    /// The measured instances.
+    pub(crate) sources: BTreeMap<SopInstanceUid, Digest>,
+    /// SHA-256 of the models.
+    pub(crate) models: BTreeSet<String>,
+    pub(crate) lv: Option<LvSummary>,
+}
+
+/// One object owed to one peer.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Delivery {
+    pub(crate) peer: String,
+    pub(crate) object: ObjectKey,
+    pub(crate) state: DeliveryState,
+    /// Tries that were refused with a status that archives use for passing faults too.
+    pub(crate) refused: u32,
+    /// Tries that failed here, not at the peer.
+    pub(crate) failed_here: u32,
+    /// The form in which this peer took a report.
+    pub(crate) form: Option<ReportForm>,
+    pub(crate) answers: Vec<DeliveryAnswer>,
+    #[serde(skip)]
+    pub(crate) in_flight: bool,
+}
+
+/// What is delivered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ObjectKey {
+    /// The instance as it was received. First, so that a peer has the images before the report that refers to them.
+    Image(SopInstanceUid),
+    /// This revision of the report.
+    Report(u32),
+}
+
+/// When the objects of one study are tried next at one peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lane {
+    pub(crate) due: Timestamp,
+    /// Failures in a row.
+    pub(crate) failures: u32,
+}
+
+/// What the worker is asked to do with objects of a SOP class.
+pub(crate) fn is_analysable(class: &SopClassUid) -> bool {
+    // A screen capture has lost the regions and times that a measurement needs.
+    const SECONDARY_CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
+    let is_capture = class
+        .as_str()
+        .strip_prefix(SECONDARY_CAPTURE)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let usage = sop_class::find(class.as_str()).map(|class| class.usage);
+    !is_capture && matches!(usage, Some(Use::Cine | Use::Image))
+}
+
+impl Study {
+    pub(crate) fn new(uid: StudyInstanceUid, context: StudyContext, now: Timestamp) -> Self {
+        Self {
+            uid,
+            state: StudyState::Receiving,
+            from: BTreeSet::new(),
+            context,
+            instances: BTreeMap::new(),
+            timeline: Timeline::default(),
+            opened_at: now,
+            quiet_from: now,
+            reports: Vec::new(),
+            deliveries: Vec::new(),
+            unreported: None,
+            released: false,
+            done: false,
+            found_reports: Vec::new(),
+            found_delivered: Vec::new(),
+            carried_by: BTreeSet::new(),
+            lanes: BTreeMap::new(),
+            assembling: false,
+        }
+    }
+
+    /// The current report.
+    pub(crate) fn report(&self) -> Option<&Report> {
+        self.reports.last()
+    }
+
+    pub(crate) fn delivery_mut(&mut self, peer: &str, object: &ObjectKey) -> Option<&mut Delivery> {
+        self.deliveries
+            .iter_mut()
+            .find(|delivery| delivery.peer == peer && delivery.object == *object)
+    }
+
+    /// Whether an instance still waits for its analysis.
+    pub(crate) fn is_analysing(&self) -> bool {
+        self.instances
+            .values()
+            .any(|instance| instance.state == InstanceState::Stored)
+    }
+
+    /// Whether something is owed to a peer.
+    pub(crate) fn is_owing(&self) -> bool {
+        self.deliveries
+            .iter()
+            .any(|delivery| delivery.state.is_owed() || delivery.in_flight)
+    }
+
+    /// Whether reports may leave.
+    pub(crate) fn may_report(&self) -> bool {
+        self.state.reason().is_none()
+    }
+
+    /// The instances of which findings speak: everything but what the node made itself.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        self.instances
+            .iter()
+            .filter(|(_, instance)| !instance.own)
+            .filter_map(|(uid, instance)| {
+                let stored = &instance.version()?.stored;
+                Some(Member {
+                    sop: uid.clone(),
+                    digest: stored.digest,
+                    document: (!is_analysable(&stored.sop_class))
+                        .then(|| instance.detail.clone().unwrap_or_default()),
+                })
+            })
+            .collect()
+    }
+
+    /// Whether the record knows this version.
+    pub(crate) fn has(&self, stored: &StoredInstance) -> bool {
+        self.instances
+            .get(&stored.sop_instance)
+            .is_some_and(|instance| {
+                let mut versions = instance.versions.iter();
+                versions.any(|version| version.stored.digest == stored.digest)
+            })
+    }
+
+    /// Whether a marker says that the peer has the object.
+    pub(crate) fn marked_delivered(&self, peer: &str, object: &ObjectKey) -> bool {
+        self.found_delivered.iter().any(|(at, sop)| {
+            at == peer
+                && match object {
+                    ObjectKey::Image(uid) => uid == sop,
+                    ObjectKey::Report(revision) => self
+                        .found_reports
+                        .iter()
+                        .any(|(found, uid)| found == revision && uid == sop),
+                }
+        })
+    }
+}
+
+impl Instance {
+    pub(crate) fn new(stored: StoredInstance, received: Timestamp) -> Self {
+        Self {
+            state: InstanceState::Stored,
+            detail: None,
+            versions: vec![Version { stored, received }],
+            current: 0,
+            own: false,
+            late: false,
+            attempts: 0,
+            suspect: false,
+        }
+    }
+
+    /// The version that is analysed.
+    pub(crate) fn version(&self) -> Option<&Version> {
+        self.versions.get(self.current)
+    }
+
+    pub(crate) fn is_undecodable(&self) -> bool {
+        self.state == InstanceState::Rejected(Rejection::Undecodable)
+    }
+}
+
+impl Evidence {
+    pub(crate) fn of(findings: &Findings, members: &[Member]) -> Self {
+        let measured = |uid: &SopInstanceUid| {
+            findings.instances.iter().any(|instance| {
+                instance.sop_instance_uid == *uid
+                    && instance.rejected.is_none()
+                    && instance.lv.is_some()
+            })
+        };
+        Self {
+            sources: members
+                .iter()
+                .filter(|member| measured(&member.sop))
+                .map(|member| (member.sop.clone(), member.digest))
+                .collect(),
+            models: findings
+                .models
+                .iter()
+                .map(|model| model.sha256.clone())
+                .collect(),
+            lv: findings.lv.clone(),
+        }
+    }
+
+    /// Whether this evidence holds everything that `old` holds, and differs.
+    pub(crate) fn extends(&self, old: &Self) -> bool {
+        let keeps_all = old.sources.keys().all(|uid| self.sources.contains_key(uid));
+        keeps_all && (self.sources != old.sources || self.lv != old.lv)
+    }
+}

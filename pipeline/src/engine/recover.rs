@@ -1,0 +1,221 @@
+//! Takes up after a restart: what the spool holds is the truth, the queue's record adds what files don't say.
+
+use std::collections::BTreeMap;
+
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+use sonode_findings::{Rejection, StudyContext};
+
+use super::record::{Instance, Study, Version};
+use super::{Action, Engine, Mark};
+use crate::spool::{Digest, StoredInstance};
+use crate::states::{DeliveryEvent, InstanceEvent, InstanceState, StudyState};
+use crate::text;
+use crate::time::Timestamp;
+
+/// One open study as it was found.
+pub(crate) struct Recovered {
+    pub(crate) uid: StudyInstanceUid,
+    /// What the queue kept, with its lanes.
+    pub(crate) record: Option<Study>,
+    /// Every version of every instance in the folder.
+    pub(crate) instances: Vec<RecoveredInstance>,
+    /// Reports in the folder.
+    pub(crate) reports: Vec<(u32, SopInstanceUid)>,
+    /// Markers in the folder.
+    pub(crate) delivered: Vec<(String, SopInstanceUid)>,
+    /// The queue's marks.
+    pub(crate) marks: BTreeMap<SopInstanceUid, Mark>,
+}
+
+/// One version of an instance as it was found.
+pub(crate) struct RecoveredInstance {
+    pub(crate) stored: StoredInstance,
+    /// When its file was written.
+    pub(crate) modified: Timestamp,
+    /// What its findings say, where there are some: measured, or why not.
+    pub(crate) findings: Option<(Option<Rejection>, Option<String>)>,
+    /// Its header; read only where the record doesn't know the version.
+    pub(crate) context: Option<StudyContext>,
+    /// Name of the peer that sent it, as far as its file tells.
+    pub(crate) peer: Option<String>,
+    /// Made by this node.
+    pub(crate) own: bool,
+}
+
+impl Engine {
+    /// Takes up one open study.
+    pub(crate) fn recover(&mut self, found: Recovered, now: Timestamp) -> Vec<Action> {
+        let uid = found.uid.clone();
+        let first = found
+            .instances
+            .iter()
+            .map(|instance| instance.modified)
+            .min();
+        let mut study = found.record.unwrap_or_else(|| {
+            let began = first.unwrap_or(now);
+            Study::new(uid.clone(), StudyContext::unknown(uid.clone()), began)
+        });
+        study.done = false;
+        study.timeline.closes_at = None;
+        study.found_reports = found.reports;
+        study.found_delivered = found.delivered;
+        drop_missing(&mut study, &found.instances);
+        let mut arrived = Vec::new();
+        for instance in found.instances {
+            if let Some(sop) = take_up(&mut study, instance) {
+                arrived.push(sop);
+            }
+        }
+        for (sop, mark) in found.marks {
+            if let Some(instance) = study.instances.get_mut(&sop) {
+                // In flight when the node died: nobody is charged, and the next run is alone.
+                instance.suspect |= mark.suspect || mark.started;
+                instance.attempts = instance.attempts.max(mark.attempts);
+            }
+        }
+        let lanes = std::mem::take(&mut study.lanes);
+        let waiting: Vec<SopInstanceUid> = study
+            .instances
+            .iter()
+            .filter(|(_, instance)| instance.state == InstanceState::Stored)
+            .map(|(sop, _)| sop.clone())
+            .collect();
+        settle_delivered(&mut study);
+        self.studies.insert(uid.clone(), study);
+        for sop in waiting {
+            self.queue_analysis(&uid, &sop, now);
+        }
+        for (sop, peer) in arrived {
+            self.owe_image(&uid, &sop, peer.as_deref(), now);
+        }
+        self.relane(&uid, now);
+        for (peer, lane) in lanes {
+            let is_known = self
+                .studies
+                .get(&uid)
+                .is_some_and(|study| study.lanes.contains_key(&peer));
+            if is_known {
+                self.set_lane(&uid, &peer, Some(lane));
+            }
+        }
+        self.save(&uid);
+        self.settle(&uid, now);
+        std::mem::take(&mut self.actions)
+    }
+}
+
+/// What the record speaks of and the folder doesn't hold is gone: somebody deleted it by hand.
+fn drop_missing(study: &mut Study, found: &[RecoveredInstance]) {
+    let is_there = |sop: &SopInstanceUid, digest: &Digest| {
+        found.iter().any(|instance| {
+            instance.stored.sop_instance == *sop && instance.stored.digest == *digest
+        })
+    };
+    study.instances.retain(|sop, instance| {
+        let current = instance.version().map(|version| version.stored.digest);
+        instance
+            .versions
+            .retain(|version| is_there(sop, &version.stored.digest));
+        instance.current = instance
+            .versions
+            .iter()
+            .position(|version| Some(version.stored.digest) == current)
+            .unwrap_or(0);
+        !instance.versions.is_empty()
+    });
+}
+
+/// Files one version; gives its UID and sender where the record didn't know the instance.
+fn take_up(
+    study: &mut Study,
+    found: RecoveredInstance,
+) -> Option<(SopInstanceUid, Option<String>)> {
+    let sop = found.stored.sop_instance.clone();
+    let digest = found.stored.digest;
+    if let Some(context) = &found.context
+        && !found.own
+    {
+        text::complete(&mut study.context, context);
+    }
+    let late = study.state != StudyState::Receiving;
+    let known = study.instances.get_mut(&sop);
+    let is_news = known.is_none();
+    let instance = match known {
+        None => {
+            let mut instance = Instance::new(found.stored, found.modified);
+            instance.own = found.own;
+            instance.late = late;
+            study.instances.entry(sop.clone()).or_insert(instance)
+        }
+        Some(instance) => {
+            let place = instance
+                .versions
+                .iter_mut()
+                .find(|version| version.stored.digest == digest);
+            match place {
+                Some(version) => version.stored = found.stored,
+                None => instance.versions.push(Version {
+                    stored: found.stored,
+                    received: found.modified,
+                }),
+            }
+            instance
+        }
+    };
+    let is_current = instance
+        .version()
+        .is_some_and(|version| version.stored.digest == digest);
+    if is_current {
+        follow_findings(instance, found.findings);
+    }
+    if !is_news {
+        return None;
+    }
+    if !found.own {
+        study.from.extend(found.peer.clone());
+        let last = study
+            .timeline
+            .received_last
+            .unwrap_or_default()
+            .max(found.modified);
+        let first = study
+            .timeline
+            .received_first
+            .unwrap_or(found.modified)
+            .min(found.modified);
+        study.timeline.received_first = Some(first);
+        study.timeline.received_last = Some(last);
+        study.quiet_from = study.quiet_from.max(found.modified);
+    }
+    (!found.own).then_some((sop, found.peer))
+}
+
+/// Findings on disk are the state; a state without findings on disk is void, but for what was never analysed.
+fn follow_findings(instance: &mut Instance, findings: Option<(Option<Rejection>, Option<String>)>) {
+    match findings {
+        Some((rejected, detail)) => {
+            let event = rejected.map_or(InstanceEvent::Measured, InstanceEvent::Refused);
+            if let Ok(state) = InstanceState::Stored.after(event) {
+                instance.state = state;
+            }
+            instance.detail = detail;
+            instance.suspect = false;
+        }
+        None if instance.state == InstanceState::Rejected(Rejection::NotAnImage) => {}
+        None => instance.state = InstanceState::Stored,
+    }
+}
+
+/// A marker outlives the record of its delivery.
+fn settle_delivered(study: &mut Study) {
+    let delivered: Vec<bool> = study
+        .deliveries
+        .iter()
+        .map(|delivery| study.marked_delivered(&delivery.peer, &delivery.object))
+        .collect();
+    for (delivery, delivered) in study.deliveries.iter_mut().zip(delivered) {
+        if delivered && let Ok(next) = delivery.state.after(DeliveryEvent::Accepted) {
+            delivery.state = next;
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! The queue: what the engine knows and files don't say, in sled. Losing it costs repeated work, never data.
+//!
+//! sled 0.34 has open reports of databases that won't open again. So whatever goes wrong at the opening, the folder is
+//! set aside as `queue.broken-<n>`, a new one begins, and the engine takes up from the spool alone.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use sled::{Batch, Db, IVec, Tree};
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+
+use crate::engine::{Lane, Mark, Study};
+use crate::time::Timestamp;
+
+/// sled keeps what it reads; the queue is small and the memory belongs to the instances.
+const CACHE_BYTES: u64 = 8 << 20;
+/// The form of the records. A queue of another form is set aside like a broken one.
+const VERSION: &[u8] = b"1";
+/// Studies that are done and still listed; the oldest go first.
+const FINISHED_MAX: usize = 10_000;
+
+/// The queue.
+pub(crate) struct Queue {
+    db: Db,
+    /// Study UID -> record, of the studies in hand.
+    studies: Tree,
+    /// Due time (big-endian, so that what is due is a range), study, NUL, peer -> failures.
+    due: Tree,
+    /// Study, NUL, instance -> mark.
+    marks: Tree,
+    /// SOP Instance UID of a report -> its study.
+    issued: Tree,
+    /// Study UID -> record, of the studies that are done.
+    finished: Tree,
+    /// Time (big-endian), study -> nothing.
+    finished_by_time: Tree,
+    /// The keys in `due`, by study.
+    due_keys: BTreeMap<StudyInstanceUid, Vec<Vec<u8>>>,
+}
+
+/// Why the queue could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum QueueError {
+    #[error("sled: {0}")]
+    Sled(#[from] sled::Error),
+    #[error("a record can't be written: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("sled panicked")]
+    Panicked,
+    #[error("the queue has another form")]
+    Version,
+    #[error("cannot set {path} aside: {source}")]
+    SetAside {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+}
+
+impl Queue {
+    /// Opens the queue in a folder, or a new one in its place.
+    ///
+    /// # Errors
+    /// When neither works.
+    pub(crate) fn open(folder: &Path) -> Result<Self, QueueError> {
+        match Self::open_guarded(folder) {
+            Ok(queue) => Ok(queue),
+            Err(error) => {
+                let aside = set_aside(folder)?;
+                tracing::error!(%error, aside = %aside.display(), "the queue is broken and set aside; it is rebuilt from the spool");
+                Self::open_guarded(folder)
+            }
+        }
+    }
+
+    fn open_guarded(folder: &Path) -> Result<Self, QueueError> {
+        // sled 0.34 panics on some damage instead of returning an error.
+        catch_unwind(AssertUnwindSafe(|| Self::try_open(folder)))
+            .unwrap_or(Err(QueueError::Panicked))
+    }
+
+    fn try_open(folder: &Path) -> Result<Self, QueueError> {
+        let db = sled::Config::new()
+            .path(folder)
+            .cache_capacity(CACHE_BYTES)
+            .open()?;
+        match db.get("version")? {
+            Some(found) if found == VERSION => {}
+            Some(_) => return Err(QueueError::Version),
+            None => drop(db.insert("version", VERSION)?),
+        }
+        let mut queue = Self {
+            studies: db.open_tree("studies")?,
+            due: db.open_tree("due")?,
+            marks: db.open_tree("marks")?,
+            issued: db.open_tree("issued")?,
+            finished: db.open_tree("finished")?,
+            finished_by_time: db.open_tree("finished-by-time")?,
+            due_keys: BTreeMap::new(),
+            db,
+        };
+        // Damage that only shows when it is read has to show now, while setting aside is still possible.
+        for tree in [
+            &queue.studies,
+            &queue.marks,
+            &queue.issued,
+            &queue.finished_by_time,
+        ] {
+            for entry in tree {
+                entry?;
+            }
+        }
+        for entry in &queue.due {
+            let (key, _) = entry?;
+            if let Some((_, study, _)) = split_due(&key) {
+                queue.due_keys.entry(study).or_default().push(key.to_vec());
+            }
+        }
+        Ok(queue)
+    }
+
+    /// The studies in hand, each with its lanes. A record that can't be read is left out: the spool has the study.
+    ///
+    /// # Errors
+    /// As sled gives them.
+    pub(crate) fn load(&self) -> Result<Vec<Study>, QueueError> {
+        let mut studies = Vec::new();
+        for entry in &self.studies {
+            let (key, value) = entry?;
+            match serde_json::from_slice::<Study>(&value) {
+                Ok(study) => studies.push(self.with_lanes(study)?),
+                Err(error) => {
+                    tracing::warn!(study = %String::from_utf8_lossy(&key), %error, "a record of the queue can't be read")
+                }
+            }
+        }
+        Ok(studies)
+    }
+
+    fn with_lanes(&self, mut study: Study) -> Result<Study, QueueError> {
+        for key in self.due_keys.get(&study.uid).into_iter().flatten() {
+            let Some((due, _, peer)) = split_due(key) else {
+                continue;
+            };
+            let failures = self.due.get(key)?.map_or(0, |value| read_u32(&value));
+            study.lanes.insert(peer, Lane { due, failures });
+        }
+        Ok(study)
+    }
+
+    /// Keeps a study in hand.
+    ///
+    /// # Errors
+    /// As sled gives them.
+    pub(crate) fn save(&mut self, study: &Study) -> Result<(), QueueError> {
+        self.studies
+            .insert(study.uid.as_str(), serde_json::to_vec(study)?)?;
+        let mut batch = Batch::default();
+        for old in self.due_keys.remove(&study.uid).unwrap_or_default() {
+            batch.remove(old);
+        }
+        let mut keys = Vec::new();
+        for (peer, lane) in &study.lanes {
+            let key = due_key(lane.due, &study.uid, peer);
+            batch.insert(key.as_slice(), &lane.failures.to_be_bytes());
+            keys.push(key);
+        }
+        self.due.apply_batch(batch)?;
+        if !keys.is_empty() {
+            self.due_keys.insert(study.uid.clone(), keys);
+        }
+        Ok(())
+    }
+
+    /// Keeps a mark; durable when it returns.
+    ///
+    /// # Errors
+    /// As sled gives them.
+    pub(crate) fn set_mark(
+        &self,
+        study: &StudyInstanceUid,
+        sop: &SopInstanceUid,
+        mark: Mark,
+    ) -> Result<(), QueueError> {
+        self.marks
+            .insert(mark_key(study, sop), serde_json::to_vec(&mark)?)?;
+        self.db.flush()?;
+        Ok(())
+    }
+
+    /// Removes a mark. Where that is lost, the next run of the instance is alone, and no more.
+    ///
+    /// # Errors
+    /// As sled gives them.
+    pub(crate) fn clear_mark(
+        &self,
+        study: &StudyInstanceUid,
+        sop: &SopInstanceUid,
+    ) -> Result<(), QueueError> {
+        self.marks.remove(mark_key(study, sop))?;
+        Ok(())
+    }
+
+    /// A study's marks.
+    ///
+    /// # Errors
+    /// As sled gives them.
+    pub(crate) fn marks(
+        &self,
+        study: &StudyInstanceUid,
+    ) -> Result<BTreeMap<SopInstanceUid, Mark>, QueueError> {
+        let prefix = study_prefix(study);
+        let mut marks = BTreeMap::new();
+        for entry in self.marks.scan_prefix(&prefix) {
+            let (key, value) = entry?;
+            let sop = key.get(prefix.len()..).map(SopInstanceUid::parse);
+            if let (Some(Ok(sop)), Ok(mark)) = (sop, serde_json::from_slice(&value)) {
+                marks.insert(sop, mark);
+            }
+        }
+        Ok(marks)
+    }
+
+    /// Remembers a report's UID as our own.
+    ///
+    /// # Errors
+    /// As sled gives them.
+    pub(crate) fn issue(
+        &self,
+        study: &StudyInstanceUid,
+        sop: &SopInstanceUid,
+    ) -> Result<(), QueueError> {
+        self.issued.insert(sop.as_str(), study.as_str())?;
+        Ok(())
+    }
+
+    /// Whether a SOP Instance UID is that of a report of ours.
+    pub(crate) fn is_issued(&self, sop: &SopInstanceUid) -> bool {
+        self.issued
+            .contains_key(sop.as_str())
+            .unwrap_or_else(|error| {
+                tracing::error!(%error, "the queue can't be read");
+                false
+            })
+    }
+
+    /// Moves a study to those that are done.
+    ///
+    /// # Errors
+    /// As sled gives them.
+    pub(crate) fn finish(&mut self, study: &Study, now: Timestamp) -> Result<(), QueueError> {
+        self.unfinish(&study.uid)?;
+        self.finished
+            .insert(study.uid.as_str(), serde_json::to_vec(study)?)?;
+        let key = [
+            now.as_millis().to_be_bytes().as_slice(),
+            study.uid.as_str().as_bytes(),
+        ]
+        .concat();
+        self.finished_by_time.insert(key, &[])?;
+        self.drop_open(&study.uid)?;
+        while self.finished_by_time.len() > FINISHED_MAX {
+            let Some((key, _)) = self.finished_by_time.pop_min()? else {
+                break;
+            };
+            self.finished.remove(key.get(8..).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    /// Takes a study from those that are done.
+    ///
+    /// # Errors
+    /// As sled gives them.
+    pub(crate) fn unfinish(&mut self, study: &StudyInstanceUid) -> Result<(), QueueError> {
+        if self.finished.remove(study.as_str())?.is_none() {
+            return Ok(());
+        }
+        let is_its = |key: &IVec| key.get(8..) == Some(study.as_str().as_bytes());
+        let found = self
+            .finished_by_time
+            .iter()
+            .keys()
+            .rev()
+            .filter_map(Result::ok)
+            .find(is_its);
+        if let Some(key) = found {
+            self.finished_by_time.remove(key)?;
+        }
+        Ok(())
+    }
+
+    /// The record of a study that is done.
+    pub(crate) fn finished(&self, study: &StudyInstanceUid) -> Option<Study> {
+        let value = self.finished.get(study.as_str()).ok()??;
+        serde_json::from_slice(&value).ok()
+    }
+
+    /// The studies that are done, latest first, at most `max`.
+    pub(crate) fn finished_latest(&self, max: usize) -> Vec<Study> {
+        self.finished_by_time
+            .iter()
+            .keys()
+            .rev()
+            .take(max)
+            .filter_map(Result::ok)
+            .filter_map(|key| StudyInstanceUid::parse(key.get(8..)?).ok())
+            .filter_map(|uid| self.finished(&uid))
+            .collect()
+    }
+
+    /// Forgets a study wherever it is.
+    ///
+    /// # Errors
+    /// As sled gives them.
+    pub(crate) fn discard(&mut self, study: &StudyInstanceUid) -> Result<(), QueueError> {
+        self.unfinish(study)?;
+        self.drop_open(study)
+    }
+
+    fn drop_open(&mut self, study: &StudyInstanceUid) -> Result<(), QueueError> {
+        self.studies.remove(study.as_str())?;
+        for key in self.due_keys.remove(study).unwrap_or_default() {
+            self.due.remove(key)?;
+        }
+        for key in self.marks.scan_prefix(study_prefix(study)).keys() {
+            self.marks.remove(key?)?;
+        }
+        Ok(())
+    }
+
+    /// Everything durable.
+    ///
+    /// # Errors
+    /// As sled gives them.
+    pub(crate) fn flush(&self) -> Result<(), QueueError> {
+        self.db.flush()?;
+        Ok(())
+    }
+}
+
+fn set_aside(folder: &Path) -> Result<PathBuf, QueueError> {
+    let free = (1_u32..)
+        .map(|n| folder.with_extension(format!("broken-{n}")))
+        .find(|path| !path.exists());
+    let aside = free.unwrap_or_else(|| folder.with_extension("broken"));
+    std::fs::rename(folder, &aside).map_err(|source| QueueError::SetAside {
+        path: folder.to_owned(),
+        source,
+    })?;
+    Ok(aside)
+}
+
+fn study_prefix(study: &StudyInstanceUid) -> Vec<u8> {
+    [study.as_str().as_bytes(), &[0]].concat()
+}
+
+fn mark_key(study: &StudyInstanceUid, sop: &SopInstanceUid) -> Vec<u8> {
+    [study.as_str().as_bytes(), &[0], sop.as_str().as_bytes()].concat()
+}
+
+fn due_key(due: Timestamp, study: &StudyInstanceUid, peer: &str) -> Vec<u8> {
+    let due = due.as_millis().to_be_bytes();
+    [
+        due.as_slice(),
+        study.as_str().as_bytes(),
+        &[0],
+        peer.as_bytes(),
+    ]
+    .concat()
+}
+
+fn split_due(key: &[u8]) -> Option<(Timestamp, StudyInstanceUid, String)> {
+    let (due, rest) = key.split_first_chunk::<8>()?;
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    let (study, peer) = rest.split_at_checked(end)?;
+    let peer = std::str::from_utf8(peer.get(1..)?).ok()?;
+    Some((
+        Timestamp::from_millis(u64::from_be_bytes(*due)),
+        StudyInstanceUid::parse(study).ok()?,
+        peer.to_owned(),
+    ))
+}
+
+fn read_u32(value: &[u8]) -> u32 {
+    value
+        .first_chunk::<4>()
+        .map_or(0, |bytes| u32::from_be_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use sonode_findings::StudyContext;
+
+    use super::*;
+
+    fn study(uid: &str) -> Study {
+        let uid: StudyInstanceUid = uid.parse().unwrap();
+        let context = StudyContext::unknown(uid.clone());
+        let mut study = Study::new(uid, context, Timestamp::from_millis(7));
+        let lane = Lane {
+            due: Timestamp::from_millis(99),
+            failures: 3,
+        };
+        study.lanes.insert("pacs".to_owned(), lane);
+        study
+    }
+
+    #[test]
+    fn records_lanes_and_marks_outlive_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue");
+        let saved = study("1.2.3");
+        let sop: SopInstanceUid = "1.2.3.4".parse().unwrap();
+        let mark = Mark {
+            started: true,
+            attempts: 2,
+            suspect: true,
+        };
+        {
+            let mut queue = Queue::open(&path).unwrap();
+            queue.save(&saved).unwrap();
+            queue.set_mark(&saved.uid, &sop, mark).unwrap();
+            queue.issue(&saved.uid, &sop).unwrap();
+            queue.flush().unwrap();
+        }
+        let queue = Queue::open(&path).unwrap();
+        let loaded = queue.load().unwrap();
+        assert_eq!(loaded.len(), 1);
+        assert_eq!(loaded[0].uid, saved.uid);
+        assert_eq!(loaded[0].lanes, saved.lanes);
+        assert_eq!(
+            queue.marks(&saved.uid).unwrap(),
+            BTreeMap::from([(sop.clone(), mark)])
+        );
+        assert!(queue.is_issued(&sop));
+    }
+
+    #[test]
+    fn a_finished_study_leaves_no_work_behind_and_can_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut queue = Queue::open(&folder.path().join("queue")).unwrap();
+        let done = study("1.2.3");
+        queue.save(&done).unwrap();
+        queue.finish(&done, Timestamp::from_millis(1)).unwrap();
+        queue
+            .finish(&study("1.2.4"), Timestamp::from_millis(2))
+            .unwrap();
+        assert!(queue.load().unwrap().is_empty());
+        assert!(queue.due.is_empty());
+        let latest: Vec<String> = queue
+            .finished_latest(9)
+            .iter()
+            .map(|study| study.uid.to_string())
+            .collect();
+        assert_eq!(latest, ["1.2.4", "1.2.3"]);
+        queue.unfinish(&done.uid).unwrap();
+        assert!(queue.finished(&done.uid).is_none());
+        assert_eq!(queue.finished_latest(9).len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_queue_is_set_aside_and_a_new_one_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue");
+        let mut queue = Queue::open(&path).unwrap();
+        queue.save(&study("1.2.3")).unwrap();
+        queue.flush().unwrap();
+        drop(queue);
+        std::fs::write(path.join("conf"), b"no configuration of sled").unwrap();
+        let queue = Queue::open(&path).unwrap();
+        assert!(queue.load().unwrap().is_empty());
+        assert!(folder.path().join("queue.broken-1").is_dir());
+    }
+
+    #[test]
+    fn what_is_due_comes_first_in_the_order_of_its_keys() {
+        let (a, b) = ("1.2.3".parse().unwrap(), "1.2.9".parse().unwrap());
+        let early = due_key(Timestamp::from_millis(255), &b, "pacs");
+        let late = due_key(Timestamp::from_millis(256), &a, "pacs");
+        assert!(early < late);
+        let parts = split_due(&late).unwrap();
+        assert_eq!(parts, (Timestamp::from_millis(256), a, "pacs".to_owned()));
+    }
+}

@@ -1,0 +1,331 @@
+//! Reports: a study's findings put together, the report's identity, and its bytes.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::tz::{Offset, TimeZone};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use sonode_conformance::transfer_syntax::EXPLICIT_LITTLE;
+use sonode_conformance::{AeTitle, SopInstanceUid, StudyInstanceUid, Uid, UidError};
+use sonode_findings::{Findings, InstanceFindings, Rejection, StudyContext};
+use sonode_sr_writer::{
+    CharacterSet, ContentDateTime, Language, OutputKind, Predecessor, ReportIdentity,
+    ReportRequest, Template, report_uid, series_uid, write,
+};
+
+use crate::pipeline::RenderError;
+use crate::ports::{RenderedReport, ReportForm};
+use crate::spool::{Digest, Spool};
+use crate::time::Timestamp;
+
+/// Series Number of the reports: far from those of carts, which count from 1.
+const SERIES_NUMBER: u32 = 9901;
+
+/// Everything that one revision of a report is made of.
+pub(crate) struct ReportPlan {
+    pub(crate) study: StudyInstanceUid,
+    pub(crate) revision: u32,
+    /// The form that this peer took before, if any.
+    pub(crate) form: Option<ReportForm>,
+    pub(crate) context: StudyContext,
+    pub(crate) members: Vec<Member>,
+    pub(crate) content: Timestamp,
+    /// The forms of the revision before this one that somebody was sent.
+    pub(crate) before: Vec<(ReportForm, SopInstanceUid)>,
+}
+
+/// One instance that findings speak of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Member {
+    pub(crate) sop: SopInstanceUid,
+    pub(crate) digest: Digest,
+    /// Rejected without an analysis: there is no findings file.
+    pub(crate) document: Option<String>,
+}
+
+/// What of the configuration stands in a report.
+#[derive(Debug, Clone)]
+pub(crate) struct Station {
+    pub(crate) ae_title: AeTitle,
+    pub(crate) device_serial: String,
+}
+
+impl Station {
+    fn hash(&self) -> String {
+        let parts = format!("1\n{}\n{}", self.ae_title, self.device_serial);
+        Sha256::digest(parts.as_bytes())
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+/// Why a study's findings could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AssembleError {
+    #[error("the study is not in the spool")]
+    NoSuchStudy,
+    #[error("the findings of instance {sop} can't be read: {source}")]
+    Unreadable {
+        sop: SopInstanceUid,
+        source: std::io::Error,
+    },
+    #[error("the findings of instance {sop} are damaged: {source}")]
+    Damaged {
+        sop: SopInstanceUid,
+        source: serde_json::Error,
+    },
+}
+
+/// Reads the findings of these instances from the spool and merges them.
+///
+/// # Errors
+/// Each [`AssembleError`] variant.
+pub(crate) fn assemble(
+    spool: &Spool,
+    study: &StudyInstanceUid,
+    members: &[Member],
+) -> Result<Findings, AssembleError> {
+    let (_, folder) = spool.find_study(study).ok_or(AssembleError::NoSuchStudy)?;
+    let instances: Result<Vec<InstanceFindings>, AssembleError> =
+        members.iter().map(|member| read(&folder, member)).collect();
+    Ok(Findings::merge(study.clone(), instances?))
+}
+
+fn read(folder: &Path, member: &Member) -> Result<InstanceFindings, AssembleError> {
+    if let Some(detail) = &member.document {
+        let findings = InstanceFindings::empty(member.sop.clone());
+        return Ok(findings.reject(Rejection::NotAnImage, detail.clone()));
+    }
+    let path = findings_path(folder, member.digest);
+    let json = std::fs::read(path).map_err(|source| AssembleError::Unreadable {
+        sop: member.sop.clone(),
+        source,
+    })?;
+    serde_json::from_slice(&json).map_err(|source| AssembleError::Damaged {
+        sop: member.sop.clone(),
+        source,
+    })
+}
+
+/// The name of a findings file, as the spool's on-disk layout says.
+pub(crate) fn findings_path(folder: &Path, digest: Digest) -> PathBuf {
+    folder.join(format!("{}.findings.json", digest.short()))
+}
+
+/// What makes a report this report.
+pub(crate) fn identity(
+    node_uid: &Uid,
+    station: &Station,
+    findings: &Findings,
+    members: &[Member],
+    form: ReportForm,
+) -> SopInstanceUid {
+    let is_measured = |sop: &SopInstanceUid| {
+        findings.instances.iter().any(|instance| {
+            instance.sop_instance_uid == *sop
+                && instance.rejected.is_none()
+                && instance.lv.is_some()
+        })
+    };
+    // A report that says that nothing was measured stands on every instance, any other on the measured ones.
+    let is_source = |sop: &SopInstanceUid| findings.lv.is_none() || is_measured(sop);
+    report_uid(&ReportIdentity {
+        node_uid: node_uid.clone(),
+        kind: OutputKind::StructuredReport,
+        form: form.into(),
+        template: Template::Tid1500,
+        language: Language::En,
+        charset: CharacterSet::Utf8,
+        study: findings.study_instance_uid.clone(),
+        sources: members
+            .iter()
+            .filter(|member| is_source(&member.sop))
+            .map(|member| (member.sop.clone(), member.digest.to_string()))
+            .collect(),
+        models: findings
+            .models
+            .iter()
+            .map(|model| model.sha256.clone())
+            .collect(),
+        config_hash: station.hash(),
+    })
+}
+
+/// Renders reports, one at a time.
+pub(crate) struct Renderer {
+    spool: Spool,
+    station: Station,
+    one_at_a_time: Mutex<()>,
+}
+
+impl Renderer {
+    pub(crate) fn new(spool: Spool, station: Station) -> Self {
+        Self {
+            spool,
+            station,
+            one_at_a_time: Mutex::new(()),
+        }
+    }
+
+    /// Renders and commits, or finds what was rendered before; says in which form.
+    ///
+    /// # Errors
+    /// [`RenderError::Write`] and [`RenderError::Spool`].
+    pub(crate) fn render(
+        &self,
+        plan: &ReportPlan,
+        wanted: ReportForm,
+    ) -> Result<(ReportForm, RenderedReport), RenderError> {
+        let _one = self
+            .one_at_a_time
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let form = plan.form.unwrap_or(wanted);
+        let findings = assemble(&self.spool, &plan.study, &plan.members)
+            .map_err(|error| RenderError::Spool(error.to_string()))?;
+        let node_uid = self.spool.node_uid();
+        let sop = identity(node_uid, &self.station, &findings, &plan.members, form);
+        let path = match self.committed(plan, &sop) {
+            // What was committed once is sent ever after, byte for byte, whatever has changed since.
+            Some(path) => path,
+            None => self.write(plan, &findings, form, &sop)?,
+        };
+        let uid = |text: &str| {
+            Uid::parse(text.as_bytes())
+                .map_err(|error: UidError| RenderError::Write(error.to_string()))
+        };
+        let report = RenderedReport {
+            path,
+            sop_class: uid(sonode_sr_writer::ReportForm::from(form).sop_class())?.into(),
+            sop_instance: sop,
+            transfer_syntax: uid(EXPLICIT_LITTLE)?.into(),
+        };
+        Ok((form, report))
+    }
+
+    fn committed(&self, plan: &ReportPlan, sop: &SopInstanceUid) -> Option<PathBuf> {
+        let (_, folder) = self.spool.find_study(&plan.study)?;
+        let path = folder.join(format!("report-{}-{sop}.dcm", plan.revision));
+        path.is_file().then_some(path)
+    }
+
+    fn write(
+        &self,
+        plan: &ReportPlan,
+        findings: &Findings,
+        form: ReportForm,
+        sop: &SopInstanceUid,
+    ) -> Result<PathBuf, RenderError> {
+        let node_uid = self.spool.node_uid();
+        let series = series_uid(node_uid, &plan.study);
+        let before = plan
+            .before
+            .iter()
+            .find(|(known, _)| *known == form)
+            .or(plan.before.first());
+        let predecessor = match before {
+            None => None,
+            Some((form, sop)) => Some(Predecessor {
+                sop_class: Uid::parse(
+                    sonode_sr_writer::ReportForm::from(*form)
+                        .sop_class()
+                        .as_bytes(),
+                )
+                .map_err(|error| RenderError::Write(error.to_string()))?
+                .into(),
+                sop_instance: sop.clone(),
+                series: series.clone(),
+                study: plan.study.clone(),
+            }),
+        };
+        let device_serial = if self.station.device_serial.is_empty() {
+            node_uid.to_string()
+        } else {
+            self.station.device_serial.clone()
+        };
+        let request = ReportRequest {
+            form: form.into(),
+            node_uid: node_uid.clone(),
+            sop_instance_uid: sop.clone(),
+            series_instance_uid: series,
+            series_number: SERIES_NUMBER,
+            instance_number: plan.revision,
+            revision: plan.revision,
+            content: content_date_time(plan.content, &plan.context.timezone_offset_from_utc),
+            device_serial,
+            station_ae: self.station.ae_title.clone(),
+            predecessor,
+            language: Language::En,
+        };
+        let written = write(findings, &plan.context, &request)
+            .map_err(|error| RenderError::Write(error.to_string()))?;
+        self.spool
+            .commit_report(&plan.study, plan.revision, sop, &written.bytes)
+            .map_err(|error| RenderError::Spool(error.to_string()))
+    }
+}
+
+impl From<ReportForm> for sonode_sr_writer::ReportForm {
+    fn from(form: ReportForm) -> Self {
+        match form {
+            ReportForm::Comprehensive3d => Self::Comprehensive3d,
+            ReportForm::Comprehensive => Self::Comprehensive,
+        }
+    }
+}
+
+/// Content Date and Time in the zone that the study names (Timezone Offset From UTC, `&ZZXX`, PS3.3 C.12.1.1.8), since
+/// the report copies it; elsewhere in the node's local time.
+fn content_date_time(time: Timestamp, offset: &str) -> ContentDateTime {
+    let zone = fixed_zone(offset).unwrap_or_else(TimeZone::system);
+    let local = time.calendar().to_zoned(zone);
+    ContentDateTime {
+        date: local.strftime("%Y%m%d").to_string(),
+        time: local.strftime("%H%M%S").to_string(),
+    }
+}
+
+/// The day on which a study is done, in the node's local time: `YYYYMMDD`.
+pub(crate) fn day(time: Timestamp) -> String {
+    content_date_time(time, "").date
+}
+
+fn fixed_zone(offset: &str) -> Option<TimeZone> {
+    let (sign, digits) = match offset.as_bytes() {
+        [b'+', rest @ ..] => (1, rest),
+        [b'-', rest @ ..] => (-1, rest),
+        _ => return None,
+    };
+    let digits = std::str::from_utf8(digits)
+        .ok()
+        .filter(|digits| digits.len() == 4)?;
+    let (hours, minutes) = digits.split_at_checked(2)?;
+    let seconds = hours.parse::<i32>().ok()? * 3600 + minutes.parse::<i32>().ok()? * 60;
+    Some(TimeZone::fixed(Offset::from_seconds(sign * seconds).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_time_is_in_the_studys_own_zone() {
+        let time = Timestamp::from_millis(1_795_176_000_000);
+        let at = |offset| {
+            let content = content_date_time(time, offset);
+            (content.date, content.time)
+        };
+        assert_eq!(at("+0000"), ("20261120".to_owned(), "120000".to_owned()));
+        assert_eq!(at("-0930"), ("20261120".to_owned(), "023000".to_owned()));
+        assert_eq!(at("+1245"), ("20261121".to_owned(), "004500".to_owned()));
+    }
+
+    #[test]
+    fn an_offset_that_is_none_is_not_guessed_at() {
+        for offset in ["", "0100", "+1", "+99999", "+ab00", "+é0", "+9900"] {
+            assert!(fixed_zone(offset).is_none(), "{offset}");
+        }
+    }
+}
