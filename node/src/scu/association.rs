@@ -299,7 +299,10 @@ impl Wire {
     /// Sends P-DATA.
     fn send(&mut self, pdus: &[u8]) -> Result<(), ScuError> {
         self.flush()?;
-        self.stream.write_all(pdus).map_err(broken)
+        self.stream.write_all(pdus).map_err(broken)?;
+        // A long object is no idle association.
+        self.requestor.on_message(false, Instant::now());
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), ScuError> {
