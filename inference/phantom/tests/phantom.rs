@@ -343,3 +343,54 @@ fn every_subject_renders() {
         assert!(study.truth().is_none());
     }
 }
+
+#[test]
+fn view_samples_are_reproducible_and_cover_the_classes() {
+    use sonode_phantom::gates::{ViewClass, view_sample};
+    let drawn: Vec<_> = (0..40)
+        .map(|seed| view_sample(seed, Split::Train, 48))
+        .collect();
+    assert_eq!(drawn[7], view_sample(7, Split::Train, 48));
+    for class in [ViewClass::A4c, ViewClass::A2c, ViewClass::Other] {
+        assert!(drawn.iter().any(|image| image.class == class));
+    }
+}
+
+#[test]
+fn visibility_falls_when_the_wall_is_hidden() {
+    use sonode_phantom::gates::visibility;
+    let clear = training::TrainingImage {
+        size: 32,
+        pixels: ring(200, 10),
+        labels: ring(label::MYOCARDIUM, label::LV),
+        view: View::A4c,
+        mirrored: false,
+    };
+    assert!((visibility(&clear) - 1.0).abs() < f32::EPSILON);
+    // The left half of the wall is as dark as the cavity.
+    let mut half = clear.clone();
+    for (k, pixel) in half.pixels.iter_mut().enumerate() {
+        if k % 32 < 16 {
+            *pixel = 10;
+        }
+    }
+    assert!((0.3..0.8).contains(&visibility(&half)));
+    let hidden = training::TrainingImage {
+        pixels: vec![10; 32 * 32],
+        ..clear
+    };
+    assert!(visibility(&hidden) < f32::EPSILON);
+}
+
+/// A disk of `inner` within a ring of `outer`, 32 pixels to a side.
+fn ring(outer: u8, inner: u8) -> Vec<u8> {
+    (0..32 * 32)
+        .map(
+            |k| match ((k % 32) as f32 - 15.5).hypot((k / 32) as f32 - 15.5) {
+                d if d < 8.0 => inner,
+                d if d < 13.0 => outer,
+                _ => 0,
+            },
+        )
+        .collect()
+}
