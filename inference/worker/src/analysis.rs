@@ -74,6 +74,18 @@ pub fn check(path: &Path) -> Result<(), OpenError> {
 }
 
 impl Prepared {
+    /// The answer for a file that a library gave up on.
+    pub fn given_up(path: &Path) -> Self {
+        let sha256 = sha256(path).ok();
+        let mut findings = InstanceFindings::empty(uid_without_header(path, sha256.as_deref()));
+        findings.sha256 = sha256;
+        Self {
+            context: None,
+            findings: findings.reject(Rejection::Undecodable, "The data set can't be parsed."),
+            clip: None,
+        }
+    }
+
     /// Whether [`Self::measure`] will run a model.
     pub fn needs_models(&self) -> bool {
         self.clip.is_some()
@@ -93,7 +105,7 @@ impl Prepared {
         } = self;
         if let Some(clip) = clip {
             let reading = measure::read_clip(&clip, models);
-            findings.view = reading.view;
+            findings.view = reading.view.or(findings.view);
             findings.quality = reading.quality;
             findings.beats = reading.beats;
             findings.contours = reading.contours;

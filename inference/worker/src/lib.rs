@@ -21,4 +21,14 @@
     reason = "image and tensor arithmetic"
 )]
 
+pub mod analysis;
+pub mod cli;
 pub mod clip;
+pub mod device;
+pub mod dicom;
+pub mod measure;
+pub mod models;
+pub mod net;
+pub mod overlay;
+pub mod serve;
+pub mod train;

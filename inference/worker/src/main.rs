@@ -1,3 +1,7 @@
 //! The worker's executable.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sonode_worker::cli::main()
+}

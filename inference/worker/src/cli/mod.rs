@@ -1,0 +1,127 @@
+//! The command line.
+
+mod analyze;
+mod models;
+mod overlay;
+mod phantom;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::device::DeviceChoice;
+use crate::serve::{self, ServeError};
+use crate::train;
+
+/// No model may be used: none is there, or only research models are and they are not allowed.
+const NO_MODEL: u8 = 3;
+
+/// Measures the left ventricle in DICOM echo cines.
+#[derive(Debug, Parser)]
+#[command(name = "sonode-worker", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a node: jobs on standard input, findings on standard output
+    Serve(ServeArgs),
+    /// Analyse files and print what was found
+    Analyze(analyze::AnalyzeArgs),
+    /// Draw a measurement over its images
+    Overlay(overlay::OverlayArgs),
+    /// Write a synthetic study whose volumes are known
+    Phantom(phantom::PhantomArgs),
+    /// Train the built-in network on the phantom
+    Train(train::TrainArgs),
+    /// Evaluate the models on phantom cines
+    Evaluate(train::evaluate::EvaluateArgs),
+    /// The registry of models
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
+}
+
+/// Which models, and where they run.
+#[derive(Debug, Clone, Args)]
+struct ModelArgs {
+    /// Folder of the models
+    #[arg(long, default_value = "models")]
+    models_dir: PathBuf,
+    /// auto, cpu or cuda:N
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    models: ModelArgs,
+    /// Let models that were trained on synthetic data alone measure patients
+    #[arg(long)]
+    allow_research_models: bool,
+    /// The only folder whose files may be opened
+    #[arg(long)]
+    spool: Option<PathBuf>,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
+        )
+        .init();
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("sonode-worker: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let wants_gpu = match &command {
+        Command::Serve(args) => args.models.device != DeviceChoice::Cpu,
+        Command::Analyze(args) => args.models.device != DeviceChoice::Cpu,
+        Command::Train(_) | Command::Evaluate(_) | Command::Models(_) => true,
+        Command::Overlay(_) | Command::Phantom(_) => false,
+    };
+    if wants_gpu {
+        serve::restart_with_cuda()?;
+    }
+    let done = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Serve(args) => serve(args),
+        Command::Analyze(args) => analyze::run(&args),
+        Command::Overlay(args) => overlay::run(&args).map(done),
+        Command::Phantom(args) => phantom::run(&args).map(done),
+        Command::Train(args) => Ok(train::run(&args, &mut io::stdout()).map(done)?),
+        Command::Evaluate(args) => Ok(train::evaluate::run(&args, &mut io::stdout()).map(done)?),
+        Command::Models(command) => models::run(&command).map(done),
+    }
+}
+
+fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    let options = serve::Options {
+        models_dir: args.models.models_dir,
+        device: args.models.device,
+        allow_research_models: args.allow_research_models,
+        spool: args.spool,
+    };
+    match serve::run(&options, io::stdin(), io::stdout().lock()) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error @ ServeError::Models(_)) => {
+            eprintln!("sonode-worker: {error}");
+            Ok(ExitCode::from(NO_MODEL))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

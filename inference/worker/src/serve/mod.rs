@@ -1,0 +1,167 @@
+//! The worker's side of the protocol: jobs on standard input, findings on standard output, logs on standard error.
+//!
+//! ```text
+//! reader thread --jobs--> decoder thread --clips--> main thread, which owns the models --> standard output
+//! ```
+//! Both channels are bounded, and a clip is decoded (on all cores) while the one before it is measured.
+//!
+//! An error of a file is an answer. A panic of a model, or a pipe that breaks, ends the process: the node starts it again.
+
+mod libraries;
+mod sandbox;
+
+use std::io::{self, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use sonode_findings::protocol::{
+    AnalyzeJob, Analyzed, FrameError, FromWorker, Ready, ToWorker, read_frame, write_frame,
+};
+
+use crate::analysis::{Analysis, Prepared, prepare};
+use crate::models::{Models, ModelsError};
+use crate::device::{self, DeviceChoice};
+
+pub use libraries::restart_with_cuda;
+pub use sandbox::Allowed;
+
+/// Jobs in flight: one is measured, and the next one is decoded meanwhile.
+pub const CREDITS: u32 = 2;
+
+/// How the worker is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Folder of the models.
+    pub models_dir: PathBuf,
+    /// Where they run.
+    pub device: DeviceChoice,
+    /// Whether models that were trained on synthetic data alone may be used.
+    pub allow_research_models: bool,
+    /// The only folder whose files may be opened.
+    pub spool: Option<PathBuf>,
+}
+
+/// Why the worker ends.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The device is not there.
+    #[error(transparent)]
+    Device(#[from] device::DeviceError),
+    /// No model may be used.
+    #[error(transparent)]
+    Models(#[from] ModelsError),
+    /// The node sent something that is no message, or went away while it was answered.
+    #[error("the node's connection failed: {0}")]
+    Protocol(#[from] FrameError),
+    /// A thread can't be started.
+    #[error("a thread can't be started: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// Serves until the end of `input`.
+///
+/// # Errors
+/// Each variant of [`ServeError`]; the end of `input` is none.
+pub fn run(
+    options: &Options,
+    input: impl Read + Send + 'static,
+    output: impl Write,
+) -> Result<(), ServeError> {
+    let device = device::resolve(options.device)?;
+    let allowed = Allowed {
+        spool: options.spool.clone(),
+        models: options.models_dir.clone(),
+        gpu: device.is_cuda(),
+    };
+    let in_force = sandbox::enter(&allowed);
+    tracing::info!("limits in force: {in_force}");
+    if device.is_cuda() {
+        sandbox::watch_memory().map_err(ServeError::Thread)?;
+    }
+    let models = Models::load(&options.models_dir, device, options.allow_research_models)?;
+    converse(&models, device::name(device), input, output)
+}
+
+fn converse(
+    models: &Models,
+    device: String,
+    input: impl Read + Send + 'static,
+    mut output: impl Write,
+) -> Result<(), ServeError> {
+    let ended = Arc::new(AtomicBool::new(false));
+    let (job_sender, jobs) = sync_channel(CREDITS as usize);
+    let (clip_sender, clips) = sync_channel(0);
+    start("reader", {
+        let ended = Arc::clone(&ended);
+        move || read_jobs(input, &job_sender, &ended)
+    })?;
+    start("decoder", move || decode_jobs(&jobs, &clip_sender))?;
+    let ready = Ready {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        device,
+        models: models.refs(),
+        credits: CREDITS,
+    };
+    write_frame(&mut output, &FromWorker::Ready(ready))?;
+    for (id, prepared) in clips {
+        // The node is gone, or wants nothing more: an answer would find no reader.
+        if ended.load(Ordering::Relaxed) {
+            break;
+        }
+        let Analysis { findings, context } = prepared.measure(models);
+        tracing::info!(
+            job = id,
+            uid = findings.sop_instance_uid.as_str(),
+            rejected = findings.rejected.map(|reason| format!("{reason:?}")),
+            "analysed"
+        );
+        let answer = Analyzed {
+            id,
+            findings,
+            context,
+        };
+        write_frame(&mut output, &FromWorker::Analyzed(Box::new(answer)))?;
+    }
+    Ok(())
+}
+
+fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ServeError> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map(|_| ())
+        .map_err(ServeError::Thread)
+}
+
+fn read_jobs(mut input: impl Read, jobs: &SyncSender<AnalyzeJob>, ended: &AtomicBool) {
+    loop {
+        match read_frame(&mut input) {
+            Ok(ToWorker::Analyze(job)) => {
+                if jobs.send(job).is_err() {
+                    break;
+                }
+            }
+            Err(FrameError::Closed) => break,
+            Err(error) => {
+                tracing::error!(%error, "reading a job");
+                break;
+            }
+        }
+    }
+    ended.store(true, Ordering::Relaxed);
+}
+
+fn decode_jobs(jobs: &Receiver<AnalyzeJob>, clips: &SyncSender<(u64, Prepared)>) {
+    while let Ok(AnalyzeJob { id, path }) = jobs.recv() {
+        // Header parsing is others' code too; what it can't survive is undecodable.
+        let prepared = catch_unwind(AssertUnwindSafe(|| prepare(&path)))
+            .unwrap_or_else(|_| Prepared::given_up(&path));
+        if clips.send((id, prepared)).is_err() {
+            break;
+        }
+    }
+}
