@@ -17,8 +17,8 @@
 //!
 //! A failed fsync is never retried: Linux reports it once and marks the pages clean. The whole batch fails, what it
 //! named is removed again as far as possible (so that a restart doesn't take it for durable), and the spool is
-//! poisoned. What a *killed* process left named but not fsynced is made durable by `syncfs` at the next start, before
-//! anything is compared with it.
+//! poisoned. What a *killed* process left named but not fsynced is visible after the restart: a folder is fsynced, and
+//! its parent, when this thread first touches it, before anything is compared with what it holds.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -327,7 +327,7 @@ impl Committer {
         Ok(path)
     }
 
-    /// Reads a folder's names where they aren't known yet; `false` where there is no such folder.
+    /// Reads a folder's names where they aren't known yet, and makes them durable; `false` where there is no such folder.
     fn load(&mut self, study: Option<&StudyInstanceUid>) -> Result<bool, SpoolError> {
         let key = study.cloned();
         if self.folders.contains_key(&key) {
@@ -340,6 +340,11 @@ impl Committer {
         let Some((place, path)) = found else {
             return Ok(false);
         };
+        // A killed process may have left names that were never synced: a duplicate of them must not be acknowledged.
+        self.shared.sync_folder(&path)?;
+        if let Some(parent) = path.parent() {
+            self.shared.sync_folder(parent)?;
+        }
         let names = self.shared.list(&path)?.into_iter().collect();
         self.folders.insert(key, Folder { place, path, names });
         Ok(true)

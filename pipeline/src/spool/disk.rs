@@ -105,12 +105,6 @@ pub trait Disk: Send + Sync {
     /// As the operating system gives them; see [`DiskFile::sync_data`].
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes everything on the file system of `path` durable (syncfs).
-    ///
-    /// # Errors
-    /// As the operating system gives them.
-    fn sync_all(&self, path: &Path) -> io::Result<()>;
-
     /// Bytes that an unprivileged process can still write on the file system of `path`.
     ///
     /// # Errors
@@ -215,10 +209,6 @@ impl Disk for RealDisk {
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
-    }
-
-    fn sync_all(&self, path: &Path) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(File::open(path)?)?)
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {

@@ -52,15 +52,30 @@ pub(super) fn prepare(shared: &Shared) -> Result<Uid, OpenError> {
     if !known {
         write_file(shared, &layout.version(), &format!("{VERSION}\n"))?;
     }
-    // An earlier process may have been killed between a rename and the folder's fsync. What it left is visible, so it
-    // will be counted, compared and answered as a duplicate: it must be durable first.
+    // What an earlier process made and didn't live to sync is visible and will be built upon: `open/<hh>` and
+    // `done/<day>` here, each study's folder when the committer first touches it.
     let root = layout.root();
-    shared.disk.sync_all(root).map_err(|source| OpenError::Io {
-        what: "sync the file system of",
-        path: root.to_owned(),
-        source,
-    })?;
+    let mut folders = vec![layout.open(), layout.done(), root.to_owned()];
+    folders.extend(root.ancestors().skip(1).map(Path::to_owned));
+    for folder in folders {
+        match shared.disk.sync_folder(&folder) {
+            // Above the data folder others may have the say, and may have made it long ago.
+            Err(error) if !folder.starts_with(root) && is_foreign(&error) => {
+                tracing::debug!(path = %folder.display(), %error, "not synced");
+            }
+            result => result.map_err(SpoolError::io("sync", &folder))?,
+        }
+    }
     Ok(uid)
+}
+
+/// Whether a folder can't be synced because it isn't ours to open or to write.
+fn is_foreign(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(
+        error.kind(),
+        InvalidInput | PermissionDenied | ReadOnlyFilesystem | Unsupported
+    )
 }
 
 /// Whether VERSION is there; another one than ours is an error.

@@ -253,3 +253,47 @@ pub(super) fn write_temp(shared: &Arc<Shared>, bytes: &[u8]) -> Result<TempFile,
     }
     Ok(temp)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::disk::RealDisk;
+    use crate::spool::layout::Layout;
+
+    fn writer() -> (tempfile::TempDir, InstanceWriter) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("incoming")).unwrap();
+        let layout = Layout::new(folder.path().to_owned());
+        let shared = Arc::new(Shared::new(Arc::new(RealDisk), layout));
+        let meta = FileMeta {
+            sop_class: "1.2".parse().unwrap(),
+            sop_instance: "1.3".parse().unwrap(),
+            transfer_syntax: "1.2.840.10008.1.2".parse().unwrap(),
+            calling_ae: None,
+        };
+        let writer = InstanceWriter::create(&shared, 1, &meta).unwrap();
+        (folder, writer)
+    }
+
+    #[test]
+    fn the_longest_data_set_is_taken_and_one_byte_more_is_not() {
+        let (_folder, mut writer) = writer();
+        // As if all but four bytes had come.
+        writer.data_set_bytes = INSTANCE_BYTES_MAX - 4;
+        writer.write(&[0; 4]).unwrap();
+        assert!(matches!(writer.write(&[0]), Err(ReceiveError::TooLarge)));
+        assert!(writer.finish().is_err());
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_the_data_set() {
+        let (_folder, mut writer) = writer();
+        let portion = vec![7; DIRECT_BYTES - 1];
+        for _ in 0..400 {
+            writer.write(&portion).unwrap();
+            assert!(writer.buffer.capacity() <= 2 * BUFFER_BYTES);
+        }
+        assert!(writer.writeback >= WRITEBACK_BYTES);
+        assert_eq!(writer.finish().unwrap().bytes(), 400 * 65_535);
+    }
+}

@@ -26,7 +26,6 @@ pub(crate) enum Call {
     RemoveFile,
     RemoveFolder,
     SyncFolder,
-    SyncAll,
 }
 
 /// An error at the n-th call of a kind, counted from 0 after it was set.
@@ -506,14 +505,6 @@ impl Disk for CrashDisk {
             return Err(error);
         }
         state.settle(|change| change.folder == node);
-        Ok(())
-    }
-
-    fn sync_all(&self, _path: &Path) -> io::Result<()> {
-        let mut state = self.state();
-        state.enter(Call::SyncAll)?;
-        state.settle(|_| true);
-        (0..state.nodes.len()).for_each(|node| state.sync_file(node));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sonode_conformance::{AeTitle, SopInstanceUid, StudyInstanceUid};
 use sonode_pipeline::spool::{
-    Committed, Digest, Disk, FileMeta, OpenError, ReceiveError, Spool, StoredInstance,
+    Committed, Digest, Disk, FileMeta, OpenError, ReceiveError, Spool, StoredInstance, StudyPlace,
 };
 
 use crate::crash_disk::CrashDisk;
@@ -74,6 +74,8 @@ pub(crate) struct Promises {
     pub(crate) findings: BTreeMap<Key, Vec<Vec<u8>>>,
     pub(crate) reports: BTreeMap<(u8, u32), Vec<u8>>,
     pub(crate) delivered: BTreeSet<(u8, String, u8)>,
+    /// Studies that were finished, and got nothing since.
+    pub(crate) done: BTreeSet<u8>,
 }
 
 impl Promises {
@@ -82,6 +84,7 @@ impl Promises {
         self.findings.retain(|key, _| key.0 != Some(study));
         self.reports.retain(|key, _| key.0 != study);
         self.delivered.retain(|key| key.0 != study);
+        self.done.remove(&study);
     }
 
     /// Whether each promise is kept, byte for byte.
@@ -99,6 +102,12 @@ impl Promises {
             let data = contents(*instance, *kind);
             if found.bytes != data.len() as u64 || !file.ends_with(&data) {
                 return Err(format!("{who}: other bytes"));
+            }
+        }
+        for number in &self.done {
+            let place = spool.find_study(&study(*number)).map(|found| found.0);
+            if !matches!(place, Some(StudyPlace::Done(_))) {
+                return Err(format!("study {number} is no longer done: {place:?}"));
             }
         }
         self.check_own(spool, disk)?;
