@@ -122,7 +122,8 @@ fn start_log(verbose: u8, serving: bool) {
     let level = match (serving, verbose) {
         (false, 0) => "warn",
         (true, 0) | (false, 1) => "info",
-        (true, 1) | (false, _) => "debug",
+        // The queue's own library tells of every page that it writes.
+        (true, 1) | (false, _) => "debug,sled=info",
         (true, _) => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
