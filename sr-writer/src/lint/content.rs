@@ -69,6 +69,16 @@ fn groups(root: &FoundItem) -> Vec<Defect> {
             let detail = "the measurement group's template is not identified";
             defects.push(Defect::new(Rule::Template, &group.path, detail));
         }
+        for name in [
+            codes::ALGORITHM_NAME,
+            codes::ALGORITHM_VERSION,
+            codes::ALGORITHM_FAMILY,
+        ] {
+            if group.named(name).count() != 1 {
+                let detail = format!("not exactly one {}", name.meaning);
+                defects.push(Defect::new(Rule::Algorithm, &group.path, detail));
+            }
+        }
         let identifiers: Vec<_> = group.named(codes::TRACKING_IDENTIFIER).collect();
         if identifiers.len() != 1 || !identifiers.iter().all(|item| single_text(item).is_some()) {
             let detail = "not exactly one tracking identifier";

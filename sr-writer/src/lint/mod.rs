@@ -22,6 +22,8 @@ pub enum Rule {
     Observer,
     /// Each measurement group has a tracking identifier and a tracking UID of its own.
     Tracking,
+    /// Each measurement group names its algorithm, with version and family.
+    Algorithm,
     /// Each image of the tree is listed in the evidence, once, and nothing else is.
     Evidence,
     /// The evidence is of the report's own study.

@@ -235,8 +235,8 @@ impl<'a> Common<'a> {
         unit: Unit,
         phases: &[CardiacPhase],
     ) -> Result<Num, WriteError> {
-        let mut num = Num::new(name, decimal(value, 1, name.meaning)?, unit)
-            .modifier(Coded::new(codes::MEASUREMENT_METHOD, self.method));
+        // In the order of TID 300's rows: any modifier, then the method, then the derivation.
+        let mut num = Num::new(name, decimal(value, 1, name.meaning)?, unit);
         for view in &self.views {
             num = num.modifier(Coded::new(codes::IMAGE_VIEW, *view));
         }
@@ -247,6 +247,7 @@ impl<'a> Common<'a> {
             };
             num = num.modifier(Coded::new(codes::CYCLE_POINT, point));
         }
+        num = num.modifier(Coded::new(codes::MEASUREMENT_METHOD, self.method));
         if self.median {
             num = num.modifier(Coded::new(codes::DERIVATION, codes::MEDIAN));
         }

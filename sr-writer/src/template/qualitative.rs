@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use sonode_findings::{CheckOutcome, InstanceFindings, Rejection};
+use sonode_findings::{Check, CheckOutcome, InstanceFindings, Rejection};
 
 use super::{Source, decimal};
 use crate::codes;
 use crate::request::WriteError;
+use crate::texts::Language;
 use crate::tree::{Container, Image, Text};
 
 /// Statement, revision, interval, derivation, checks, quality, notes, other clips, refusals and models, in this order.
@@ -64,18 +65,11 @@ fn result(source: &Source<'_>) -> Result<Vec<Text>, WriteError> {
         let clips = source.measured()?;
         let beats: usize = clips.iter().map(|clip| clip.beats.len()).sum();
         items.push(comment(&language.derivation(lv.measurement.method, beats)));
-        if lv.measurement.edv_ml.is_none() && lv.measurement.esv_ml.is_none() {
+        if clips.iter().any(|clip| clip.calibration.is_none()) {
             items.push(comment(language.no_calibration()));
         }
     }
-    items.extend(
-        source
-            .findings
-            .checks
-            .iter()
-            .filter(|check| matches!(check.outcome, CheckOutcome::Fail | CheckOutcome::Warn))
-            .map(|check| comment(&language.check(check))),
-    );
+    items.extend(reportable(&source.findings.checks).map(|check| comment(&language.check(check))));
     for clip in source.measured()? {
         if let Some(quality) = &clip.quality {
             let score = decimal(quality.score, 2, "the quality score")?;
@@ -102,11 +96,25 @@ fn candidates(source: &Source<'_>) -> Result<Vec<Text>, WriteError> {
         .map(|clip| {
             let text = match &clip.lv {
                 Some(lv) => comment(&source.request.language.candidate(clip, lv)),
-                None => Text::new(codes::NOT_ATTEMPTED, source.request.language.no_result()),
+                None => no_result(source.request.language, clip),
             };
             refer(text, source, clip)
         })
         .collect())
+}
+
+/// A clip without numbers that was not refused either: the checks that took them away say why.
+fn no_result(language: Language, clip: &InstanceFindings) -> Text {
+    let mut parts = vec![language.no_result().to_owned()];
+    parts.extend(reportable(&clip.checks).map(|check| language.check(check)));
+    Text::new(codes::NOT_ATTEMPTED, &parts.join(". "))
+}
+
+/// The checks that a reader has to know of.
+fn reportable(checks: &[Check]) -> impl Iterator<Item = &Check> {
+    checks
+        .iter()
+        .filter(|check| matches!(check.outcome, CheckOutcome::Fail | CheckOutcome::Warn))
 }
 
 /// What was not measured and why: one text for each reason, which points at every image that it speaks of.

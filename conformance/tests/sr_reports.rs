@@ -1,0 +1,300 @@
+//! Every kind of report through every validator: dciodvfy, dsrdump, PixelMed's templates, highdicom as a reader, our
+//! own linter, and golden dumps.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what is missing fails the test"
+)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sonode_findings::{CardiacPhase, Findings, InstanceFindings};
+use sonode_sr_writer::codes::{self, Unit};
+use sonode_sr_writer::{device_uid, lint, show};
+use support::fixtures::{self, Fixture};
+use support::tools;
+
+/// Writes every fixture's report into a folder.
+fn files(folder: &Path) -> Vec<(Fixture, PathBuf)> {
+    let write = |fixture: Fixture| {
+        let path = folder.join(format!("{}.dcm", fixture.name));
+        std::fs::write(&path, fixture.write().bytes).unwrap();
+        (fixture, path)
+    };
+    fixtures::all().into_iter().map(write).collect()
+}
+
+#[test]
+fn dciodvfy_finds_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for (fixture, path) in files(folder.path()) {
+        assert_eq!(tools::dciodvfy(&path), [""; 0], "{}", fixture.name);
+    }
+}
+
+#[test]
+fn dsrdump_reads_every_report_without_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    for (fixture, path) in files(folder.path()) {
+        assert_eq!(tools::dsrdump(&path), [""; 0], "{}", fixture.name);
+    }
+}
+
+/// One start of Java takes seconds, so the reports whose trees differ in structure go through, two at a time.
+#[test]
+fn pixelmed_finds_the_templates_kept() {
+    let distinct = [
+        "measured-comprehensive",
+        "uncalibrated",
+        "unmeasured",
+        "nothing-there",
+        "report-in-chinese",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = files(folder.path());
+    files.retain(|(fixture, _)| distinct.contains(&fixture.name));
+    assert_eq!(files.len(), distinct.len());
+    for pair in files.chunks(2) {
+        std::thread::scope(|scope| {
+            for (fixture, path) in pair {
+                scope.spawn(|| assert_eq!(tools::pixelmed(path), [""; 0], "{}", fixture.name));
+            }
+        });
+    }
+}
+
+#[test]
+fn our_linter_finds_no_defect_and_the_same_input_gives_the_same_bytes() {
+    for fixture in fixtures::all() {
+        let report = fixture.write();
+        assert_eq!(lint(&report.bytes), [], "{}", fixture.name);
+        assert_eq!(report, fixture.write(), "{}", fixture.name);
+    }
+}
+
+#[test]
+fn highdicom_reads_the_same_numbers_contours_and_identifiers_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files(folder.path());
+    let paths: Vec<&Path> = files.iter().map(|(_, path)| path.as_path()).collect();
+    let read = tools::python("read_reports.py", &paths);
+    for (fixture, _) in &files {
+        let got = &read[fixture.name];
+        let Fixture {
+            name,
+            findings,
+            context,
+            request,
+        } = fixture;
+        assert_eq!(got["sop_class"], request.form.sop_class(), "{name}");
+        assert_eq!(got["patient_name"], context.patient_name.expose(), "{name}");
+        assert_eq!(
+            got["referring_physician"],
+            context.referring_physician_name.expose(),
+            "{name}"
+        );
+        let device = device_uid(&request.node_uid);
+        assert_eq!(got["device_uids"], json!([device.as_str()]), "{name}");
+        check_function(name, findings, &got["functions"]);
+        check_contours(name, findings, &got["contours"]);
+        check_tracking(name, got);
+    }
+}
+
+/// The summary's numbers, rounded as they are reported, and nothing that was not measured.
+fn check_function(name: &str, findings: &Findings, groups: &Value) {
+    let Some(lv) = &findings.lv else {
+        assert_eq!(groups, &json!([]), "{name}");
+        return;
+    };
+    let source = findings.source().unwrap();
+    let tenth = |value: f64| (value * 10.0).round() / 10.0;
+    let frames = |phases: &[CardiacPhase]| {
+        let mut frames: Vec<u32> = source
+            .beats
+            .iter()
+            .flat_map(|beat| {
+                phases.iter().map(|phase| match phase {
+                    CardiacPhase::EndDiastole => beat.ed_frame,
+                    CardiacPhase::EndSystole => beat.es_frame,
+                })
+            })
+            .collect();
+        frames.sort_unstable();
+        json!([frames])
+    };
+    let (ed, es) = (CardiacPhase::EndDiastole, CardiacPhase::EndSystole);
+    let derivation = (source.beats.len() > 1).then_some("373099004");
+    let number = |code: &str, value: f64, unit: &str, frames: Value| {
+        json!({
+            "code": code, "value": tenth(value), "unit": unit, "method": "125208",
+            "derivation": derivation, "frames": frames,
+        })
+    };
+    let measurement = &lv.measurement;
+    let mut wanted = vec![number(
+        "18043-0",
+        measurement.lvef_percent,
+        "%",
+        frames(&[ed, es]),
+    )];
+    wanted.extend(
+        measurement
+            .edv_ml
+            .map(|ml| number("18026-5", ml, "ml", frames(&[ed]))),
+    );
+    wanted.extend(
+        measurement
+            .esv_ml
+            .map(|ml| number("18148-7", ml, "ml", frames(&[es]))),
+    );
+    wanted.extend(source.heart_rate_bpm.map(|bpm| {
+        json!({
+            "code": "8867-4", "value": bpm.round(), "unit": "/min", "method": null,
+            "derivation": null, "frames": [[]],
+        })
+    }));
+    assert_eq!(groups[0]["measurements"], json!(wanted), "{name}");
+    assert_eq!(groups.as_array().unwrap().len(), 1, "{name}");
+    assert_eq!(groups[0]["finding"], "87878005", "{name}");
+    assert_eq!(groups[0]["sites"], json!(["87878005"]), "{name}");
+}
+
+/// The contours of the clip that the summary stands on, each point within the precision of VR FL, closed.
+fn check_contours(name: &str, findings: &Findings, groups: &Value) {
+    let contours = findings
+        .source()
+        .map(|source| source.contours.as_slice())
+        .unwrap_or_default();
+    let groups = groups.as_array().unwrap();
+    assert_eq!(groups.len(), contours.len(), "{name}");
+    for (group, contour) in groups.iter().zip(contours) {
+        assert_eq!(group["frame"], contour.frame, "{name}");
+        assert_eq!(
+            group["image"],
+            findings.source().map(source_uid).unwrap(),
+            "{name}"
+        );
+        assert_eq!(group["graphic_type"], "POLYLINE", "{name}");
+        let mut wanted = contour.points.clone();
+        wanted.push(contour.points[0]);
+        let got: Vec<[f64; 2]> = serde_json::from_value(group["points"].clone()).unwrap();
+        assert_eq!(got.len(), wanted.len(), "{name}");
+        for (got, wanted) in got.iter().flatten().zip(wanted.iter().flatten()) {
+            assert!((got - wanted).abs() < 1e-3, "{name}: {got} is not {wanted}");
+        }
+        let areas: Vec<f64> = group["measurements"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|m| m["value"].as_f64().unwrap())
+            .collect();
+        let wanted: Vec<f64> = contour
+            .area_cm2
+            .iter()
+            .map(|area| (area * 100.0).round() / 100.0)
+            .collect();
+        assert_eq!(areas, wanted, "{name}");
+    }
+}
+
+fn source_uid(source: &InstanceFindings) -> &str {
+    source.sop_instance_uid.as_str()
+}
+
+fn check_tracking(name: &str, report: &Value) {
+    let mut uids: Vec<&str> = ["contours", "functions"]
+        .iter()
+        .flat_map(|kind| report[kind].as_array().unwrap())
+        .map(|group| group["tracking_uid"].as_str().unwrap())
+        .collect();
+    let count = uids.len();
+    uids.sort_unstable();
+    uids.dedup();
+    assert_eq!(uids.len(), count, "{name}");
+}
+
+/// What is tracked keeps its identifier when the analysis is repeated with another frame and another outline.
+#[test]
+fn tracking_identifiers_outlive_a_new_analysis() {
+    let tracked = |fixture: &Fixture| -> Vec<String> {
+        let text = show(&fixture.write().bytes).unwrap();
+        text.lines()
+            .filter(|line| line.contains("Tracking Unique Identifier"))
+            .map(|line| line.trim().to_owned())
+            .collect()
+    };
+    let first = fixtures::measured("first");
+    let mut second = fixtures::measured("second");
+    for instance in &mut second.findings.instances {
+        for contour in &mut instance.contours {
+            contour.frame += 1;
+            contour.points.pop();
+        }
+        for model in &mut instance.models {
+            model.version = "0.2.0".into();
+        }
+    }
+    assert_eq!(tracked(&first).len(), 3);
+    assert_eq!(tracked(&first), tracked(&second));
+}
+
+/// Each code's meaning is that of the standard, as pydicom generates it from PS3.16.
+#[test]
+fn the_code_table_is_the_standards() {
+    // Schemes that pydicom has no dictionary of, two units that it lacks, and one concept that it has under SNOMED's
+    // own name only (PS3.16 calls it so in TID 5203).
+    let elsewhere = [
+        "en",
+        "zh",
+        "US",
+        "CN",
+        "C0034375",
+        "ml",
+        "{pixels}",
+        "272518008",
+    ];
+    let units = Unit::ALL.iter().map(|unit| unit.code());
+    let table: Vec<codes::Code> = codes::ALL.iter().copied().chain(units).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let asked = folder.path().join("codes.json");
+    let pairs: Vec<[&str; 2]> = table.iter().map(|code| [code.value, code.scheme]).collect();
+    std::fs::write(&asked, serde_json::to_vec(&pairs).unwrap()).unwrap();
+    let meanings: Vec<Vec<String>> =
+        serde_json::from_value(tools::python("code_meanings.py", &[&asked])).unwrap();
+    assert_eq!(meanings.len(), table.len());
+    for (code, meanings) in table.iter().zip(meanings) {
+        // "US" is also Ultrasound in scheme DCM, which pydicom knows.
+        let known_elsewhere = elsewhere.contains(&code.value) && code.scheme != "DCM";
+        // Units are displayed by their UCUM code; their meaning is free (PS3.16 section 7.2.2).
+        let agrees = code.scheme == "UCUM" || meanings.iter().any(|m| m == code.meaning);
+        assert!(
+            known_elsewhere || (!meanings.is_empty() && agrees),
+            "{code:?}: {meanings:?}"
+        );
+    }
+}
+
+/// What a person sees of each report. `SONODE_GOLDEN=refresh` writes the files anew.
+#[test]
+fn the_dumps_are_the_golden_ones() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let refresh = std::env::var("SONODE_GOLDEN").is_ok_and(|value| value == "refresh");
+    for fixture in fixtures::all() {
+        let path = folder.join(format!("{}.txt", fixture.name));
+        let text = show(&fixture.write().bytes).unwrap();
+        if refresh {
+            std::fs::write(&path, &text).unwrap();
+        }
+        let golden = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(
+            text, golden,
+            "{} differs; SONODE_GOLDEN=refresh writes it anew",
+            fixture.name
+        );
+    }
+}
