@@ -1,0 +1,317 @@
+//! Every frame mapped by the network, and what measurement needs of the maps; the maps themselves are let go, so that
+//! a clip's length costs little memory.
+
+use tch::TchError;
+
+use super::grid::{Grid, Placement, Resampler};
+use super::ventricle::Ventricle;
+use crate::clip::Clip;
+use crate::models::{BUCKETS, FrameMaps, Segmenter};
+
+/// A pixel that the cavity's map gives less than this is no part of it at all.
+const FAINT: f32 = 0.1;
+
+/// Luma over which a pixel belongs to the insonified sector.
+const SECTOR_LUMA: f32 = 6.0;
+
+/// Grid pixels by which a contour may leave the sector's hull before it counts as outside.
+const SECTOR_SLACK: f64 = 2.0;
+
+/// One frame.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct FrameReading {
+    /// The ventricle in the mean of both maps.
+    pub(super) ventricle: Option<Ventricle>,
+    /// Volumes in the direct map and in the mirrored one, in cubes of the unit of length.
+    pub(super) variants: [Option<f64>; 2],
+    /// Areas over one half as shares of the grid.
+    pub(super) areas: Areas,
+    /// How sure the network is of the cavity: mean of |2p - 1| where it sees any of it, 0 to 1.
+    pub(super) confidence: f64,
+    /// Dice of the cavity with the frame before; none in the first frame.
+    pub(super) overlap: Option<f64>,
+    /// Area over that of the convex hull.
+    pub(super) solidity: f64,
+    /// Centres of left atrium and right heart, in the unit of length.
+    pub(super) atrium_centre: Option<[f64; 2]>,
+    pub(super) right_centre: Option<[f64; 2]>,
+    /// Mean luma of the wall less that of the cavity, over the brightest luma.
+    pub(super) contrast: f64,
+}
+
+/// Areas of the structures as shares of the grid.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Areas {
+    pub(super) lv: f64,
+    pub(super) myocardium: f64,
+    pub(super) la: f64,
+    pub(super) right: f64,
+}
+
+/// All frames of a clip.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ClipFrames {
+    pub(super) frames: Vec<FrameReading>,
+    pub(super) placement: Placement,
+    sector: Sector,
+}
+
+impl ClipFrames {
+    /// Maps and reads every frame.
+    pub(super) fn read(clip: &Clip, segmenter: &Segmenter) -> Result<Self, TchError> {
+        let placement = segmenter.placement(clip);
+        let side = segmenter.side();
+        let resampler = Resampler::new(&placement, clip.width, clip.height, side);
+        let mut sector = Sector::new(side);
+        let mut frames: Vec<FrameReading> = Vec::with_capacity(clip.frames);
+        let mut before: Option<Grid> = None;
+        let indices: Vec<usize> = (0..clip.frames).collect();
+        for chunk in indices.chunks(BUCKETS[BUCKETS.len() - 1]) {
+            let luma: Vec<Vec<f32>> = chunk
+                .iter()
+                .filter_map(|index| clip.frame(*index))
+                .map(|frame| resampler.sample(frame))
+                .collect();
+            let inputs: Vec<Vec<f32>> = luma
+                .iter()
+                .map(|luma| {
+                    let mut input = luma.clone();
+                    segmenter.normalise(&mut input);
+                    input
+                })
+                .collect();
+            for (luma, maps) in luma.iter().zip(segmenter.run(&inputs)?) {
+                sector.add(luma);
+                let mean = FrameMaps::mean(&maps);
+                frames.push(FrameReading::new(
+                    &maps,
+                    &mean,
+                    before.as_ref(),
+                    luma,
+                    &placement,
+                ));
+                before = Some(mean.lv);
+            }
+        }
+        sector.close();
+        Ok(Self {
+            frames,
+            placement,
+            sector,
+        })
+    }
+
+    /// Volume of every frame, in cubes of the unit of length.
+    pub(super) fn volumes(&self) -> Vec<Option<f64>> {
+        self.frames
+            .iter()
+            .map(|f| f.ventricle.as_ref().map(Ventricle::volume))
+            .collect()
+    }
+
+    /// Volumes of the direct maps (0) or of the mirrored ones (1).
+    pub(super) fn variant_volumes(&self, which: usize) -> Vec<Option<f64>> {
+        self.frames.iter().map(|f| f.variants[which]).collect()
+    }
+
+    /// The frames in which a ventricle was found.
+    pub(super) fn found(&self) -> impl Iterator<Item = (&FrameReading, &Ventricle)> {
+        self.frames
+            .iter()
+            .filter_map(|frame| Some((frame, frame.ventricle.as_ref()?)))
+    }
+
+    /// The median of a figure over the frames in which a ventricle was found; 0 where there is none.
+    pub(super) fn median(&self, figure: impl Fn(&FrameReading) -> f64) -> f64 {
+        let mut values: Vec<f64> = self.found().map(|(frame, _)| figure(frame)).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(0.0)
+    }
+
+    /// Share of a ventricle's outline that lies inside the insonified sector.
+    pub(super) fn share_inside(&self, ventricle: &Ventricle) -> f64 {
+        let points = &ventricle.outline.points;
+        let inside = points
+            .iter()
+            .filter(|point| {
+                let crop = self.placement.length_to_crop(**point);
+                self.sector.holds(self.placement.crop_to_grid(crop))
+            })
+            .count();
+        inside as f64 / points.len().max(1) as f64
+    }
+}
+
+impl FrameReading {
+    fn new(
+        maps: &[FrameMaps; 2],
+        mean: &FrameMaps,
+        before: Option<&Grid>,
+        luma: &[f32],
+        placement: &Placement,
+    ) -> Self {
+        let ventricle = find(mean, placement);
+        let variants = [0, 1].map(|which| find(&maps[which], placement).map(|v| v.volume()));
+        let share = |map: &Grid| map.count_over(0.5) as f64 / map.values.len().max(1) as f64;
+        Self {
+            solidity: ventricle.as_ref().map_or(0.0, |v| v.outline.solidity()),
+            ventricle,
+            variants,
+            areas: Areas {
+                lv: share(&mean.lv),
+                myocardium: share(&mean.myocardium),
+                la: share(&mean.la),
+                right: share(&mean.right),
+            },
+            confidence: confidence(&mean.lv),
+            overlap: before.map(|before| dice(before, &mean.lv)),
+            atrium_centre: centre(&mean.la).map(|point| placement.to_length(point)),
+            right_centre: centre(&mean.right).map(|point| placement.to_length(point)),
+            contrast: contrast(mean, luma),
+        }
+    }
+}
+
+fn find(maps: &FrameMaps, placement: &Placement) -> Option<Ventricle> {
+    let others = Grid {
+        values: maps
+            .myocardium
+            .values
+            .iter()
+            .zip(&maps.right.values)
+            .map(|(a, b)| a + b)
+            .collect(),
+        ..maps.myocardium
+    };
+    Ventricle::find(&maps.lv, &maps.la, &others, placement)
+}
+
+fn confidence(map: &Grid) -> f64 {
+    let seen: Vec<f32> = map.values.iter().copied().filter(|p| *p > FAINT).collect();
+    let sum: f32 = seen.iter().map(|p| (2.0 * p - 1.0).abs()).sum();
+    f64::from(sum) / seen.len().max(1) as f64
+}
+
+fn dice(a: &Grid, b: &Grid) -> f64 {
+    let both = a
+        .values
+        .iter()
+        .zip(&b.values)
+        .filter(|(a, b)| **a > 0.5 && **b > 0.5)
+        .count();
+    let sum = a.count_over(0.5) + b.count_over(0.5);
+    if sum == 0 {
+        0.0
+    } else {
+        2.0 * both as f64 / sum as f64
+    }
+}
+
+fn centre(map: &Grid) -> Option<[f64; 2]> {
+    let (mut x, mut y, mut count) = (0.0, 0.0, 0.0);
+    for (at, _) in map.values.iter().enumerate().filter(|(_, p)| **p > 0.5) {
+        x += (at % map.width) as f64 + 0.5;
+        y += (at / map.width) as f64 + 0.5;
+        count += 1.0;
+    }
+    (count > 0.0).then(|| [x / count, y / count])
+}
+
+fn contrast(maps: &FrameMaps, luma: &[f32]) -> f64 {
+    let mean = |map: &Grid| {
+        let (sum, count) = map
+            .values
+            .iter()
+            .zip(luma)
+            .filter(|(p, _)| **p > 0.5)
+            .fold((0.0, 0.0), |(sum, count), (_, luma)| {
+                (sum + luma, count + 1.0)
+            });
+        if count > 0.0 { sum / count } else { 0.0 }
+    };
+    let brightest = luma.iter().copied().fold(1.0, f32::max);
+    f64::from((mean(&maps.myocardium) - mean(&maps.lv)) / brightest)
+}
+
+/// Where the scanner sees anything: the hull by rows of what is ever brighter than black.
+#[derive(Debug, Clone, PartialEq)]
+struct Sector {
+    side: usize,
+    brightest: Vec<f32>,
+    /// First and last column of each row; none where a row is black.
+    rows: Vec<Option<(usize, usize)>>,
+}
+
+impl Sector {
+    fn new(side: usize) -> Self {
+        Self {
+            side,
+            brightest: vec![0.0; side * side],
+            rows: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, luma: &[f32]) {
+        for (brightest, luma) in self.brightest.iter_mut().zip(luma) {
+            *brightest = brightest.max(*luma);
+        }
+    }
+
+    fn close(&mut self) {
+        self.rows = self
+            .brightest
+            .chunks_exact(self.side)
+            .map(|row| {
+                let first = row.iter().position(|luma| *luma > SECTOR_LUMA)?;
+                let last = row.iter().rposition(|luma| *luma > SECTOR_LUMA)?;
+                Some((first, last))
+            })
+            .collect();
+    }
+
+    /// Whether a point of the grid lies between the outermost bright pixels of a row near its own.
+    fn holds(&self, point: [f64; 2]) -> bool {
+        let row = point[1].floor() as isize;
+        let near = (row - 2..=row + 2).filter_map(|row| usize::try_from(row).ok());
+        near.filter_map(|row| *self.rows.get(row)?)
+            .any(|(first, last)| {
+                point[0] >= first as f64 - SECTOR_SLACK
+                    && point[0] <= last as f64 + 1.0 + SECTOR_SLACK
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sector_is_what_is_ever_bright() {
+        let mut sector = Sector::new(16);
+        let mut luma = vec![0.0; 256];
+        for y in 4..12 {
+            luma[y * 16 + 5] = 40.0;
+            luma[y * 16 + 10] = 40.0;
+        }
+        sector.add(&luma);
+        sector.close();
+        assert!(
+            sector.holds([8.0, 8.0]),
+            "a dark cavity between bright walls is inside"
+        );
+        assert!(!sector.holds([1.0, 8.0]) && !sector.holds([8.0, 15.5]));
+    }
+
+    #[test]
+    fn overlap_and_confidence_are_shares() {
+        let mut a = Grid::filled(4, 4, 0.0);
+        let mut b = a.clone();
+        a.values[..4].fill(1.0);
+        b.values[2..6].fill(1.0);
+        assert!((dice(&a, &b) - 0.5).abs() < 1e-9);
+        assert!((confidence(&a) - 1.0).abs() < 1e-9);
+        a.values[..4].fill(0.5);
+        assert!(confidence(&a) < 1e-9);
+        assert_eq!(centre(&Grid::filled(4, 4, 0.0)), None);
+    }
+}

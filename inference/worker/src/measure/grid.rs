@@ -1,0 +1,331 @@
+//! Maps on the network's grid, and how that grid lies over the crop.
+
+use crate::clip::Clip;
+
+/// A map of `height` x `width` values, row-major; the value at (x, y) belongs to the pixel's centre (x + 0.5, y + 0.5).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grid {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// The values, `[height, width]`.
+    pub values: Vec<f32>,
+}
+
+impl Grid {
+    /// A map of one value.
+    pub fn filled(width: usize, height: usize, value: f32) -> Self {
+        Self {
+            width,
+            height,
+            values: vec![value; width * height],
+        }
+    }
+
+    /// The value of one pixel; 0 outside, so that a structure cut by the border is closed there.
+    pub fn at(&self, x: isize, y: isize) -> f32 {
+        let (Ok(x), Ok(y)) = (usize::try_from(x), usize::try_from(y)) else {
+            return 0.0;
+        };
+        if x >= self.width || y >= self.height {
+            return 0.0;
+        }
+        self.values[y * self.width + x]
+    }
+
+    /// The value at a point, bilinear between pixel centres.
+    pub fn sample(&self, point: [f64; 2]) -> f64 {
+        let (x, y) = (point[0] - 0.5, point[1] - 0.5);
+        let (x0, y0) = (x.floor(), y.floor());
+        let (fx, fy) = (x - x0, y - y0);
+        let (x0, y0) = (x0 as isize, y0 as isize);
+        let value = |dx, dy| f64::from(self.at(x0 + dx, y0 + dy));
+        (1.0 - fy) * ((1.0 - fx) * value(0, 0) + fx * value(1, 0))
+            + fy * ((1.0 - fx) * value(0, 1) + fx * value(1, 1))
+    }
+
+    /// Number of pixels over `level`.
+    pub fn count_over(&self, level: f32) -> usize {
+        self.values.iter().filter(|value| **value > level).count()
+    }
+
+    /// The map with only the largest 4-connected region over `level` left; pixels of the other regions, and the
+    /// slopes down from them, become 0. The slope of the region itself stays, since the contour lies on it.
+    #[must_use]
+    pub fn largest_region(&self, level: f32) -> Self {
+        let labels = self.regions(level);
+        let mut sizes = vec![0_usize; labels.iter().copied().max().unwrap_or(0) as usize + 1];
+        for label in labels.iter().filter(|label| **label > 0) {
+            sizes[*label as usize] += 1;
+        }
+        let largest = (1..sizes.len()).max_by_key(|label| (sizes[*label], usize::MAX - label));
+        let mut kept = self.clone();
+        let Some(largest) = largest else {
+            return kept;
+        };
+        for (value, label) in kept.values.iter_mut().zip(&labels) {
+            if *label != 0 && *label as usize != largest {
+                *value = 0.0;
+            }
+        }
+        kept
+    }
+
+    /// The region's number for every pixel over `level`, from 1; 0 elsewhere.
+    fn regions(&self, level: f32) -> Vec<u32> {
+        let mut labels = vec![0_u32; self.values.len()];
+        let mut next = 0;
+        let mut stack = Vec::new();
+        for start in 0..self.values.len() {
+            if self.values[start] <= level || labels[start] != 0 {
+                continue;
+            }
+            next += 1;
+            labels[start] = next;
+            stack.push(start);
+            while let Some(at) = stack.pop() {
+                for neighbour in self.neighbours(at).into_iter().flatten() {
+                    if self.values[neighbour] > level && labels[neighbour] == 0 {
+                        labels[neighbour] = next;
+                        stack.push(neighbour);
+                    }
+                }
+            }
+        }
+        labels
+    }
+
+    fn neighbours(&self, at: usize) -> [Option<usize>; 4] {
+        let (x, y) = (at % self.width, at / self.width);
+        [
+            (x > 0).then(|| at - 1),
+            (x + 1 < self.width).then(|| at + 1),
+            (y > 0).then(|| at - self.width),
+            (y + 1 < self.height).then(|| at + self.width),
+        ]
+    }
+}
+
+/// How the network's grid lies over a crop: a point of the grid times `scale` plus `offset` is a point of the crop.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Placement {
+    /// Crop pixels per grid pixel, along x and along y.
+    pub scale: [f64; 2],
+    /// The crop's coordinates of the grid's upper left corner; negative where the grid is padded.
+    pub offset: [f64; 2],
+    /// Length of a crop pixel along x and along y: centimetres if calibrated, else in units of a pixel's width.
+    pub unit: [f64; 2],
+}
+
+impl Placement {
+    /// A square grid of `side` pixels over the whole crop, centred, with square pixels as the tissue has them: the
+    /// longer side fills the grid and the shorter one is padded.
+    pub fn letterbox(clip: &Clip, side: usize) -> Self {
+        let unit = clip.cm_per_px.unwrap_or([1.0, clip.pixel_aspect]);
+        let (width, height) = (clip.width as f64, clip.height as f64);
+        let pixel = (width * unit[0]).max(height * unit[1]) / side as f64;
+        let scale = [pixel / unit[0], pixel / unit[1]];
+        let offset = [
+            (width - scale[0] * side as f64) / 2.0,
+            (height - scale[1] * side as f64) / 2.0,
+        ];
+        Self {
+            scale,
+            offset,
+            unit,
+        }
+    }
+
+    /// A grid of `side` pixels stretched over the crop in both directions.
+    pub fn stretch(clip: &Clip, side: usize) -> Self {
+        let unit = clip.cm_per_px.unwrap_or([1.0, clip.pixel_aspect]);
+        let scale = [
+            clip.width as f64 / side as f64,
+            clip.height as f64 / side as f64,
+        ];
+        Self {
+            scale,
+            offset: [0.0, 0.0],
+            unit,
+        }
+    }
+
+    /// A point of the grid in crop pixels.
+    pub fn to_crop(&self, point: [f64; 2]) -> [f64; 2] {
+        [
+            point[0] * self.scale[0] + self.offset[0],
+            point[1] * self.scale[1] + self.offset[1],
+        ]
+    }
+
+    /// A point of the grid in the unit of length.
+    pub fn to_length(&self, point: [f64; 2]) -> [f64; 2] {
+        let crop = self.to_crop(point);
+        [crop[0] * self.unit[0], crop[1] * self.unit[1]]
+    }
+
+    /// A point of the crop on the grid.
+    pub fn crop_to_grid(&self, point: [f64; 2]) -> [f64; 2] {
+        [
+            (point[0] - self.offset[0]) / self.scale[0],
+            (point[1] - self.offset[1]) / self.scale[1],
+        ]
+    }
+
+    /// A point in the unit of length, in crop pixels.
+    pub fn length_to_crop(&self, point: [f64; 2]) -> [f64; 2] {
+        [point[0] / self.unit[0], point[1] / self.unit[1]]
+    }
+}
+
+/// Samples one frame on the grid by area averaging.
+#[derive(Debug, Clone)]
+pub struct Resampler {
+    side: usize,
+    width: usize,
+    columns: Vec<Taps>,
+    rows: Vec<Taps>,
+}
+
+#[derive(Debug, Clone)]
+struct Taps {
+    first: usize,
+    weights: Vec<f32>,
+}
+
+impl Resampler {
+    /// Prepares the filters of one crop size.
+    pub fn new(placement: &Placement, width: usize, height: usize, side: usize) -> Self {
+        let taps = |axis: usize, size: usize| {
+            let (scale, offset) = (placement.scale[axis], placement.offset[axis]);
+            (0..side)
+                .map(|i| self::taps((i as f64 + 0.5) * scale + offset, scale, size))
+                .collect::<Vec<_>>()
+        };
+        Self {
+            side,
+            width,
+            columns: taps(0, width),
+            rows: taps(1, height),
+        }
+    }
+
+    /// The grid's values, `[side, side]`, on the frame's own scale.
+    pub fn sample(&self, frame: &[u8]) -> Vec<f32> {
+        let (Some(top), Some(bottom)) = (
+            self.rows
+                .iter()
+                .filter(|row| !row.weights.is_empty())
+                .map(|row| row.first)
+                .min(),
+            self.rows
+                .iter()
+                .map(|row| row.first + row.weights.len())
+                .max(),
+        ) else {
+            return vec![0.0; self.side * self.side];
+        };
+        let mut squeezed = vec![0.0; (bottom - top) * self.side];
+        for (line, out) in frame
+            .chunks_exact(self.width)
+            .skip(top)
+            .take(bottom - top)
+            .zip(squeezed.chunks_exact_mut(self.side))
+        {
+            for (value, taps) in out.iter_mut().zip(&self.columns) {
+                let pixels = line.iter().skip(taps.first);
+                *value = taps
+                    .weights
+                    .iter()
+                    .zip(pixels)
+                    .map(|(w, p)| w * f32::from(*p))
+                    .sum();
+            }
+        }
+        let mut grid = vec![0.0; self.side * self.side];
+        for (out, taps) in grid.chunks_exact_mut(self.side).zip(&self.rows) {
+            for (i, weight) in taps.weights.iter().enumerate() {
+                let from = (taps.first + i - top) * self.side;
+                for (value, line) in out.iter_mut().zip(&squeezed[from..from + self.side]) {
+                    *value += weight * line;
+                }
+            }
+        }
+        grid
+    }
+}
+
+/// The filter of one grid pixel around `centre`: the mean over its extent where it covers several pixels, linear
+/// interpolation where it covers less than one. What lies outside the image counts as 0.
+fn taps(centre: f64, scale: f64, size: usize) -> Taps {
+    let weight = |i: f64| {
+        if scale >= 1.0 {
+            let (low, high) = (centre - scale / 2.0, centre + scale / 2.0);
+            ((i + 1.0).min(high) - i.max(low)).max(0.0) / scale
+        } else {
+            (1.0 - (i + 0.5 - centre).abs()).max(0.0)
+        }
+    };
+    let reach = scale.max(2.0) / 2.0;
+    let from = ((centre - reach).floor() as i64).clamp(0, size as i64);
+    let to = ((centre + reach).ceil() as i64).clamp(from, size as i64);
+    let weights = (from..to).map(|i| weight(i as f64) as f32).collect();
+    Taps {
+        first: from as usize,
+        weights,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clip(width: usize, height: usize, cm_per_px: Option<[f64; 2]>) -> Clip {
+        Clip {
+            frames: 2,
+            height,
+            width,
+            pixels: vec![100; 2 * width * height],
+            origin: [0, 0],
+            image: [width, height],
+            cm_per_px,
+            pixel_aspect: 1.0,
+            frame_rate_hz: None,
+            heart_rate_bpm: None,
+            header_view: None,
+        }
+    }
+
+    #[test]
+    fn a_letterbox_is_square_in_centimetres() {
+        let clip = clip(400, 300, Some([0.05, 0.1]));
+        let placement = Placement::letterbox(&clip, 112);
+        let origin = placement.to_length([0.0, 0.0]);
+        let corner = placement.to_length([112.0, 112.0]);
+        assert!((corner[0] - origin[0] - 30.0).abs() < 1e-9);
+        assert!((corner[1] - origin[1] - 30.0).abs() < 1e-9);
+        let centre = placement.to_crop([56.0, 56.0]);
+        assert!((centre[0] - 200.0).abs() < 1e-9 && (centre[1] - 150.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn resampling_keeps_a_constant_and_pads_with_black() {
+        let clip = clip(400, 200, None);
+        let placement = Placement::letterbox(&clip, 64);
+        let grid = Resampler::new(&placement, 400, 200, 64).sample(clip.frame(0).unwrap());
+        assert!((grid[32 * 64 + 32] - 100.0).abs() < 1e-3);
+        assert!(grid[5 * 64 + 32].abs() < 1e-6);
+    }
+
+    #[test]
+    fn only_the_largest_region_stays() {
+        let mut grid = Grid::filled(8, 4, 0.0);
+        for (x, y) in [(0, 0), (4, 1), (5, 1), (5, 2)] {
+            grid.values[y * 8 + x] = 0.9;
+        }
+        let kept = grid.largest_region(0.5);
+        assert_eq!(kept.count_over(0.5), 3);
+        assert!(kept.at(0, 0) < 0.5 && kept.at(4, 1) > 0.5);
+    }
+}

@@ -1,0 +1,145 @@
+//! From a clip to volumes: maps, ventricles, view, quality, beats, numbers, checks.
+//!
+//! ```text
+//! frames     every frame mapped by the network; the ventricle found in each        grid, outline, ventricle
+//! view       which chambers are seen, and where
+//! quality    is that good enough to be measured?
+//! curve      volumes over time -> beats
+//! numbers    beats -> volumes, EF and its interval, contours, checks               checks
+//! ```
+
+pub mod checks;
+mod curve;
+mod frames;
+mod grid;
+mod numbers;
+mod outline;
+mod quality;
+mod ventricle;
+mod view;
+
+use sonode_findings::{
+    Beat, Check, Contour, Grade, LvMeasurement, ModelRef, Quality, Rejection, View, ViewLabel,
+};
+
+pub use curve::{Curve, CurveBeat};
+pub use grid::{Grid, Placement, Resampler};
+pub use outline::Outline;
+pub use ventricle::{DISKS, Ventricle};
+
+use crate::clip::Clip;
+use crate::models::Models;
+use frames::ClipFrames;
+use numbers::Numbers;
+
+/// What was read in one clip. Frames count from 1; points are image pixels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClipReading {
+    /// The view, from the header where it says one, else from the chambers that are seen.
+    pub view: Option<View>,
+    /// Fitness for measurement.
+    pub quality: Option<Quality>,
+    /// The beats that were measured.
+    pub beats: Vec<Beat>,
+    /// The contours at end diastole and end systole of those beats.
+    pub contours: Vec<Contour>,
+    /// Smoothed volume of every frame: millilitres, or percent of the largest without a calibration.
+    pub volume_curve: Vec<f64>,
+    /// The clip's summary.
+    pub lv: Option<LvMeasurement>,
+    /// Every rule's outcome.
+    pub checks: Vec<Check>,
+    /// What a reader should know beside the numbers.
+    pub notes: Vec<String>,
+    /// Why it was not measured, and the reason in a sentence.
+    pub rejected: Option<(Rejection, String)>,
+    /// The models that took part.
+    pub models: Vec<ModelRef>,
+}
+
+impl ClipReading {
+    fn new(models: &Models) -> Self {
+        Self {
+            view: None,
+            quality: None,
+            beats: Vec::new(),
+            contours: Vec::new(),
+            volume_curve: Vec::new(),
+            lv: None,
+            checks: Vec::new(),
+            notes: Vec::new(),
+            rejected: None,
+            models: models.refs(),
+        }
+    }
+
+    fn reject(mut self, reason: Rejection, detail: impl Into<String>) -> Self {
+        self.rejected = Some((reason, detail.into()));
+        self
+    }
+}
+
+/// Reads a clip: what can't be measured says why in `rejected`.
+///
+/// # Panics
+/// If libtorch fails. What it fails of, such as a lost GPU or memory that is used up, holds for the next clip too, so
+/// the process ends, and the node starts another and runs the job again.
+#[expect(
+    clippy::panic,
+    reason = "a process whose libtorch fails can't answer for any further clip"
+)]
+pub fn read_clip(clip: &Clip, models: &Models) -> ClipReading {
+    let reading = ClipReading::new(models);
+    if quality::is_blank(clip) {
+        return reading.reject(Rejection::Quality, "the image is blank");
+    }
+    match ClipFrames::read(clip, models.segmentation()) {
+        Ok(frames) => interpret(clip, models, &frames, reading),
+        Err(error) => panic!("libtorch failed: {error}"),
+    }
+}
+
+/// View, quality and numbers from the ventricles that were found.
+fn interpret(
+    clip: &Clip,
+    models: &Models,
+    frames: &ClipFrames,
+    mut reading: ClipReading,
+) -> ClipReading {
+    let seen = view::judge(frames);
+    let (view, note) = view::decide(clip.header_view, &seen);
+    reading.view = Some(view.clone());
+    reading.notes.extend(note);
+    if view.label == ViewLabel::Other {
+        return reading.reject(Rejection::View, seen.reason);
+    }
+    let curve = Curve::smooth(&frames.volumes(), clip.frame_rate_hz);
+    let quality = quality::judge(frames, curve.as_ref());
+    let poor = quality.grade == Grade::Poor;
+    let detail = format!("too poor to be measured: {}", quality.reasons.join(", "));
+    reading.quality = Some(quality);
+    let Some(curve) = curve.filter(|_| !poor) else {
+        return reading.reject(Rejection::Quality, detail);
+    };
+    reading.volume_curve = numbers::published(&curve, clip);
+    let beats = curve.beats();
+    if beats.is_empty() {
+        return reading.reject(
+            Rejection::NoBeat,
+            "the clip shows no end diastole and end systole of one beat",
+        );
+    }
+    match Numbers::new(
+        clip,
+        models.segmentation().manifest(),
+        frames,
+        &curve,
+        &beats,
+    ) {
+        Some(numbers) => numbers.fill(clip, view.label, reading),
+        None => reading.reject(
+            Rejection::Quality,
+            "no ventricle was found near end diastole or end systole",
+        ),
+    }
+}

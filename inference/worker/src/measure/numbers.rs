@@ -1,0 +1,299 @@
+//! From beats to numbers: volumes, ejection fraction and its interval, contours, checks.
+
+use sonode_findings::{
+    Beat, CardiacPhase, CheckOutcome, Contour, LvMeasurement, Method, Rejection, ViewLabel,
+};
+
+use super::ClipReading;
+use super::checks::{self, Figures, Verdict};
+use super::curve::{Curve, CurveBeat};
+use super::frames::ClipFrames;
+use super::ventricle::Ventricle;
+use crate::clip::Clip;
+use crate::models::Manifest;
+
+/// Points of a reported contour.
+const CONTOUR_POINTS: usize = 48;
+
+/// Half-width of a 90 % interval in standard deviations of a normal error.
+const INTERVAL_DEVIATIONS: f64 = 1.645;
+
+/// Standard deviation of EF's error in points, where a manifest doesn't tell its model's own.
+const UNKNOWN_ERROR_POINTS: f64 = 8.0;
+
+/// How much wider the interval of a clip without a complete beat is.
+const PARTIAL_WIDENING: f64 = 1.5;
+
+/// How far from an extremum of the curve a frame with a ventricle may lie.
+const NEAR_FRAMES: usize = 2;
+
+/// One measured beat.
+#[derive(Debug, Clone, PartialEq)]
+struct Measured<'a> {
+    beat: CurveBeat,
+    /// Volumes at end diastole and end systole, in cubes of the unit of length.
+    volumes: [f64; 2],
+    lvef_percent: f64,
+    /// The frame of each phase in which the ventricle was found, from 0.
+    frames: [usize; 2],
+    ventricles: [&'a Ventricle; 2],
+}
+
+/// What was measured in a clip.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Numbers<'a> {
+    beats: Vec<Measured<'a>>,
+    /// The beat with the median EF.
+    middle: usize,
+    interval: [f64; 2],
+    verdict: Verdict,
+}
+
+/// The curve as it is published: millilitres, or percent of the largest volume without a calibration.
+pub(super) fn published(curve: &Curve, clip: &Clip) -> Vec<f64> {
+    let (_, high) = curve.range();
+    let scale = if clip.cm_per_px.is_some() || high <= 0.0 {
+        1.0
+    } else {
+        100.0 / high
+    };
+    curve.volumes.iter().map(|volume| volume * scale).collect()
+}
+
+impl<'a> Numbers<'a> {
+    /// Measures the beats; none where no ventricle was found near any of them.
+    pub(super) fn new(
+        clip: &Clip,
+        manifest: &Manifest,
+        frames: &'a ClipFrames,
+        curve: &Curve,
+        beats: &[CurveBeat],
+    ) -> Option<Self> {
+        let beats: Vec<Measured<'a>> = beats
+            .iter()
+            .filter_map(|beat| Measured::new(*beat, curve, frames))
+            .collect();
+        let mut order: Vec<usize> = (0..beats.len()).collect();
+        order.sort_by(|a, b| beats[*a].lvef_percent.total_cmp(&beats[*b].lvef_percent));
+        // The lower of two in the middle: the figures of one real beat agree with each other, those of a mean don't.
+        let middle = *order.get(beats.len().checked_sub(1)? / 2)?;
+        let interval = interval(clip, manifest, frames, &beats, middle);
+        let verdict = checks::check(&beats[middle].figures(clip, frames));
+        Some(Self {
+            beats,
+            middle,
+            interval,
+            verdict,
+        })
+    }
+
+    /// Writes the numbers into a reading, or the reason why a hard bound forbids them.
+    pub(super) fn fill(
+        self,
+        clip: &Clip,
+        view: ViewLabel,
+        mut reading: ClipReading,
+    ) -> ClipReading {
+        let edv_fails = |check: &sonode_findings::Check| {
+            check.id == "edv-range" && check.outcome == CheckOutcome::Fail
+        };
+        let implausible_volume = self.verdict.checks.iter().any(edv_fails);
+        let others = Verdict {
+            checks: self
+                .verdict
+                .checks
+                .iter()
+                .filter(|check| !edv_fails(check))
+                .cloned()
+                .collect(),
+        };
+        reading.checks = self.verdict.checks;
+        if let Some(refusal) = others.refusal() {
+            return reading.reject(Rejection::Quality, refusal);
+        }
+        if implausible_volume {
+            // EF is a ratio: a wrong calibration spoils volumes and leaves it as it is.
+            reading.notes.push(
+                "volumes are not reported: they are outside what a heart can have".to_owned(),
+            );
+        }
+        let calibrated = clip.cm_per_px.is_some() && !implausible_volume;
+        let ml = |volume: f64| calibrated.then_some(volume);
+        reading.beats = self
+            .beats
+            .iter()
+            .map(|measured| Beat {
+                ed_frame: frame_number(measured.frames[0]),
+                es_frame: frame_number(measured.frames[1]),
+                edv_ml: ml(measured.volumes[0]),
+                esv_ml: ml(measured.volumes[1]),
+                lvef_percent: measured.lvef_percent,
+                complete: measured.beat.complete,
+            })
+            .collect();
+        reading.contours = self
+            .beats
+            .iter()
+            .flat_map(|measured| measured.contours(clip))
+            .collect();
+        if !reading.beats.iter().any(|beat| beat.complete) {
+            reading.notes.push(
+                "the clip holds no complete beat: measured from one end diastole and one end systole".to_owned(),
+            );
+        }
+        let middle = &self.beats[self.middle];
+        reading.lv = Some(LvMeasurement {
+            edv_ml: ml(middle.volumes[0]),
+            esv_ml: ml(middle.volumes[1]),
+            lvef_percent: middle.lvef_percent,
+            lvef_interval: Some(self.interval),
+            method: if view == ViewLabel::A2C {
+                Method::ModA2c
+            } else {
+                Method::ModA4c
+            },
+        });
+        reading
+    }
+}
+
+impl<'a> Measured<'a> {
+    fn new(beat: CurveBeat, curve: &Curve, frames: &'a ClipFrames) -> Option<Self> {
+        let volumes = [*curve.volumes.get(beat.ed)?, *curve.volumes.get(beat.es)?];
+        let (ed, es) = (nearest(frames, beat.ed)?, nearest(frames, beat.es)?);
+        (volumes[0] > 0.0).then(|| Self {
+            beat,
+            volumes,
+            lvef_percent: ef(volumes),
+            frames: [ed.0, es.0],
+            ventricles: [ed.1, es.1],
+        })
+    }
+
+    fn figures(&self, clip: &Clip, frames: &ClipFrames) -> Figures {
+        let [ed, es] = self.ventricles;
+        let travel = (ed.apex[0] - es.apex[0]).hypot(ed.apex[1] - es.apex[1]);
+        let forward = self.beat.ed < self.beat.es;
+        Figures {
+            volumes: self.volumes,
+            calibrated: clip.cm_per_px.is_some(),
+            lvef_percent: self.lvef_percent,
+            lengths: [ed.length(), es.length()],
+            area_length: [ed.area_length_volume(), es.area_length_volume()],
+            heart_rate_bpm: clip.heart_rate_bpm,
+            systole_s: clip
+                .frame_rate_hz
+                .filter(|_| forward)
+                .map(|rate| (self.beat.es - self.beat.ed) as f64 / rate),
+            inside_sector: frames.share_inside(ed).min(frames.share_inside(es)),
+            annulus_seen: ed.annulus_seen && es.annulus_seen,
+            apex_travel: travel / ed.length().max(f64::EPSILON),
+            depth_order: ed.apex[1] < ed.base[1] && es.apex[1] < es.base[1],
+        }
+    }
+
+    fn contours(&self, clip: &Clip) -> Vec<Contour> {
+        let unit = clip.cm_per_px.unwrap_or([1.0, clip.pixel_aspect]);
+        [CardiacPhase::EndDiastole, CardiacPhase::EndSystole]
+            .into_iter()
+            .zip(self.frames)
+            .zip(self.ventricles)
+            .map(|((phase, frame), ventricle)| Contour {
+                frame: frame_number(frame),
+                phase,
+                points: ventricle
+                    .contour(CONTOUR_POINTS)
+                    .into_iter()
+                    .map(|[x, y]| {
+                        [
+                            x / unit[0] + clip.origin[0] as f64,
+                            y / unit[1] + clip.origin[1] as f64,
+                        ]
+                    })
+                    .collect(),
+                area_cm2: clip.cm_per_px.map(|_| ventricle.area()),
+            })
+            .collect()
+    }
+}
+
+/// A 90 % interval for EF: the model's own error, the spread of the beats and the difference between what the network
+/// sees directly and in the mirror, taken as independent; wider without a complete beat.
+fn interval(
+    clip: &Clip,
+    manifest: &Manifest,
+    frames: &ClipFrames,
+    beats: &[Measured<'_>],
+    middle: usize,
+) -> [f64; 2] {
+    let model = manifest
+        .accuracy
+        .as_ref()
+        .map_or(UNKNOWN_ERROR_POINTS, |a| a.ef_error_sd_points);
+    let efs: Vec<f64> = beats.iter().map(|measured| measured.lvef_percent).collect();
+    let beat_error = variance(&efs) / efs.len().max(1) as f64;
+    let chosen = &beats[middle];
+    let views: Vec<f64> = [0, 1]
+        .into_iter()
+        .filter_map(|which| {
+            let curve = Curve::smooth(&frames.variant_volumes(which), clip.frame_rate_hz)?;
+            Some(ef([
+                *curve.volumes.get(chosen.beat.ed)?,
+                *curve.volumes.get(chosen.beat.es)?,
+            ]))
+        })
+        .filter(|ef| ef.is_finite())
+        .collect();
+    let widening = if chosen.beat.complete {
+        1.0
+    } else {
+        PARTIAL_WIDENING
+    };
+    let deviation = (model * model + beat_error + variance(&views)).sqrt() * widening;
+    let half = INTERVAL_DEVIATIONS * deviation;
+    [
+        (chosen.lvef_percent - half).max(0.0),
+        (chosen.lvef_percent + half).min(100.0),
+    ]
+}
+
+fn ef([edv, esv]: [f64; 2]) -> f64 {
+    100.0 * (edv - esv) / edv
+}
+
+/// Variance of a sample; 0 of fewer than two values.
+fn variance(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return 0.0;
+    }
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    values
+        .iter()
+        .map(|value| (value - mean).powi(2))
+        .sum::<f64>()
+        / (values.len() - 1) as f64
+}
+
+/// The frame nearest to `at` in which a ventricle was found.
+fn nearest(frames: &ClipFrames, at: usize) -> Option<(usize, &Ventricle)> {
+    let ventricle = |at: usize| Some((at, frames.frames.get(at)?.ventricle.as_ref()?));
+    (0..=NEAR_FRAMES)
+        .find_map(|off| ventricle(at + off).or_else(|| at.checked_sub(off).and_then(ventricle)))
+}
+
+/// Frames count from 1, as DICOM's do.
+fn frame_number(index: usize) -> u32 {
+    u32::try_from(index + 1).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ejection_fraction_and_spread() {
+        assert!((ef([120.0, 48.0]) - 60.0).abs() < 1e-9);
+        assert!(variance(&[55.0]).abs() < 1e-9);
+        assert!((variance(&[50.0, 60.0]) - 50.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,130 @@
+//! Fitness for measurement, from what the network sees and how steadily.
+
+use sonode_findings::{Grade, Quality};
+
+use super::curve::Curve;
+use super::frames::ClipFrames;
+use crate::clip::Clip;
+
+/// Scores from which a clip is good, and from which it is fair.
+const GRADES: [f64; 2] = [0.66, 0.36];
+
+/// A clip whose brightest pixel never passes this luma is blank.
+const BLANK_LUMA: u8 = 12;
+
+/// One aspect of quality: the figure that scores 0, the one that scores 1, and what to say of a low score.
+struct Aspect {
+    value: f64,
+    worst: f64,
+    best: f64,
+    reason: &'static str,
+}
+
+impl Aspect {
+    /// 0 to 1.
+    fn score(&self) -> f64 {
+        ((self.value - self.worst) / (self.best - self.worst)).clamp(0.0, 1.0)
+    }
+}
+
+/// Whether a clip shows nothing at all.
+pub(super) fn is_blank(clip: &Clip) -> bool {
+    clip.pixels.iter().all(|luma| *luma <= BLANK_LUMA)
+}
+
+/// Grades a clip in which ventricles were found.
+///
+/// The score is the geometric mean of its aspects, so that a single failure makes a clip poor.
+pub(super) fn judge(frames: &ClipFrames, curve: Option<&Curve>) -> Quality {
+    let found = frames.found().count() as f64 / frames.frames.len().max(1) as f64;
+    let noise = curve.map_or(1.0, |curve| {
+        let (low, high) = curve.range();
+        if high > low {
+            curve.residual / (high - low)
+        } else {
+            0.0
+        }
+    });
+    let aspects = [
+        Aspect {
+            value: frames.median(|frame| frame.confidence),
+            worst: 0.35,
+            best: 0.85,
+            reason: "unclear borders of the cavity",
+        },
+        Aspect {
+            value: frames.median(|frame| frame.overlap.unwrap_or(1.0)),
+            worst: 0.70,
+            best: 0.94,
+            reason: "the outline jumps from frame to frame",
+        },
+        Aspect {
+            value: found,
+            worst: 0.5,
+            best: 0.95,
+            reason: "the ventricle is lost in some frames",
+        },
+        Aspect {
+            value: frames.median(|frame| frame.solidity),
+            worst: 0.70,
+            best: 0.92,
+            reason: "an irregular outline",
+        },
+        Aspect {
+            value: -noise,
+            worst: -0.14,
+            best: -0.06,
+            reason: "the volume curve is noisy",
+        },
+        Aspect {
+            value: frames.median(|frame| frame.contrast),
+            worst: -0.05,
+            best: 0.12,
+            reason: "little contrast between wall and cavity",
+        },
+    ];
+    let product: f64 = aspects.iter().map(Aspect::score).product();
+    let score = product.powf(1.0 / aspects.len() as f64);
+    let reasons = aspects
+        .iter()
+        .filter(|aspect| aspect.score() < 0.5)
+        .map(|aspect| aspect.reason.to_owned())
+        .collect();
+    Quality {
+        grade: grade(score),
+        score,
+        reasons,
+    }
+}
+
+fn grade(score: f64) -> Grade {
+    match score {
+        s if s >= GRADES[0] => Grade::Good,
+        s if s >= GRADES[1] => Grade::Fair,
+        _ => Grade::Poor,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_aspect_runs_from_nothing_to_one() {
+        let aspect = |value| {
+            Aspect {
+                value,
+                worst: 0.2,
+                best: 0.6,
+                reason: "",
+            }
+            .score()
+        };
+        assert!(aspect(0.1).abs() < 1e-9 && (aspect(0.4) - 0.5).abs() < 1e-9);
+        assert!((aspect(0.9) - 1.0).abs() < 1e-9);
+        assert_eq!(
+            [grade(0.9), grade(0.5), grade(0.1)],
+            [Grade::Good, Grade::Fair, Grade::Poor]
+        );
+    }
+}

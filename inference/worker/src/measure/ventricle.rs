@@ -1,0 +1,459 @@
+//! The ventricle of one frame: hinges of the mitral annulus, apex, long axis, method of disks.
+
+use std::f64::consts::PI;
+
+use super::grid::{Grid, Placement};
+use super::outline::Outline;
+
+/// Number of disks (Lang 2015, JASE 28:1).
+pub const DISKS: usize = 20;
+
+/// Grid pixels that a contour point looks outwards for the atrium.
+const CONTACT_REACH: [f64; 3] = [1.0, 2.0, 3.0];
+
+/// Share of the long axis, from its basal end, in which the hinges are looked for where no atrium is seen.
+const BASAL_SHARE: f64 = 0.08;
+
+/// Tenths of the annulus at each of its ends that belong to a corner.
+const CORNER_TENTHS: usize = 2;
+
+/// Share of the outline over which the atrium has to touch the ventricle to count as its base.
+const BASE_SHARE_MIN: f64 = 0.04;
+
+/// The ventricle of one frame. Lengths are in centimetres where the clip is calibrated, else in widths of a pixel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ventricle {
+    /// The cavity's outline, in the unit of length, the crop's upper left corner being (0, 0); its first and last
+    /// points are the hinges of the mitral annulus.
+    pub outline: Outline,
+    /// The point farthest from the annulus.
+    pub apex: [f64; 2],
+    /// The middle between the hinges.
+    pub base: [f64; 2],
+    /// Whether the hinges were found where ventricle and atrium meet, and not from the outline alone.
+    pub annulus_seen: bool,
+}
+
+impl Ventricle {
+    /// Reads the ventricle from the maps of one frame: cavity, atrium, and everything else that may border on it.
+    ///
+    /// None where no region is over one half.
+    pub fn find(
+        cavity: &Grid,
+        atrium: &Grid,
+        others: &Grid,
+        placement: &Placement,
+    ) -> Option<Self> {
+        let region = cavity.largest_region(0.5);
+        let outline = Outline::around(&region, 0.5)?;
+        let on_grid = annulus(&outline, atrium, others);
+        let lengths = outline.map(|point| placement.to_length(*point));
+        let (annulus_seen, [first, last]) = match on_grid {
+            Some(ends) => (true, ends),
+            None => (false, basal_end(&lengths)?),
+        };
+        Self::with_annulus(&lengths, first, last, annulus_seen)
+    }
+
+    /// A ventricle whose annulus is known: it runs from the outline's point `first` onwards to `last`, and the apex
+    /// lies on the other way.
+    fn with_annulus(
+        outline: &Outline,
+        first: usize,
+        last: usize,
+        annulus_seen: bool,
+    ) -> Option<Self> {
+        let annulus = way(outline, first, last);
+        let mut points = way(outline, last, first);
+        if annulus.len() < 2 || points.len() < 3 {
+            return None;
+        }
+        // A map rounds corners off, so the annulus seems to begin a little way up the walls. Its line doesn't.
+        let hinges = straight_ends(&annulus)?;
+        let count = points.len();
+        (points[0], points[count - 1]) = (hinges[1], hinges[0]);
+        // The hinge on the left comes first, so that contours of several frames run alike.
+        if points[0][0] > points[count - 1][0] {
+            points.reverse();
+        }
+        let base = between(hinges[0], hinges[1], 0.5);
+        let apex = points
+            .iter()
+            .copied()
+            .max_by(|p, q| distance(*p, base).total_cmp(&distance(*q, base)))?;
+        Some(Self {
+            outline: Outline { points },
+            apex,
+            base,
+            annulus_seen,
+        })
+    }
+
+    /// From the apex to the middle of the annulus.
+    pub fn length(&self) -> f64 {
+        distance(self.apex, self.base)
+    }
+
+    /// Area of the cavity, closed by the line between the hinges.
+    pub fn area(&self) -> f64 {
+        self.outline.area()
+    }
+
+    /// Volume by the method of disks: Σ π (d/2)² L/20 (Lang 2015, JASE 28:1).
+    pub fn volume(&self) -> f64 {
+        let height = self.length() / DISKS as f64;
+        diameters(&self.outline, self.base, self.apex)
+            .iter()
+            .map(|d| PI * d * d / 4.0 * height)
+            .sum()
+    }
+
+    /// Volume by area and length, 8 A² / (3 π L), as a cross-check.
+    pub fn area_length_volume(&self) -> f64 {
+        let length = self.length();
+        if length > 0.0 {
+            8.0 * self.area().powi(2) / (3.0 * PI * length)
+        } else {
+            0.0
+        }
+    }
+
+    /// The outline in `count` points spread evenly over its length, hinge to hinge, in the unit of length.
+    pub fn contour(&self, count: usize) -> Vec<[f64; 2]> {
+        let points = &self.outline.points;
+        let total: f64 = points
+            .windows(2)
+            .map(|pair| distance(pair[0], pair[1]))
+            .sum();
+        let step = total / count.saturating_sub(1).max(1) as f64;
+        let mut contour = vec![points[0]];
+        let mut walked = 0.0;
+        for pair in points.windows(2) {
+            let span = distance(pair[0], pair[1]);
+            while contour.len() + 1 < count && walked + span >= step * contour.len() as f64 {
+                let part = (step * contour.len() as f64 - walked) / span;
+                contour.push(between(pair[0], pair[1], part));
+            }
+            walked += span;
+        }
+        contour.push(points[points.len() - 1]);
+        contour
+    }
+}
+
+/// The widths of the outline across the middles of [`DISKS`] equal parts of the long axis, from the base on.
+fn diameters(outline: &Outline, base: [f64; 2], apex: [f64; 2]) -> [f64; DISKS] {
+    let length = distance(base, apex);
+    let mut widths = [0.0; DISKS];
+    if length <= 0.0 {
+        return widths;
+    }
+    let axis = [(apex[0] - base[0]) / length, (apex[1] - base[1]) / length];
+    let turned = outline.map(|point| {
+        let (x, y) = (point[0] - base[0], point[1] - base[1]);
+        [x * axis[0] + y * axis[1], y * axis[0] - x * axis[1]]
+    });
+    for (k, width) in widths.iter_mut().enumerate() {
+        *width = width_at(&turned, (k as f64 + 0.5) / DISKS as f64 * length);
+    }
+    widths
+}
+
+/// Total length inside a polygon of the line at one value of the first coordinate.
+fn width_at(outline: &Outline, at: f64) -> f64 {
+    let mut crossings: Vec<f64> = outline
+        .edges()
+        .filter(|(a, b)| (a[0] <= at) != (b[0] <= at))
+        .map(|(a, b)| between(a, b, (at - a[0]) / (b[0] - a[0]))[1])
+        .collect();
+    crossings.sort_by(f64::total_cmp);
+    crossings
+        .chunks_exact(2)
+        .map(|pair| pair[1] - pair[0])
+        .sum()
+}
+
+/// The outline's points from one index onwards to another.
+fn way(outline: &Outline, from: usize, to: usize) -> Vec<[f64; 2]> {
+    let count = outline.points.len();
+    let steps = (to + count - from) % count;
+    (0..=steps)
+        .filter_map(|step| outline.points.get((from + step) % count).copied())
+        .collect()
+}
+
+/// The ends of a stretch, moved onto the straight line that fits its middle best.
+fn straight_ends(stretch: &[[f64; 2]]) -> Option<[[f64; 2]; 2]> {
+    let (first, last) = (*stretch.first()?, *stretch.last()?);
+    let cut = stretch.len() * CORNER_TENTHS / 10;
+    let middle = stretch.get(cut..stretch.len() - cut)?;
+    let (mut x, mut y, mut total) = (0.0, 0.0, 0.0);
+    for pair in middle.windows(2) {
+        let weight = distance(pair[0], pair[1]);
+        x += weight * f64::midpoint(pair[0][0], pair[1][0]);
+        y += weight * f64::midpoint(pair[0][1], pair[1][1]);
+        total += weight;
+    }
+    if total <= 0.0 {
+        return Some([first, last]);
+    }
+    let centre = [x / total, y / total];
+    // The ends' own direction is steadier than that of a fit over a short stretch.
+    let along = distance(first, last).max(f64::EPSILON);
+    let direction = [(last[0] - first[0]) / along, (last[1] - first[1]) / along];
+    let onto = |point: [f64; 2]| {
+        let t = (point[0] - centre[0]) * direction[0] + (point[1] - centre[1]) * direction[1];
+        [centre[0] + t * direction[0], centre[1] + t * direction[1]]
+    };
+    Some([onto(first), onto(last)])
+}
+
+/// The ends of the annulus, where cavity and atrium meet: those of the longest stretch of the outline that looks outwards onto the
+/// atrium. None where the atrium hardly touches it.
+fn annulus(outline: &Outline, atrium: &Grid, others: &Grid) -> Option<[usize; 2]> {
+    let count = outline.points.len();
+    let centre = outline.centroid();
+    let touches: Vec<bool> = (0..count)
+        .map(|i| {
+            let (before, at, after) = (
+                outline.points[(i + count - 2) % count],
+                outline.points[i],
+                outline.points[(i + 2) % count],
+            );
+            let outward = outward(before, after, at, centre);
+            let seen = |map: &Grid| -> f64 {
+                CONTACT_REACH
+                    .iter()
+                    .map(|r| map.sample([at[0] + outward[0] * r, at[1] + outward[1] * r]))
+                    .sum()
+            };
+            let atrium = seen(atrium);
+            atrium > 0.5 && atrium > seen(others)
+        })
+        .collect();
+    let (first, length) = longest_run(&touches, count / 40 + 1)?;
+    (length >= 2 && length < count * 3 / 4 && length as f64 >= BASE_SHARE_MIN * count as f64)
+        .then(|| [first, (first + length - 1) % count])
+}
+
+/// The unit normal of the line through `before` and `after` that points away from the centre at `at`.
+fn outward(before: [f64; 2], after: [f64; 2], at: [f64; 2], centre: [f64; 2]) -> [f64; 2] {
+    let (dx, dy) = (after[0] - before[0], after[1] - before[1]);
+    let length = dx.hypot(dy).max(f64::EPSILON);
+    let normal = [dy / length, -dx / length];
+    let side = normal[0] * (at[0] - centre[0]) + normal[1] * (at[1] - centre[1]);
+    if side < 0.0 {
+        [-normal[0], -normal[1]]
+    } else {
+        normal
+    }
+}
+
+/// First index and length of the longest cyclic run of true, bridging gaps of at most `gap`.
+fn longest_run(flags: &[bool], gap: usize) -> Option<(usize, usize)> {
+    let count = flags.len();
+    let start =
+        (0..count).find(|i| flags[*i] && (1..=gap).all(|g| !flags[(i + count - g) % count]));
+    let Some(start) = start else {
+        return flags.iter().any(|flag| *flag).then_some((0, count));
+    };
+    let mut best = (start, 0);
+    let mut from = start;
+    let mut last = start;
+    for step in 0..count {
+        let at = start + step;
+        if !flags[at % count] {
+            continue;
+        }
+        if at - last > gap + 1 {
+            from = at;
+        }
+        last = at;
+        if at - from + 1 > best.1 {
+            best = (from % count, at - from + 1);
+        }
+    }
+    Some(best)
+}
+
+/// The hinges where no atrium is seen: the outermost points of the deeper end of the principal axis.
+fn basal_end(outline: &Outline) -> Option<[usize; 2]> {
+    let axis = principal_axis(outline);
+    // Towards depth: in apical views the base lies away from the probe.
+    let axis = if axis[1] < 0.0 {
+        [-axis[0], -axis[1]]
+    } else {
+        axis
+    };
+    let along = |p: &[f64; 2]| p[0] * axis[0] + p[1] * axis[1];
+    let across = |p: &[f64; 2]| p[1] * axis[0] - p[0] * axis[1];
+    let (low, high) = outline
+        .points
+        .iter()
+        .map(along)
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+            (low.min(value), high.max(value))
+        });
+    let basal: Vec<usize> = (0..outline.points.len())
+        .filter(|i| along(&outline.points[*i]) > high - BASAL_SHARE * (high - low))
+        .collect();
+    let by =
+        |a: &usize, b: &usize| across(&outline.points[*a]).total_cmp(&across(&outline.points[*b]));
+    let (one, other) = (
+        *basal.iter().min_by(|a, b| by(a, b))?,
+        *basal.iter().max_by(|a, b| by(a, b))?,
+    );
+    let count = outline.points.len();
+    // The annulus is the shorter way round between the two.
+    let way = (other + count - one) % count;
+    Some(if way <= count / 2 {
+        [one, other]
+    } else {
+        [other, one]
+    })
+}
+
+/// Unit vector of the largest second moment of the polygon's corners, weighted by the length of their edges.
+fn principal_axis(outline: &Outline) -> [f64; 2] {
+    let centre = outline.centroid();
+    let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
+    for (a, b) in outline.edges() {
+        let weight = distance(a, b);
+        let (x, y) = (
+            (a[0] + b[0]) / 2.0 - centre[0],
+            (a[1] + b[1]) / 2.0 - centre[1],
+        );
+        xx += weight * x * x;
+        xy += weight * x * y;
+        yy += weight * y * y;
+    }
+    let angle = (2.0 * xy).atan2(xx - yy) / 2.0;
+    [angle.cos(), angle.sin()]
+}
+
+fn distance(a: [f64; 2], b: [f64; 2]) -> f64 {
+    (a[0] - b[0]).hypot(a[1] - b[1])
+}
+
+fn between(a: [f64; 2], b: [f64; 2], part: f64) -> [f64; 2] {
+    [a[0] + (b[0] - a[0]) * part, a[1] + (b[1] - a[1]) * part]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Maps of a half ellipsoid, apex up, turned by `angle`, with an atrium below its flat base; `radii` are
+    /// half-width and length in centimetres, `unit` the size of a grid pixel.
+    fn half_ellipsoid(radii: [f64; 2], angle: f64, unit: [f64; 2]) -> [Grid; 3] {
+        const SIDE: usize = 112;
+        let centre = [SIDE as f64 / 2.0 * unit[0], SIDE as f64 / 2.0 * unit[1]];
+        let mut maps: [Grid; 3] = std::array::from_fn(|_| Grid::filled(SIDE, SIDE, 0.0));
+        for y in 0..SIDE {
+            for x in 0..SIDE {
+                let mut inside = [0.0_f32; 3];
+                // 8 x 8 points a pixel stand for the partial volume that a network's map shows at an edge.
+                for i in 0..64 {
+                    let sub = [
+                        f64::from(i % 8) / 8.0 + 0.0625,
+                        f64::from(i / 8) / 8.0 + 0.0625,
+                    ];
+                    let p = [
+                        (x as f64 + sub[0]) * unit[0] - centre[0],
+                        (y as f64 + sub[1]) * unit[1] - centre[1],
+                    ];
+                    let across = p[0] * angle.cos() + p[1] * angle.sin();
+                    let up = p[0] * angle.sin() - p[1] * angle.cos();
+                    let reach = (across / radii[0]).powi(2) + (up / radii[1]).powi(2);
+                    let region = match (reach <= 1.0, up >= 0.0) {
+                        (true, true) => 0,
+                        (true, false) => 1,
+                        (false, _) => 2,
+                    };
+                    inside[region] += 1.0 / 64.0;
+                }
+                for (map, share) in maps.iter_mut().zip(inside) {
+                    map.values[y * SIDE + x] = share;
+                }
+            }
+        }
+        maps
+    }
+
+    fn placement(unit: [f64; 2]) -> Placement {
+        Placement {
+            scale: [1.0, 1.0],
+            offset: [0.0, 0.0],
+            unit,
+        }
+    }
+
+    #[test]
+    fn a_half_ellipsoid_has_its_volume_within_one_percent() {
+        for (angle, unit) in [
+            (0.0, [0.14, 0.14]),
+            (0.35, [0.14, 0.14]),
+            (-0.5, [0.14, 0.14]),
+            (0.3, [0.12, 0.18]),
+        ] {
+            let [cavity, atrium, others] = half_ellipsoid([2.4, 6.5], angle, unit);
+            let lv = Ventricle::find(&cavity, &atrium, &others, &placement(unit)).unwrap();
+            let truth = 2.0 / 3.0 * PI * 2.4 * 2.4 * 6.5;
+            assert!(lv.annulus_seen);
+            assert!(
+                (lv.volume() / truth - 1.0).abs() < 0.01,
+                "{angle} {}",
+                lv.volume() / truth
+            );
+            assert!(
+                (lv.length() / 6.5 - 1.0).abs() < 0.01,
+                "{angle} {}",
+                lv.length()
+            );
+            assert!((lv.area_length_volume() / truth - 1.0).abs() < 0.02);
+            assert!(lv.apex[1] < lv.base[1]);
+            assert!(lv.outline.points[0][0] < lv.outline.points.last().unwrap()[0]);
+        }
+    }
+
+    #[test]
+    fn without_an_atrium_the_deeper_end_is_the_base() {
+        let unit = [0.14, 0.14];
+        let [cavity, atrium, others] = half_ellipsoid([2.4, 6.5], 0.2, unit);
+        let none = Grid::filled(112, 112, 0.0);
+        let seen = Ventricle::find(&cavity, &atrium, &others, &placement(unit)).unwrap();
+        let lv = Ventricle::find(&cavity, &none, &others, &placement(unit)).unwrap();
+        assert!(!lv.annulus_seen);
+        assert!(
+            distance(lv.base, seen.base) < 0.8,
+            "{:?} {:?}",
+            lv.base,
+            seen.base
+        );
+        assert!((lv.volume() / seen.volume() - 1.0).abs() < 0.1);
+        assert!(Ventricle::find(&none, &none, &none, &placement(unit)).is_none());
+    }
+
+    #[test]
+    fn a_resampled_contour_runs_from_hinge_to_hinge() {
+        let unit = [0.14, 0.14];
+        let [cavity, atrium, others] = half_ellipsoid([2.4, 6.5], 0.2, unit);
+        let lv = Ventricle::find(&cavity, &atrium, &others, &placement(unit)).unwrap();
+        let contour = lv.contour(48);
+        assert_eq!(contour.len(), 48);
+        assert_eq!(contour[0], lv.outline.points[0]);
+        assert_eq!(contour.last(), lv.outline.points.last());
+        let area = Outline { points: contour }.area();
+        assert!((area / lv.area() - 1.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn runs_are_cyclic_and_bridge_small_gaps() {
+        let flags = |text: &str| text.bytes().map(|b| b == b'1').collect::<Vec<_>>();
+        assert_eq!(longest_run(&flags("0011011000"), 1), Some((2, 5)));
+        assert_eq!(longest_run(&flags("1100000011"), 1), Some((8, 4)));
+        assert_eq!(longest_run(&flags("0100001110"), 1), Some((6, 3)));
+        assert_eq!(longest_run(&flags("0000"), 1), None);
+        assert_eq!(longest_run(&flags("1111"), 1), Some((0, 4)));
+    }
+}

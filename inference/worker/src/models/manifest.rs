@@ -1,0 +1,537 @@
+//! `model.toml`: what a TorchScript file expects and gives, so that nothing about it is guessed.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sonode_findings::ModelRef;
+
+/// What a model is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// A map of the left ventricle, and of other structures, for each frame.
+    LvSegmentation,
+    /// An ejection fraction for a clip.
+    EfRegression,
+    /// The view of a frame or clip.
+    View,
+    /// Fitness for measurement.
+    Quality,
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LvSegmentation => "lv-segmentation",
+            Self::EfRegression => "ef-regression",
+            Self::View => "view",
+            Self::Quality => "quality",
+        })
+    }
+}
+
+/// The order of the input tensor's dimensions: batch, channels, frames, rows, columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Layout {
+    /// `[batch, channels, rows, columns]`: one frame at a time.
+    #[serde(rename = "NCHW")]
+    Nchw,
+    /// `[batch, channels, frames, rows, columns]`.
+    #[serde(rename = "NCTHW")]
+    Ncthw,
+}
+
+/// How a crop becomes the input's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fit {
+    /// Stretched in both directions.
+    Stretch,
+    /// The whole crop with square pixels, padded with black.
+    Letterbox,
+    /// The square in the middle of the crop.
+    CentreSquare,
+}
+
+/// What fills a clip that is too short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Padding {
+    /// A clip of one frame is never too short.
+    None,
+    /// Zeros after normalisation.
+    Zero,
+    /// The last frame again.
+    RepeatLast,
+}
+
+/// What turns an output into a probability or a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// The output is used as it is.
+    Identity,
+    /// Logits, each label for itself.
+    Sigmoid,
+    /// Logits, one label of all.
+    Softmax,
+    /// `1 - sigmoid`.
+    OneMinusSigmoid,
+}
+
+/// The input tensor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Order of the dimensions.
+    pub layout: Layout,
+    /// 1: luma; 3: luma three times, or colour where the source has it.
+    pub channels: u32,
+    /// Frames of one input.
+    pub frames: u32,
+    /// Every how many frames of the source one is taken.
+    pub stride: u32,
+    /// Frame rate that `stride` counts in; a clip of another rate is resampled in time. Left out: the clip's own.
+    pub frame_rate_hz: Option<f64>,
+    /// Rows.
+    pub height: u32,
+    /// Columns.
+    pub width: u32,
+    /// How a crop becomes that size.
+    pub fit: Fit,
+    /// Share of the crop that is cut off on each side before fitting, 0 to 0.4.
+    #[serde(default)]
+    pub zoom: f64,
+    /// What fills a short clip.
+    pub padding: Padding,
+    /// What luma 0 and the brightest luma become, before `mean` and `std`.
+    pub value_range: [f64; 2],
+    /// Percentile of a frame's luma that counts as the brightest; left out: 255 does.
+    pub brightest_percentile: Option<f64>,
+    /// Subtracted, one value a channel.
+    pub mean: Vec<f64>,
+    /// Divided by afterwards, one value a channel.
+    pub std: Vec<f64>,
+}
+
+/// One output tensor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Its name, for people.
+    pub name: String,
+    /// What turns it into a probability or a number.
+    pub activation: Activation,
+    /// One label a channel or class; for a number, its name.
+    pub labels: Vec<String>,
+    /// UCUM unit of a number.
+    pub unit: Option<String>,
+}
+
+/// What is known of a model's error, from an evaluation that its documentation names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accuracy {
+    /// Standard deviation of the ejection fraction's error, in percentage points.
+    pub ef_error_sd_points: f64,
+    /// Where it was measured.
+    pub measured_on: String,
+}
+
+/// A model's manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Name, the same as its folder's.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// What it is for.
+    pub task: Task,
+    /// The TorchScript file, beside the manifest.
+    pub file: String,
+    /// SHA-256 of that file, 64 hexadecimal digits.
+    pub sha256: String,
+    /// Licence of the weights, as an SPDX expression.
+    pub licence: String,
+    /// Whether it is a research model: not validated, and used for reports only where that is allowed.
+    pub research: bool,
+    /// A sentence on what it is and how it was made.
+    #[serde(default)]
+    pub description: String,
+    /// The input tensor.
+    pub input: Input,
+    /// The output tensors, in order.
+    pub output: Vec<Output>,
+    /// What is known of its error.
+    pub accuracy: Option<Accuracy>,
+}
+
+/// Why a manifest is refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ManifestError {
+    /// Not TOML, an unknown key, a missing key or a value of the wrong type.
+    #[error("{0}")]
+    Syntax(String),
+    /// A value that can't be.
+    #[error("`{key}` {problem}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// [`ManifestError::Syntax`] names the missing or unknown key, [`ManifestError::Value`] the one whose value can't be.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        let manifest: Self = toml::from_str(text)
+            .map_err(|error| ManifestError::Syntax(error.message().to_owned()))?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// The reference that findings carry.
+    pub fn model_ref(&self) -> ModelRef {
+        ModelRef {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            sha256: self.sha256.clone(),
+            research: self.research,
+        }
+    }
+
+    fn check(&self) -> Result<(), ManifestError> {
+        for (key, text) in [
+            ("name", &self.name),
+            ("version", &self.version),
+            ("licence", &self.licence),
+        ] {
+            require(!text.trim().is_empty(), key, "is empty")?;
+        }
+        // A plain name: a path of the manifest's own could lead out of the models' folder.
+        let plain = Path::new(&self.file)
+            .file_name()
+            .is_some_and(|name| *name == *self.file);
+        require(
+            plain,
+            "file",
+            "must be the name of a file beside the manifest",
+        )?;
+        let is_digest = self.sha256.len() == 64
+            && self
+                .sha256
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        require(
+            is_digest,
+            "sha256",
+            "must be 64 lower-case hexadecimal digits",
+        )?;
+        self.input.check()?;
+        require(
+            !self.output.is_empty(),
+            "output",
+            "must list at least one output",
+        )?;
+        let labelled = self.output.iter().all(|output| !output.labels.is_empty());
+        require(labelled, "output.labels", "must not be empty")?;
+        let sd = self
+            .accuracy
+            .as_ref()
+            .map_or(1.0, |accuracy| accuracy.ef_error_sd_points);
+        require(
+            sd.is_finite() && sd > 0.0,
+            "accuracy.ef_error_sd_points",
+            "must be positive",
+        )
+    }
+}
+
+impl Input {
+    fn check(&self) -> Result<(), ManifestError> {
+        require(
+            matches!(self.channels, 1 | 3),
+            "input.channels",
+            "must be 1 or 3",
+        )?;
+        require(
+            (1..=512).contains(&self.frames),
+            "input.frames",
+            "must be 1 to 512",
+        )?;
+        require(
+            (1..=64).contains(&self.stride),
+            "input.stride",
+            "must be 1 to 64",
+        )?;
+        for (key, size) in [("input.height", self.height), ("input.width", self.width)] {
+            require((16..=1024).contains(&size), key, "must be 16 to 1024")?;
+        }
+        let one_frame = self.layout == Layout::Nchw;
+        require(
+            !one_frame || self.frames == 1,
+            "input.frames",
+            "must be 1 in the layout NCHW",
+        )?;
+        let rate = self.frame_rate_hz.unwrap_or(1.0);
+        require(
+            rate.is_finite() && rate > 0.0,
+            "input.frame_rate_hz",
+            "must be positive",
+        )?;
+        require(
+            (0.0..=0.4).contains(&self.zoom),
+            "input.zoom",
+            "must be 0 to 0.4",
+        )?;
+        let [low, high] = self.value_range;
+        let is_range = low.is_finite() && high.is_finite() && low < high;
+        require(is_range, "input.value_range", "must be two rising numbers")?;
+        let percentile = self.brightest_percentile.unwrap_or(100.0);
+        require(
+            (50.0..=100.0).contains(&percentile),
+            "input.brightest_percentile",
+            "must be 50 to 100",
+        )?;
+        for (key, values) in [("input.mean", &self.mean), ("input.std", &self.std)] {
+            let fits =
+                values.len() == self.channels as usize && values.iter().all(|v| v.is_finite());
+            require(fits, key, "must have one number a channel")?;
+        }
+        require(
+            self.std.iter().all(|std| *std > 0.0),
+            "input.std",
+            "must be positive",
+        )
+    }
+}
+
+fn require(holds: bool, key: &'static str, problem: &str) -> Result<(), ManifestError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(ManifestError::Value {
+            key,
+            problem: problem.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A complete manifest: that of the built-in segmentation network.
+    pub(crate) const SEGMENTATION: &str = r#"
+name = "lv-segmentation"
+version = "1"
+task = "lv-segmentation"
+file = "model.pt"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+licence = "MIT OR Apache-2.0"
+research = true
+
+[input]
+layout = "NCHW"
+channels = 1
+frames = 1
+stride = 1
+height = 112
+width = 112
+fit = "stretch"
+padding = "none"
+value_range = [0.0, 1.0]
+brightest_percentile = 99.0
+mean = [0.0]
+std = [1.0]
+
+[[output]]
+name = "maps"
+activation = "sigmoid"
+labels = ["lv", "myocardium", "la", "right-heart"]
+"#;
+
+    #[test]
+    fn a_complete_manifest_is_read_and_written_again() {
+        let manifest = Manifest::parse(SEGMENTATION).unwrap();
+        assert_eq!(manifest.task, Task::LvSegmentation);
+        let again = Manifest::parse(&toml::to_string(&manifest).unwrap()).unwrap();
+        assert_eq!(again, manifest);
+    }
+
+    #[test]
+    fn whatever_is_missing_is_named() {
+        let required = [
+            "name",
+            "version",
+            "task",
+            "file",
+            "sha256",
+            "licence",
+            "research",
+            "layout",
+            "channels",
+            "frames",
+            "stride",
+            "height",
+            "width",
+            "fit",
+            "padding",
+            "value_range",
+            "mean",
+            "std",
+            "activation",
+            "labels",
+        ];
+        for key in required {
+            let prefix = format!("{key} =");
+            let mut cut = false;
+            let text: String = SEGMENTATION
+                .lines()
+                .filter(|line| {
+                    let drop = !cut && line.starts_with(&prefix);
+                    cut |= drop;
+                    !drop
+                })
+                .flat_map(|line| [line, "\n"])
+                .collect();
+            let error = Manifest::parse(&text).unwrap_err().to_string();
+            assert!(error.contains(key), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_named() {
+        let wrong = [
+            ("file = \"model.pt\"", "file = \"../model.pt\"", "file"),
+            ("sha256 = \"00", "sha256 = \"zz", "sha256"),
+            ("channels = 1", "channels = 2", "input.channels"),
+            ("frames = 1", "frames = 16", "input.frames"),
+            ("std = [1.0]", "std = [0.0]", "input.std"),
+            ("mean = [0.0]", "mean = [0.0, 0.0, 0.0]", "input.mean"),
+            (
+                "value_range = [0.0, 1.0]",
+                "value_range = [1.0, 0.0]",
+                "input.value_range",
+            ),
+            (
+                "licence = \"MIT OR Apache-2.0\"",
+                "licence = \" \"",
+                "licence",
+            ),
+        ];
+        for (from, to, key) in wrong {
+            let text = SEGMENTATION.replace(from, to);
+            assert_ne!(text, SEGMENTATION);
+            match Manifest::parse(&text) {
+                Err(ManifestError::Value { key: named, .. }) => assert_eq!(named, key),
+                other => panic!("{key}: {other:?}"),
+            }
+        }
+        let unknown = format!("surprise = 1\n{SEGMENTATION}");
+        assert!(
+            Manifest::parse(&unknown)
+                .unwrap_err()
+                .to_string()
+                .contains("surprise")
+        );
+    }
+
+    #[test]
+    fn the_published_contracts_can_be_written() {
+        // EchoNet-Dynamic's clip regression, 0-255 with a mean and deviation of its own training set.
+        let echonet = r#"
+name = "echonet-ef"
+version = "r2plus1d_18"
+task = "ef-regression"
+file = "ef.pt"
+sha256 = "1111111111111111111111111111111111111111111111111111111111111111"
+licence = "LicenseRef-EchoNet"
+research = true
+[input]
+layout = "NCTHW"
+channels = 3
+frames = 32
+stride = 2
+frame_rate_hz = 50.0
+height = 112
+width = 112
+fit = "centre-square"
+zoom = 0.1
+padding = "zero"
+value_range = [0.0, 255.0]
+mean = [32.05, 32.41, 32.95]
+std = [49.75, 49.90, 50.34]
+[[output]]
+name = "ef"
+activation = "identity"
+labels = ["lvef"]
+unit = "%"
+"#;
+        let panecho = r#"
+name = "panecho"
+version = "convnext-t"
+task = "ef-regression"
+file = "panecho.pt"
+sha256 = "2222222222222222222222222222222222222222222222222222222222222222"
+licence = "CC-BY-NC-SA-4.0"
+research = true
+[input]
+layout = "NCTHW"
+channels = 3
+frames = 16
+stride = 1
+height = 224
+width = 224
+fit = "centre-square"
+padding = "repeat-last"
+value_range = [0.0, 1.0]
+mean = [0.485, 0.456, 0.406]
+std = [0.229, 0.224, 0.225]
+[[output]]
+name = "EF"
+activation = "identity"
+labels = ["lvef"]
+unit = "%"
+[[output]]
+name = "pericardial-effusion"
+activation = "one-minus-sigmoid"
+labels = ["effusion"]
+"#;
+        let echoprime = r#"
+name = "echoprime-view"
+version = "convnext_base"
+task = "view"
+file = "view.pt"
+sha256 = "3333333333333333333333333333333333333333333333333333333333333333"
+licence = "MIT"
+research = true
+[input]
+layout = "NCHW"
+channels = 3
+frames = 1
+stride = 1
+height = 224
+width = 224
+fit = "centre-square"
+zoom = 0.1
+padding = "none"
+value_range = [0.0, 255.0]
+mean = [29.110628, 28.076836, 29.096405]
+std = [47.989223, 46.456997, 47.20083]
+[[output]]
+name = "view"
+activation = "softmax"
+labels = ["A2C", "A3C", "A4C", "A5C", "Apical_Doppler", "Doppler_Parasternal_Long", "Doppler_Parasternal_Short", "Parasternal_Long", "Parasternal_Short", "SSN", "Subcostal"]
+"#;
+        for text in [echonet, panecho, echoprime] {
+            Manifest::parse(text).unwrap();
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Export to TorchScript: normalisation folded into the convolutions, traced, saved, checked, and described.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tch::nn::ModuleT as _;
+use tch::{CModule, Device, Kind, TchError, Tensor};
+
+use super::UNet;
+use crate::models::manifest::Manifest;
+use crate::models::{MANIFEST, sha256};
+
+/// Largest difference of logits between the network and its folded, traced form.
+const TOLERANCE: f64 = 1e-2;
+
+/// Why a network could not be exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// A file could not be written or read back.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// libtorch failed.
+    #[error("libtorch: {0}")]
+    Torch(#[from] TchError),
+    /// The exported network computes something else.
+    #[error("the exported network differs from the trained one by {0} in its logits")]
+    Differs(f64),
+    /// The manifest can't be written.
+    #[error("the manifest can't be written: {0}")]
+    Manifest(#[from] toml::ser::Error),
+}
+
+/// Writes a network as TorchScript with its manifest into a folder. The manifest's `sha256` is filled in.
+///
+/// The same weights give the same bytes: the archive in the file is named after the file and bears no time.
+///
+/// # Errors
+/// Every variant of [`ExportError`].
+pub fn export(net: &UNet, mut manifest: Manifest, folder: &Path) -> Result<Manifest, ExportError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ExportError::Io { path, source }
+    };
+    fs::create_dir_all(folder).map_err(io(folder))?;
+    let file = folder.join(&manifest.file);
+    let module = trace(net, i64::from(manifest.input.height))?;
+    module.save(&file)?;
+    let back = CModule::load_on_device(&file, Device::Cpu)?;
+    verify(net, &back, i64::from(manifest.input.height))?;
+    manifest.sha256 = sha256(&file).map_err(io(&file))?;
+    let path = folder.join(MANIFEST);
+    fs::write(&path, toml::to_string(&manifest)?).map_err(io(&path))?;
+    Ok(manifest)
+}
+
+fn trace(net: &UNet, side: i64) -> Result<CModule, ExportError> {
+    let example = Tensor::zeros([1, 1, side, side], (Kind::Float, Device::Cpu));
+    // Folded before tracing: what is computed while tracing would be computed again in every run.
+    let folded = Folded::new(net);
+    let mut forward = |inputs: &[Tensor]| vec![folded.forward(&inputs[0])];
+    let mut module = tch::no_grad(|| {
+        CModule::create_by_tracing("LvSegmentation", "forward", &[example], &mut forward)
+    })?;
+    module.f_set_eval()?;
+    Ok(module)
+}
+
+/// The network in evaluation, each normalisation folded into the convolution before it, without gradients.
+struct Folded<'a> {
+    net: &'a UNet,
+    layers: Vec<[Tensor; 2]>,
+    head: (Tensor, Option<Tensor>),
+}
+
+impl<'a> Folded<'a> {
+    fn new(net: &'a UNet) -> Self {
+        let head = (
+            net.head.ws.detach(),
+            net.head.bs.as_ref().map(Tensor::detach),
+        );
+        Self {
+            net,
+            layers: net.folded(),
+            head,
+        }
+    }
+
+    fn forward(&self, input: &Tensor) -> Tensor {
+        let mut layers = self.layers.iter();
+        let features = self.net.wire(input, |layer, x| match layers.next() {
+            Some([weight, bias]) => x
+                .conv2d(weight, Some(bias), [1, 1], [1, 1], [1, 1], 1)
+                .relu(),
+            None => layer.forward_t(x, false),
+        });
+        let (weight, bias) = &self.head;
+        features
+            .conv2d(weight, bias.as_ref(), [1, 1], [0, 0], [1, 1], 1)
+            .pixel_shuffle(2)
+    }
+}
+
+/// Compares the exported network with the trained one, at another batch size than it was traced with.
+fn verify(net: &UNet, module: &CModule, side: i64) -> Result<(), ExportError> {
+    let input = Tensor::linspace(0.0, 1.0, 3 * side * side, (Kind::Float, Device::Cpu))
+        .view([3, 1, side, side]);
+    let difference = tch::no_grad(|| -> Result<f64, TchError> {
+        let expected = net.forward_t(&input, false);
+        let got = module.forward_ts(&[&input])?;
+        Ok((got - expected).abs().max().double_value(&[]))
+    })?;
+    if difference <= TOLERANCE {
+        Ok(())
+    } else {
+        Err(ExportError::Differs(difference))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::nn;
+
+    use super::*;
+    use crate::models::{Models, ModelsError};
+    use crate::train::manifest_template;
+
+    /// A tiny network with normalisation statistics that aren't the initial ones.
+    fn tiny() -> (nn::VarStore, UNet) {
+        let store = nn::VarStore::new(Device::Cpu);
+        let net = UNet::new(&store.root(), &[2, 3, 4, 5]);
+        for _ in 0..3 {
+            let input = Tensor::rand([4, 1, 112, 112], (Kind::Float, Device::Cpu));
+            tch::no_grad(|| net.forward_t(&input, true));
+        }
+        (store, net)
+    }
+
+    #[test]
+    fn what_is_loaded_again_is_bit_equal_at_any_batch_size() {
+        let (_store, net) = tiny();
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = export(&net, manifest_template(), one.path()).unwrap();
+        let second = export(&net, manifest_template(), two.path()).unwrap();
+        assert_eq!(first.sha256, second.sha256);
+        let module = CModule::load_on_device(one.path().join("model.pt"), Device::Cpu).unwrap();
+        for batch in [1, 2, 5] {
+            let input = Tensor::rand([batch, 1, 112, 112], (Kind::Float, Device::Cpu));
+            let (traced, own) = tch::no_grad(|| {
+                (
+                    module.forward_ts(&[&input]).unwrap(),
+                    Folded::new(&net).forward(&input),
+                )
+            });
+            assert!(traced.equal(&own), "{batch}");
+        }
+    }
+
+    #[test]
+    fn the_registry_loads_an_export_and_refuses_a_changed_one() {
+        let (_store, net) = tiny();
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("lv-segmentation");
+        let manifest = export(&net, manifest_template(), &folder).unwrap();
+        let models = Models::load(dir.path(), Device::Cpu, true).unwrap();
+        assert_eq!(models.refs(), [manifest.model_ref()]);
+        let grid = vec![0.5; 112 * 112];
+        let maps = models
+            .segmentation()
+            .run(&[grid.clone(), grid.clone(), grid])
+            .unwrap();
+        assert_eq!(maps.len(), 3);
+        assert_eq!(maps[0], maps[2]);
+
+        let refused = Models::load(dir.path(), Device::Cpu, false).unwrap_err();
+        assert!(matches!(&refused, ModelsError::NoSegmentation { .. }));
+        assert!(
+            refused.to_string().contains("allow_research_models"),
+            "{refused}"
+        );
+
+        fs::write(folder.join("model.pt"), b"other bytes").unwrap();
+        let refused = Models::load(dir.path(), Device::Cpu, true).unwrap_err();
+        assert!(matches!(refused, ModelsError::Checksum { .. }), "{refused}");
+    }
+}
