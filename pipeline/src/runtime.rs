@@ -1,6 +1,9 @@
 //! Carries out what the engine says: one thread between the node's messages, the spool, the queue and the worker.
 
-use std::collections::{BTreeSet, VecDeque};
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -433,7 +436,7 @@ impl Runtime {
 
     fn recover(&mut self) -> Result<(), StartError> {
         let queue_failed = |error: &QueueError| tracing::error!(%error, "the queue can't be read");
-        let mut records: std::collections::BTreeMap<StudyInstanceUid, Study> = self
+        let mut records: BTreeMap<StudyInstanceUid, Study> = self
             .queue
             .load()
             .inspect_err(queue_failed)
@@ -451,7 +454,10 @@ impl Runtime {
             .map_or(0, |found| found.instances.len());
         tracing::info!(studies = open.len(), records = records.len(), "recovering");
         for found in open {
-            let record = records.remove(&found.uid);
+            // A study that was done and got something new just before the end has only its old record.
+            let record = records
+                .remove(&found.uid)
+                .or_else(|| self.queue.finished(&found.uid));
             self.recover_study(found, record);
         }
         for (uid, record) in records {

@@ -23,6 +23,10 @@ impl Engine {
                 self.counters.new_versions += 1;
             }
         }
+        if stored.kind == ArrivalKind::Duplicate && !self.knows(&uid) {
+            // Of a study that is done: nothing is owed on its account.
+            return;
+        }
         let (own, association, peer) = (stored.own, stored.association, stored.peer.clone());
         let context = stored.context.clone();
         let is_new = self.take_in(&uid, stored, now);

@@ -11,6 +11,8 @@ mod commands;
 mod delivery;
 mod record;
 mod recover;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -70,6 +70,7 @@ fn serve(node: &mut UnixStream, rules: &[(&str, &str)], job: AnalyzeJob) {
     let sop = name.rsplitn(3, '.').nth(2).unwrap().parse().unwrap();
     let mut findings = InstanceFindings::empty(sop);
     findings.models = vec![model()];
+    findings.series_instance_uid = Some("1.2.3".parse().unwrap());
     findings.lv = Some(LvMeasurement {
         edv_ml: None,
         esv_ml: None,

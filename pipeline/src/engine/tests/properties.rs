@@ -1,0 +1,184 @@
+//! Random histories against the engine's promises.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use sonode_conformance::DimseStatus;
+use sonode_findings::Rejection;
+
+use super::super::*;
+use super::world::{KINDS, Kind, World, kind_of, study_uid, success};
+use crate::ports::{AssociationFailure, ObjectResult};
+use crate::states::InstanceState;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Arrive {
+        study: u8,
+        kind: usize,
+        n: u8,
+        version: u8,
+        association: u64,
+    },
+    Open(u64),
+    Close(u64),
+    Pass(u64),
+    WorkerReady,
+    WorkerDies,
+    WorkerWorks(usize),
+    PeerAnswers(u16),
+    NoAssociation(bool),
+    Operator(u8, bool),
+    Restart {
+        lose_queue: bool,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let arrive = (0..3_u8, 0..KINDS.len(), 0..3_u8, 0..2_u8, 0..4_u64).prop_map(
+        |(study, kind, n, version, association)| Step::Arrive {
+            study,
+            kind,
+            n,
+            version,
+            association,
+        },
+    );
+    prop_oneof![
+        8 => arrive,
+        2 => (0..4_u64).prop_map(Step::Open),
+        2 => (0..4_u64).prop_map(Step::Close),
+        4 => prop_oneof![1..10_u64, 200..2000_u64].prop_map(Step::Pass),
+        4 => Just(Step::WorkerReady),
+        1 => Just(Step::WorkerDies),
+        8 => (0..4_usize).prop_map(Step::WorkerWorks),
+        4 => prop_oneof![Just(0_u16), Just(0xA700), Just(0xC000), Just(0x0122), Just(0x0111)].prop_map(Step::PeerAnswers),
+        1 => any::<bool>().prop_map(Step::NoAssociation),
+        1 => (0..3_u8, any::<bool>()).prop_map(|(study, retry)| Step::Operator(study, retry)),
+        1 => any::<bool>().prop_map(|lose_queue| Step::Restart { lose_queue }),
+    ]
+}
+
+fn take(world: &mut World, step: Step) {
+    match step {
+        Step::Arrive {
+            study,
+            kind,
+            n,
+            version,
+            association,
+        } => {
+            world.arrive(study, kind, n, version, association);
+        }
+        Step::Open(id) => world.event(Event::AssociationOpened(id)),
+        Step::Close(id) => world.event(Event::AssociationClosed(id)),
+        Step::Pass(seconds) => world.pass(Duration::from_secs(seconds)),
+        Step::WorkerReady => world.worker_ready(),
+        Step::WorkerDies => world.worker_dies(),
+        Step::WorkerWorks(which) => world.worker_works(which),
+        Step::PeerAnswers(status) => {
+            world.peer_answers(&ObjectResult::Status(DimseStatus(status), None), None);
+        }
+        Step::NoAssociation(permanent) => {
+            let failure = AssociationFailure {
+                permanent,
+                detail: "refused".to_owned(),
+            };
+            world.peer_answers(&success(), Some(failure));
+        }
+        Step::Operator(study, retry) => {
+            let command = if retry {
+                Command::Retry
+            } else {
+                Command::Close
+            };
+            // It is refused where the state has no such step.
+            drop(world.operate(&study_uid(study), command));
+        }
+        Step::Restart { lose_queue } => world.restart(lose_queue),
+    }
+}
+
+/// Nothing is lost: every instance that was stored ends analysed or rejected, and rightly so.
+fn check_instances(world: &World, queue_was_lost: bool) {
+    assert!(world.open.is_empty(), "every study ends");
+    for (uid, sop, _) in world.files.keys() {
+        let Some(study) = world.finished.get(uid) else {
+            // It was done when the queue was lost: it lies in done/, and nobody has asked for it since.
+            assert!(queue_was_lost);
+            continue;
+        };
+        let instance = study.instances.get(sop).expect("no instance is lost");
+        let expected = match kind_of(sop) {
+            Kind::Measurable => InstanceState::Analysed,
+            Kind::OtherView => InstanceState::Rejected(Rejection::View),
+            Kind::Carotid => InstanceState::Rejected(Rejection::NotAnEcho),
+            Kind::Killer => InstanceState::Rejected(Rejection::Undecodable),
+            Kind::Document | Kind::Own => InstanceState::Rejected(Rejection::NotAnImage),
+        };
+        if instance.state != expected {
+            // A healthy instance is given up only where it was alone with so many deaths.
+            assert_eq!(
+                instance.state,
+                InstanceState::Rejected(Rejection::Undecodable)
+            );
+            assert!(
+                queue_was_lost || world.charges.get(sop).is_some_and(|charges| *charges >= 3),
+                "{sop}"
+            );
+        }
+    }
+}
+
+/// Each peer ends with one current report, the newest; revisions grow only with their evidence.
+fn check_reports(world: &World) {
+    for (uid, study) in &world.finished {
+        for pair in study.reports.windows(2) {
+            assert!(pair[0].revision < pair[1].revision);
+            assert!(pair[1].evidence.extends(&pair[0].evidence));
+        }
+        for peer in ["pacs-a", "pacs-b"] {
+            let accepted = world
+                .accepted
+                .iter()
+                .filter(|(at, of, _)| at == peer && of == uid);
+            let revisions: Vec<u32> = accepted.map(|(_, _, revision)| *revision).collect();
+            assert!(revisions.is_sorted(), "{peer} {uid} {revisions:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_every_study_ends_as_promised(steps in prop::collection::vec(step(), 1..120)) {
+        let mut world = World::new();
+        let mut queue_was_lost = false;
+        for step in steps {
+            queue_was_lost |= matches!(step, Step::Restart { lose_queue: true });
+            take(&mut world, step);
+        }
+        world.come_to_rest();
+        check_instances(&world, queue_was_lost);
+        check_reports(&world);
+    }
+
+    #[test]
+    fn the_same_events_give_the_same_actions(steps in prop::collection::vec(step(), 1..60)) {
+        let run = |steps: Vec<Step>| {
+            let mut world = World::new();
+            for step in steps {
+                take(&mut world, step);
+            }
+            world.come_to_rest();
+            let studies: Vec<String> = world
+                .finished
+                .values()
+                .map(|study| serde_json::to_string(study).unwrap())
+                .collect();
+            (studies, world.now)
+        };
+        prop_assert_eq!(run(steps.clone()), run(steps));
+    }
+}

@@ -1,0 +1,588 @@
+//! A world for the engine: a spool, a queue, a worker and two PACS, in memory, without a clock.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use sonode_conformance::sop_class::{COMPREHENSIVE_3D_SR, US_MULTIFRAME};
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid, transfer_syntax};
+use sonode_findings::protocol::{Analyzed, Ready};
+use sonode_findings::{
+    Findings, InstanceFindings, LvMeasurement, Method, Phi, Rejection, StudyContext,
+};
+
+use super::super::*;
+use crate::ports::{AssociationFailure, DeliveryObject, ObjectResult};
+use crate::settings::{ReportUnmeasured, Route, WorkerSettings};
+use crate::spool::Digest;
+
+/// What an instance is, by the last component of its UID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Measurable,
+    OtherView,
+    Carotid,
+    /// Every worker dies of it.
+    Killer,
+    /// An SR of the cart.
+    Document,
+    /// A report of ours that comes back.
+    Own,
+}
+
+pub(super) const KINDS: [Kind; 6] = [
+    Kind::Measurable,
+    Kind::OtherView,
+    Kind::Carotid,
+    Kind::Killer,
+    Kind::Document,
+    Kind::Own,
+];
+
+pub(super) struct World {
+    pub(super) engine: Engine,
+    pub(super) now: Timestamp,
+    pub(super) settings: Settings,
+    // The spool.
+    pub(super) files: BTreeMap<(StudyInstanceUid, SopInstanceUid, Digest), StoredInstance>,
+    pub(super) findings: BTreeMap<(StudyInstanceUid, Digest), InstanceFindings>,
+    /// Studies whose folders lie in `open/`.
+    pub(super) open: BTreeSet<StudyInstanceUid>,
+    pub(super) reports: BTreeSet<(StudyInstanceUid, u32, SopInstanceUid)>,
+    pub(super) delivered: BTreeSet<(StudyInstanceUid, String, SopInstanceUid)>,
+    // The queue.
+    records: BTreeMap<StudyInstanceUid, Study>,
+    marks: BTreeMap<(StudyInstanceUid, SopInstanceUid), Mark>,
+    pub(super) finished: BTreeMap<StudyInstanceUid, Study>,
+    // The worker.
+    generation: u64,
+    pub(super) running: Vec<(u64, StoredInstance, bool)>,
+    has_worker: bool,
+    is_ready: bool,
+    // The PACS.
+    pub(super) jobs: VecDeque<DeliveryJob>,
+    pub(super) accepted: Vec<(String, StudyInstanceUid, u32)>,
+    /// Instances that a death has made suspect and that have not been answered since.
+    suspects: BTreeSet<SopInstanceUid>,
+    /// What the rules say about charges, counted apart from the engine.
+    pub(super) charges: BTreeMap<SopInstanceUid, u32>,
+}
+
+pub(super) fn route(to: &str) -> Route {
+    Route {
+        from: None,
+        to: to.to_owned(),
+        send_sr: true,
+        send_images: false,
+        report_unmeasured: ReportUnmeasured::EchoOnly,
+    }
+}
+
+pub(super) fn study_uid(study: u8) -> StudyInstanceUid {
+    format!("1.2.{study}").parse().unwrap()
+}
+
+pub(super) fn sop_uid(study: u8, kind: usize, n: u8) -> SopInstanceUid {
+    format!("1.2.{study}.{n}.{kind}").parse().unwrap()
+}
+
+pub(super) fn kind_of(sop: &SopInstanceUid) -> Kind {
+    let last = sop.as_str().rsplit('.').next().unwrap();
+    KINDS[last.parse::<usize>().unwrap()]
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let worker = WorkerSettings::new("sonode-worker".into(), Vec::new());
+        let mut settings = Settings::new("SONODE".parse().unwrap(), worker);
+        settings.routing.routes = vec![route("pacs-a"), route("pacs-b")];
+        let mut world = Self {
+            engine: Engine::new(settings.clone()),
+            now: Timestamp::from_millis(1_000_000),
+            settings,
+            files: BTreeMap::new(),
+            findings: BTreeMap::new(),
+            open: BTreeSet::new(),
+            reports: BTreeSet::new(),
+            delivered: BTreeSet::new(),
+            records: BTreeMap::new(),
+            marks: BTreeMap::new(),
+            finished: BTreeMap::new(),
+            generation: 0,
+            running: Vec::new(),
+            has_worker: false,
+            is_ready: false,
+            jobs: VecDeque::new(),
+            accepted: Vec::new(),
+            suspects: BTreeSet::new(),
+            charges: BTreeMap::new(),
+        };
+        world.event(Event::Tick);
+        world
+    }
+
+    pub(super) fn with_routes(routes: Vec<Route>) -> Self {
+        let mut world = Self::new();
+        world.settings.routing.routes = routes;
+        world.event(Event::Reload(world.settings.routing.clone()));
+        world
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        let actions = self.engine.handle(event, self.now);
+        self.carry_out(actions);
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
+            if let Some(event) = self.act(action) {
+                actions.extend(self.engine.handle(event, self.now));
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Save(uid) => {
+                if let Some(study) = self.engine.study(&uid) {
+                    // As the queue does it: through JSON, the lanes apart.
+                    let json = serde_json::to_vec(study).unwrap();
+                    let mut record: Study = serde_json::from_slice(&json).unwrap();
+                    record.lanes.clone_from(&study.lanes);
+                    self.records.insert(uid, record);
+                }
+            }
+            Action::SetMark(study, sop, mark) => {
+                self.marks.insert((study, sop), mark);
+            }
+            Action::ClearMark(study, sop) => {
+                self.marks.remove(&(study, sop));
+            }
+            Action::PutFindings(stored, findings) => {
+                let study = stored.study.clone().unwrap();
+                self.findings.insert((study, stored.digest), *findings);
+            }
+            Action::StartWorker(generation) => {
+                assert!(!self.has_worker, "two workers");
+                self.generation = generation;
+                self.has_worker = true;
+                self.is_ready = false;
+            }
+            Action::KillWorker(_) => {
+                self.has_worker = false;
+                self.is_ready = false;
+                self.lose_runs();
+            }
+            Action::Analyze(generation, id, stored) => self.begin(generation, id, stored),
+            Action::Assemble(uid) => return Some(self.assemble(uid)),
+            Action::Submit(job) => {
+                assert!(
+                    self.jobs.iter().all(|other| other.peer != job.peer),
+                    "two jobs for one peer"
+                );
+                assert!(!job.objects.is_empty());
+                self.jobs.push_back(job);
+            }
+            Action::MarkDelivered(study, peer, sop) => {
+                self.delivered.insert((study, peer, sop));
+            }
+            Action::Finish(study) => {
+                self.records.remove(&study.uid);
+                self.marks.retain(|(uid, _), _| *uid != study.uid);
+                self.open.remove(&study.uid);
+                self.finished.insert(study.uid.clone(), *study);
+            }
+            Action::Reopen(uid) => {
+                self.finished.remove(&uid);
+                self.open.insert(uid);
+            }
+            Action::Issued(..) | Action::Discard(_) => {}
+        }
+        None
+    }
+
+    fn begin(&mut self, generation: u64, id: u64, stored: StoredInstance) {
+        assert_eq!(generation, self.generation);
+        assert!(self.is_ready, "a job for a worker that isn't ready");
+        let kind = kind_of(&stored.sop_instance);
+        assert!(
+            !matches!(kind, Kind::Own | Kind::Document),
+            "{kind:?} is analysed"
+        );
+        let is_suspect = self.suspects.contains(&stored.sop_instance);
+        assert!(
+            !is_suspect || self.running.is_empty(),
+            "a suspect doesn't run alone"
+        );
+        assert!(
+            self.running
+                .iter()
+                .all(|(_, other, _)| !self.suspects.contains(&other.sop_instance)),
+            "a job begins beside a suspect"
+        );
+        let mark = self
+            .marks
+            .get(&(stored.study.clone().unwrap(), stored.sop_instance.clone()));
+        assert!(mark.is_some_and(|mark| mark.started), "no durable mark");
+        let alone = self.running.is_empty();
+        for running in &mut self.running {
+            running.2 = false;
+        }
+        self.running.push((id, stored, alone));
+    }
+
+    fn lose_runs(&mut self) {
+        for (_, stored, alone) in std::mem::take(&mut self.running) {
+            if alone {
+                *self.charges.entry(stored.sop_instance.clone()).or_default() += 1;
+            }
+            self.suspects.insert(stored.sop_instance);
+        }
+    }
+
+    fn assemble(&self, uid: StudyInstanceUid) -> Event {
+        let members = self.engine.study(&uid).unwrap().members();
+        let findings = self.merged(&uid, &members);
+        let sop = report_sop(&findings, &members);
+        let same_as = self
+            .reports
+            .iter()
+            .rfind(|(study, _, report)| *study == uid && *report == sop)
+            .map(|(_, revision, _)| *revision);
+        Event::Assembled(
+            uid,
+            Box::new(Assembly {
+                findings,
+                same_as,
+                wall: self.now,
+            }),
+        )
+    }
+
+    fn merged(&self, uid: &StudyInstanceUid, members: &[crate::report::Member]) -> Findings {
+        let instances = members.iter().map(|member| {
+            let kept = self.findings.get(&(uid.clone(), member.digest));
+            match &member.document {
+                Some(detail) => InstanceFindings::empty(member.sop.clone())
+                    .reject(Rejection::NotAnImage, detail.clone()),
+                None => kept
+                    .expect("findings are durable before they are used")
+                    .clone(),
+            }
+        });
+        Findings::merge(uid.clone(), instances.collect())
+    }
+
+    /// An object comes over an association.
+    pub(super) fn arrive(&mut self, study: u8, kind: usize, n: u8, version: u8, association: u64) {
+        self.arrive_of(study, kind, n, version, association, "PATIENT");
+    }
+
+    pub(super) fn arrive_of(
+        &mut self,
+        study: u8,
+        kind: usize,
+        n: u8,
+        version: u8,
+        association: u64,
+        patient: &str,
+    ) {
+        let (uid, sop) = (study_uid(study), sop_uid(study, kind, n));
+        let digest = Digest::from_bytes(
+            [study, u8::try_from(kind).unwrap(), n, version]
+                .repeat(8)
+                .try_into()
+                .unwrap(),
+        );
+        let is_document = matches!(KINDS[kind], Kind::Document | Kind::Own);
+        let class = if is_document {
+            COMPREHENSIVE_3D_SR
+        } else {
+            US_MULTIFRAME
+        };
+        let instance = StoredInstance {
+            study: Some(uid.clone()),
+            sop_class: class.parse().unwrap(),
+            sop_instance: sop.clone(),
+            transfer_syntax: transfer_syntax::EXPLICIT_LITTLE.parse().unwrap(),
+            digest,
+            path: format!("/spool/{sop}.dcm").into(),
+            bytes: 1,
+            calling_ae: None,
+        };
+        let others = self
+            .files
+            .keys()
+            .filter(|(_, other, _)| *other == sop)
+            .count();
+        let key = (uid.clone(), sop.clone(), digest);
+        let kind_of_arrival = match (self.files.contains_key(&key), others) {
+            (true, _) => ArrivalKind::Duplicate,
+            (false, 0) => ArrivalKind::New,
+            (false, _) => ArrivalKind::NewVersion,
+        };
+        if kind_of_arrival != ArrivalKind::Duplicate {
+            self.open.insert(uid.clone());
+        }
+        self.files.entry(key).or_insert_with(|| instance.clone());
+        if kind_of_arrival != ArrivalKind::Duplicate && !self.engine.knows(&uid) {
+            if let Some(done) = self.finished.get(&uid) {
+                self.engine.adopt(done.clone());
+            } else if self
+                .files
+                .keys()
+                .any(|(study, other, _)| *study == uid && *other != sop)
+            {
+                self.recover(uid.clone());
+            }
+        }
+        let mut context = StudyContext::unknown(uid);
+        context.patient_id = Phi::new(patient);
+        self.event(Event::Stored(Box::new(Stored {
+            instance,
+            kind: kind_of_arrival,
+            context,
+            peer: Some("cart".to_owned()),
+            association,
+            own: KINDS[kind] == Kind::Own,
+        })));
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now = self.now.plus(time);
+        self.event(Event::Tick);
+    }
+
+    pub(super) fn worker_ready(&mut self) {
+        if self.has_worker && !self.is_ready {
+            self.is_ready = true;
+            let ready = Ready {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                device: "cpu".to_owned(),
+                models: Vec::new(),
+                credits: 3,
+            };
+            self.event(Event::WorkerReady(self.generation, ready));
+        }
+    }
+
+    pub(super) fn worker_dies(&mut self) {
+        self.worker_ends(WorkerEnd {
+            detail: "signal 9".to_owned(),
+            unusable: false,
+        });
+    }
+
+    pub(super) fn worker_ends(&mut self, end: WorkerEnd) {
+        if self.has_worker {
+            self.has_worker = false;
+            self.is_ready = false;
+            self.lose_runs();
+            self.event(Event::WorkerEnded(self.generation, end));
+        }
+    }
+
+    /// The worker ends one of its jobs, in whatever way that job ends.
+    pub(super) fn worker_works(&mut self, which: usize) {
+        if self.running.is_empty() {
+            return;
+        }
+        let which = which % self.running.len();
+        let (id, stored, _) = self.running[which].clone();
+        let empty = InstanceFindings::empty(stored.sop_instance.clone());
+        let findings = match kind_of(&stored.sop_instance) {
+            Kind::Killer => return self.worker_dies(),
+            Kind::OtherView => empty.reject(Rejection::View, "no apical view"),
+            Kind::Carotid => empty.reject(Rejection::NotAnEcho, "carotid"),
+            Kind::Measurable | Kind::Document | Kind::Own => measured(empty),
+        };
+        self.running.remove(which);
+        self.suspects.remove(&stored.sop_instance);
+        let answer = Analyzed {
+            id,
+            findings,
+            context: None,
+        };
+        self.event(Event::Analyzed(self.generation, Box::new(answer)));
+    }
+
+    /// The sender answers its oldest job.
+    pub(super) fn peer_answers(
+        &mut self,
+        result: &ObjectResult,
+        failure: Option<AssociationFailure>,
+    ) {
+        let Some(job) = self.jobs.pop_front() else {
+            return;
+        };
+        let mut results = Vec::new();
+        for object in job.objects {
+            let result = if failure.is_some() {
+                ObjectResult::NotSent("no association".to_owned())
+            } else {
+                self.send(&job.peer, &object, result)
+            };
+            results.push((object, result));
+        }
+        let report = DeliveryReport {
+            id: job.id,
+            peer: job.peer,
+            results,
+            association_error: failure,
+        };
+        self.event(Event::Delivered(Box::new(report)));
+    }
+
+    /// As the node's sender does it: rendered first, then sent.
+    fn send(&mut self, peer: &str, object: &DeliveryObject, result: &ObjectResult) -> ObjectResult {
+        let DeliveryObject::Report(key) = object else {
+            return result.clone();
+        };
+        let Some(plan) = self.engine.plan(key) else {
+            return ObjectResult::Failed("not owed".to_owned());
+        };
+        let findings = self.merged(&key.study, &plan.members);
+        let sop = report_sop(&findings, &plan.members);
+        self.reports
+            .insert((key.study.clone(), key.revision, sop.clone()));
+        self.event(Event::Rendered(
+            key.clone(),
+            ReportForm::Comprehensive3d,
+            sop,
+        ));
+        if matches!(result, ObjectResult::Status(status, _) if status.0 == 0) {
+            self.accepted
+                .push((peer.to_owned(), key.study.clone(), key.revision));
+        }
+        result.clone()
+    }
+
+    /// `kill -9` of the node and a new start; `lose_queue`: its queue is gone as well.
+    pub(super) fn restart(&mut self, lose_queue: bool) {
+        if lose_queue {
+            self.records.clear();
+            self.marks.clear();
+            self.finished.clear();
+            self.charges.clear();
+            self.suspects.clear();
+        }
+        // The node's death charges nobody; what was in flight runs alone.
+        for (_, stored, _) in std::mem::take(&mut self.running) {
+            if !lose_queue {
+                self.suspects.insert(stored.sop_instance);
+            }
+        }
+        self.has_worker = false;
+        self.is_ready = false;
+        self.jobs.clear();
+        self.engine = Engine::new(self.settings.clone());
+        for uid in self.open.clone() {
+            self.recover(uid);
+        }
+        self.event(Event::Tick);
+    }
+
+    fn recover(&mut self, uid: StudyInstanceUid) {
+        let instances = self.files.iter().filter(|((study, ..), _)| *study == uid);
+        let instances = instances
+            .map(|((_, sop, digest), stored)| RecoveredInstance {
+                stored: stored.clone(),
+                modified: self.now,
+                findings: self
+                    .findings
+                    .get(&(uid.clone(), *digest))
+                    .map(|found| (found.rejected, found.rejected_detail.clone())),
+                context: None,
+                peer: Some("cart".to_owned()),
+                own: kind_of(sop) == Kind::Own,
+            })
+            .collect();
+        let reports = self.reports.iter().filter(|(study, ..)| *study == uid);
+        let delivered = self.delivered.iter().filter(|(study, ..)| *study == uid);
+        let marks = self.marks.iter().filter(|((study, _), _)| *study == uid);
+        let found = Recovered {
+            record: self.records.get(&uid).or(self.finished.get(&uid)).cloned(),
+            instances,
+            reports: reports
+                .map(|(_, revision, sop)| (*revision, sop.clone()))
+                .collect(),
+            delivered: delivered
+                .map(|(_, peer, sop)| (peer.clone(), sop.clone()))
+                .collect(),
+            marks: marks.map(|((_, sop), mark)| (sop.clone(), *mark)).collect(),
+            uid,
+        };
+        let actions = self.engine.recover(found, self.now);
+        self.carry_out(actions);
+    }
+
+    /// Everything works, time passes, associations end: until nothing is left to do.
+    pub(super) fn come_to_rest(&mut self) {
+        for association in 0..4 {
+            self.event(Event::AssociationClosed(association));
+        }
+        for _ in 0..10_000 {
+            self.worker_ready();
+            if !self.running.is_empty() {
+                self.worker_works(0);
+            } else if !self.jobs.is_empty() {
+                self.peer_answers(&success(), None);
+            } else if let Some(next) = self.engine.next_deadline() {
+                self.now = self.now.max(next);
+                self.event(Event::Tick);
+            } else {
+                return;
+            }
+        }
+        panic!("the engine doesn't come to rest");
+    }
+}
+
+pub(super) fn success() -> ObjectResult {
+    ObjectResult::Status(sonode_conformance::DimseStatus::SUCCESS, None)
+}
+
+fn measured(mut findings: InstanceFindings) -> InstanceFindings {
+    findings.lv = Some(LvMeasurement {
+        edv_ml: None,
+        esv_ml: None,
+        lvef_percent: 60.0,
+        lvef_interval: None,
+        method: Method::ModA4c,
+    });
+    findings
+}
+
+/// Stands for the report's identity: its sources and their digests.
+fn report_sop(findings: &Findings, members: &[crate::report::Member]) -> SopInstanceUid {
+    use sha2::Digest as _;
+    let evidence = super::super::record::Evidence::of(findings, members);
+    let text = if evidence.sources.is_empty() {
+        format!("{} {members:?}", findings.study_instance_uid)
+    } else {
+        format!("{} {:?}", findings.study_instance_uid, evidence.sources)
+    };
+    let hash = sha2::Sha256::digest(text.as_bytes());
+    let number = hash
+        .iter()
+        .take(8)
+        .fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    format!("2.25.{number}").parse().unwrap()
+}
+
+impl World {
+    pub(super) fn operate(
+        &mut self,
+        uid: &StudyInstanceUid,
+        command: Command,
+    ) -> Result<(), crate::CommandError> {
+        if !self.engine.knows(uid)
+            && let Some(done) = self.finished.get(uid)
+        {
+            self.engine.adopt(done.clone());
+        }
+        let (result, actions) = self.engine.command(uid, command, self.now);
+        self.carry_out(actions);
+        result
+    }
+}

@@ -1,0 +1,332 @@
+//! The whole pipeline: a real spool, a real queue, a worker process; the sender is the test.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use sonode_conformance::sop_class::{COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, US_MULTIFRAME};
+use sonode_conformance::{DimseStatus, TransferSyntaxUid, transfer_syntax};
+
+use crate::spool::{Committed, FileMeta, Spool};
+use crate::workers::fake;
+use crate::{
+    Arrival, DeliveryJob, DeliveryObject, DeliveryReport, HeaderSummary, Headers, ObjectResult,
+    Pipeline, Ports, RenderError, ReportForm, ReportKey, ReportSender, ReportUnmeasured, Route,
+    Settings, StudyDetail, SystemClock, WorkerSettings, WorkerState,
+};
+
+struct TestSender(Mutex<Sender<DeliveryJob>>);
+
+impl ReportSender for TestSender {
+    fn submit(&self, job: DeliveryJob) {
+        self.0.lock().unwrap().send(job).unwrap();
+    }
+}
+
+struct NoHeaders;
+
+impl Headers for NoHeaders {
+    fn read(&self, _: &Path, _: &TransferSyntaxUid) -> HeaderSummary {
+        header()
+    }
+}
+
+fn header() -> HeaderSummary {
+    HeaderSummary {
+        specific_character_set: b"ISO_IR 100".to_vec(),
+        patient_name: b"M\xfcller^Anna".to_vec(),
+        patient_id: b"4711".to_vec(),
+        ..HeaderSummary::default()
+    }
+}
+
+/// A node without sockets, in a folder that outlives it.
+struct Node {
+    pipeline: Pipeline,
+    spool: Spool,
+    jobs: Receiver<DeliveryJob>,
+}
+
+fn route(to: &str) -> Route {
+    Route {
+        from: None,
+        to: to.to_owned(),
+        send_sr: true,
+        send_images: false,
+        report_unmeasured: ReportUnmeasured::EchoOnly,
+    }
+}
+
+impl Node {
+    fn start(folder: &Path, script: &str, peers: &[&str]) -> Self {
+        let (program, args) = fake::command(script);
+        let mut worker = WorkerSettings::new(program, args);
+        worker.attempts_max = 2;
+        worker.restart_first = Duration::from_millis(1);
+        let mut settings = Settings::new("SONODE".parse().unwrap(), worker);
+        // A study closes as soon as no open association carries it.
+        settings.quiet_period = Duration::ZERO;
+        settings.routing.routes = peers.iter().map(|peer| route(peer)).collect();
+        let spool = Spool::open(folder).unwrap();
+        let (sender, jobs) = channel();
+        let ports = Ports {
+            sender: Box::new(TestSender(Mutex::new(sender))),
+            headers: Box::new(NoHeaders),
+            clock: Box::new(SystemClock::new()),
+        };
+        let pipeline = Pipeline::start(settings, spool.clone(), ports).unwrap();
+        Self {
+            pipeline,
+            spool,
+            jobs,
+        }
+    }
+
+    fn stop(self) {
+        self.pipeline.drain(Instant::now());
+    }
+
+    fn store(&self, association: u64, class: &str, sop: &str, data: &[u8]) {
+        let meta = FileMeta {
+            sop_class: class.parse().unwrap(),
+            sop_instance: sop.parse().unwrap(),
+            transfer_syntax: transfer_syntax::EXPLICIT_LITTLE.parse().unwrap(),
+            calling_ae: Some("CART".parse().unwrap()),
+        };
+        let mut writer = self.spool.begin(association, &meta).unwrap();
+        writer.write(data).unwrap();
+        let study = Some("1.2".parse().unwrap());
+        let committed: Committed = self.spool.commit(writer.finish().unwrap(), study).unwrap();
+        self.pipeline.stored(Arrival {
+            committed,
+            header: header(),
+            peer: "cart".to_owned(),
+            association,
+        });
+    }
+
+    /// A cart sends these clips on one association.
+    fn receive(&self, association: u64, clips: &[&str]) {
+        self.pipeline.association_opened(association, "cart");
+        for clip in clips {
+            self.store(association, US_MULTIFRAME, clip, clip.as_bytes());
+        }
+        self.pipeline.association_closed(association);
+    }
+
+    fn job(&self) -> (DeliveryJob, ReportKey) {
+        let job = self.jobs.recv().unwrap();
+        let key = match job.objects.as_slice() {
+            [DeliveryObject::Report(key)] => key.clone(),
+            _ => panic!("not one report"),
+        };
+        (job, key)
+    }
+
+    fn accept(&self, job: DeliveryJob) {
+        let success = ObjectResult::Status(DimseStatus::SUCCESS, None);
+        self.pipeline.delivered(DeliveryReport {
+            id: job.id,
+            peer: job.peer,
+            results: job
+                .objects
+                .into_iter()
+                .map(|object| (object, success.clone()))
+                .collect(),
+            association_error: None,
+        });
+    }
+
+    fn study(&self) -> StudyDetail {
+        self.pipeline.study(&"1.2".parse().unwrap()).unwrap()
+    }
+}
+
+#[test]
+fn clips_in_and_a_report_out_which_comes_back_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), "reject=1.2.8", &["pacs"]);
+    node.receive(1, &["1.2.7", "1.2.8"]);
+    let (job, key) = node.job();
+    assert_eq!((job.peer.as_str(), key.revision), ("pacs", 1));
+    let report = node
+        .pipeline
+        .render(&key, ReportForm::Comprehensive3d)
+        .unwrap();
+    assert_eq!(report.sop_class.as_str(), COMPREHENSIVE_3D_SR);
+    let bytes = std::fs::read(&report.path).unwrap();
+    // Whatever form is asked for later: the first one is this report.
+    let again = node
+        .pipeline
+        .render(&key, ReportForm::Comprehensive)
+        .unwrap();
+    assert_eq!(again, report);
+    node.accept(job);
+    let study = node.study();
+    assert!(study.status.done);
+    assert_eq!(study.patient_name.expose(), "Müller^Anna");
+    assert_eq!((study.status.analysed, study.status.rejected), (1, 1));
+    assert_eq!(
+        study.delivery_list[0].sop_instance_uid,
+        Some(report.sop_instance.clone())
+    );
+
+    node.pipeline.association_opened(2, "pacs");
+    node.store(
+        2,
+        report.sop_class.as_str(),
+        report.sop_instance.as_str(),
+        &bytes,
+    );
+    node.store(2, US_MULTIFRAME, "1.2.7", b"1.2.7");
+    node.pipeline.association_closed(2);
+    let study = node.study();
+    assert!(study.status.done);
+    assert_eq!(study.status.revision, Some(1));
+    let health = node.pipeline.health();
+    assert_eq!(
+        (health.counters.own_objects, health.counters.duplicates),
+        (1, 1)
+    );
+    assert_eq!(node.pipeline.studies().len(), 1);
+    node.stop();
+}
+
+#[test]
+fn two_peers_get_the_same_object_in_the_same_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), "", &["a", "b", "c"]);
+    node.receive(1, &["1.2.7"]);
+    let mut rendered = Vec::new();
+    for form in [
+        ReportForm::Comprehensive3d,
+        ReportForm::Comprehensive3d,
+        ReportForm::Comprehensive,
+    ] {
+        let (job, key) = node.job();
+        rendered.push(node.pipeline.render(&key, form).unwrap());
+        node.accept(job);
+    }
+    assert_eq!(rendered[0], rendered[1]);
+    assert_ne!(rendered[0].sop_instance, rendered[2].sop_instance);
+    assert_eq!(rendered[2].sop_class.as_str(), COMPREHENSIVE_SR);
+    assert_eq!(node.study().status.deliveries.sent, 3);
+    node.stop();
+}
+
+#[test]
+fn late_evidence_is_reported_with_its_predecessor() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), "", &["pacs"]);
+    node.receive(1, &["1.2.7"]);
+    let (job, key) = node.job();
+    let first = node
+        .pipeline
+        .render(&key, ReportForm::Comprehensive3d)
+        .unwrap();
+    node.accept(job);
+    assert!(node.study().status.done);
+    node.receive(2, &["1.2.9"]);
+    let (job, second) = node.job();
+    assert_eq!(second.revision, 2);
+    let report = node
+        .pipeline
+        .render(&second, ReportForm::Comprehensive3d)
+        .unwrap();
+    let bytes = std::fs::read(&report.path).unwrap();
+    let predecessor = first.sop_instance.as_str().as_bytes();
+    assert!(
+        bytes
+            .windows(predecessor.len())
+            .any(|window| window == predecessor)
+    );
+    node.accept(job);
+    assert_eq!(node.study().status.deliveries.sent, 2);
+    node.stop();
+}
+
+#[test]
+fn a_clip_that_kills_every_worker_is_given_up_and_the_study_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), "die=1.2.9", &["pacs"]);
+    node.receive(1, &["1.2.7", "1.2.9"]);
+    let (job, key) = node.job();
+    node.pipeline
+        .render(&key, ReportForm::Comprehensive3d)
+        .unwrap();
+    node.accept(job);
+    let study = node.study();
+    assert_eq!((study.status.analysed, study.status.rejected), (1, 1));
+    assert_eq!(study.instance_list[1].attempts, 2);
+    assert_eq!(node.pipeline.health().counters.attempts_charged, 2);
+    node.stop();
+}
+
+#[test]
+fn a_restart_goes_on_and_even_without_the_queue_the_report_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), "", &["pacs"]);
+    node.receive(1, &["1.2.7"]);
+    let (_, key) = node.job();
+    let first = node
+        .pipeline
+        .render(&key, ReportForm::Comprehensive3d)
+        .unwrap();
+    let bytes = std::fs::read(&first.path).unwrap();
+    node.stop();
+    for lose_queue in [false, true] {
+        if lose_queue {
+            std::fs::remove_dir_all(folder.path().join("queue")).unwrap();
+        }
+        let node = Node::start(folder.path(), "", &["pacs"]);
+        let (_, key) = node.job();
+        assert_eq!(key.revision, 1, "{lose_queue}");
+        let again = node
+            .pipeline
+            .render(&key, ReportForm::Comprehensive3d)
+            .unwrap();
+        assert_eq!(again, first);
+        assert_eq!(std::fs::read(&again.path).unwrap(), bytes);
+        node.stop();
+    }
+}
+
+#[test]
+fn without_a_usable_model_the_study_is_kept_and_health_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), "exit=3", &["pacs"]);
+    node.receive(1, &["1.2.7"]);
+    let health = loop {
+        let health = node.pipeline.health();
+        if !matches!(health.worker, WorkerState::Starting) {
+            break health;
+        }
+        std::thread::yield_now();
+    };
+    assert!(!health.ready);
+    assert!(
+        health.problems[0].contains("allow_research_models = true"),
+        "{:?}",
+        health.problems
+    );
+    assert_eq!(node.study().status.state, "closed");
+    node.stop();
+}
+
+#[test]
+fn after_the_end_every_question_has_an_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), "", &[]);
+    node.pipeline.drain(Instant::now());
+    assert!(!node.pipeline.health().ready);
+    assert!(node.pipeline.studies().is_empty());
+    let key = ReportKey {
+        study: "1.2".parse().unwrap(),
+        revision: 1,
+        peer: "pacs".to_owned(),
+    };
+    let rendered = node.pipeline.render(&key, ReportForm::Comprehensive);
+    assert_eq!(rendered, Err(RenderError::Stopping));
+    node.pipeline.drain(Instant::now());
+}
