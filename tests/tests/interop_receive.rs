@@ -41,7 +41,7 @@ const LOCAL_LIMIT_EXCEEDED: Rejection = Rejection {
 /// Error: data set doesn't match SOP class (PS3.4 table B.2-1).
 const DATA_SET_MISMATCH: u16 = 0xA900;
 
-/// One object for each transfer syntax and storage class that pydicom's test data has.
+/// Objects of every transfer syntax and storage class that pydicom's test data has, no two with the same UID.
 const ASSORTED: &[&str] = &[
     "ExplVR_BigEnd.dcm",
     "JPGExtended.dcm",
@@ -51,8 +51,6 @@ const ASSORTED: &[&str] = &[
     "SC_rgb_jpeg_dcmd.dcm",
     "SC_rgb_jpeg_dcmtk.dcm",
     "SC_rgb_jpeg_gdcm.dcm",
-    "SC_rgb_rle.dcm",
-    "SC_rgb_rle_2frame.dcm",
     "SC_rgb_small_odd_big_endian.dcm",
     "examples_jpeg2k.dcm",
     "examples_palette.dcm",
@@ -61,6 +59,7 @@ const ASSORTED: &[&str] = &[
     "image_dfl.dcm",
     "liver_1frame.dcm",
     "reportsi.dcm",
+    "rtdose_rle.dcm",
     "test-SR.dcm",
     "waveform_ecg.dcm",
 ];
