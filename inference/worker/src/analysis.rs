@@ -40,10 +40,13 @@ pub struct Analysis {
 
 /// Reads the header, applies the gates, and decodes a clip that passes them.
 ///
-/// Every instance has an answer: what can't be opened or decoded is rejected as `undecodable`.
-pub fn prepare(path: &Path) -> Prepared {
-    let sha256 = sha256(path).ok();
-    match dicom::open(path) {
+/// Every instance has an answer: what can't be parsed or decoded is rejected as `undecodable`.
+///
+/// # Errors
+/// Where reading fails: that says nothing about the instance, and would be wrong as its answer.
+pub fn prepare(path: &Path) -> io::Result<Prepared> {
+    let sha256 = Some(sha256(path)?);
+    Ok(match dicom::open(path) {
         Ok(opened) => {
             let uid = opened
                 .sop_instance_uid()
@@ -52,6 +55,7 @@ pub fn prepare(path: &Path) -> Prepared {
             findings.sha256 = sha256;
             prepare_opened(&opened, findings)
         }
+        Err(OpenError::Io(error)) => return Err(error),
         Err(error) => {
             let uid = uid_without_header(path, sha256.as_deref());
             let mut findings = InstanceFindings::empty(uid);
@@ -62,7 +66,7 @@ pub fn prepare(path: &Path) -> Prepared {
                 clip: None,
             }
         }
-    }
+    })
 }
 
 /// Opens a file only to see whether it is DICOM at all.
@@ -148,8 +152,8 @@ fn describe(opened: &Opened, findings: &mut InstanceFindings) -> Geometry {
     findings.series_instance_uid = opened.series_instance_uid();
     findings.rows = number(dicom_dictionary_std::tags::ROWS);
     findings.columns = number(dicom_dictionary_std::tags::COLUMNS);
-    findings.frames = number(dicom_dictionary_std::tags::NUMBER_OF_FRAMES)
-        .or(opened.has_pixels().then_some(1));
+    findings.frames =
+        number(dicom_dictionary_std::tags::NUMBER_OF_FRAMES).or(opened.has_pixels().then_some(1));
     findings.frame_rate_hz = timing::frame_rate_hz(attributes);
     findings.heart_rate_bpm = timing::heart_rate_bpm(attributes);
     findings.view = scope::view(attributes).map(|label| View {
@@ -241,9 +245,7 @@ fn uid_without_header(path: &Path, sha256: Option<&str>) -> SopInstanceUid {
         let number = u128::from_str_radix(sha256?.get(..32)?, 16).ok()?;
         format!("2.25.{number}").parse().ok()
     };
-    from_name
-        .or_else(from_bytes)
-        .unwrap_or_else(nil_uid)
+    from_name.or_else(from_bytes).unwrap_or_else(nil_uid)
 }
 
 /// The nil UUID as a UID (PS3.5 annex B.2), for a file that can't even be read.
@@ -263,8 +265,12 @@ fn sha256(path: &Path) -> io::Result<String> {
             count => digest.update(&piece[..count]),
         }
     }
-    let hex = digest.finalize();
-    Ok(hex.iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut hex = String::with_capacity(64);
+    for byte in digest.finalize() {
+        hex.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or_default());
+        hex.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or_default());
+    }
+    Ok(hex)
 }
 
 /// An error as a sentence.
@@ -272,5 +278,9 @@ fn sentence(error: &dyn std::error::Error) -> String {
     let text = error.to_string();
     let mut letters = text.chars();
     let first = letters.next().map(|c| c.to_uppercase().to_string());
-    format!("{}{}.", first.unwrap_or_default(), letters.as_str().trim_end_matches('.'))
+    format!(
+        "{}{}.",
+        first.unwrap_or_default(),
+        letters.as_str().trim_end_matches('.')
+    )
 }

@@ -22,7 +22,9 @@ pub enum DeviceError {
     #[error("\"{0}\" is no device: say auto, cpu or cuda:N")]
     Unknown(String),
     /// A GPU was asked for, and libtorch sees none of that number.
-    #[error("there is no GPU number {asked}: libtorch sees {seen}; is the CUDA side set up (make gpu), and a driver?")]
+    #[error(
+        "there is no GPU number {asked}: libtorch sees {seen}; is the CUDA side set up (make gpu), and a driver?"
+    )]
     Missing {
         /// The number that was asked for.
         asked: usize,
@@ -54,9 +56,8 @@ impl FromStr for DeviceChoice {
 /// [`DeviceError::Missing`] where a GPU was asked for by number and is not there.
 pub fn resolve(choice: DeviceChoice) -> Result<Device, DeviceError> {
     match choice {
-        DeviceChoice::Cpu => Ok(Device::Cpu),
         DeviceChoice::Auto if Cuda::is_available() => Ok(Device::Cuda(0)),
-        DeviceChoice::Auto => Ok(Device::Cpu),
+        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(Device::Cpu),
         DeviceChoice::Cuda(asked) => {
             let seen = Cuda::device_count();
             if Cuda::is_available() && (asked as i64) < seen {

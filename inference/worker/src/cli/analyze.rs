@@ -43,7 +43,7 @@ pub(super) fn run(args: &AnalyzeArgs) -> anyhow::Result<ExitCode> {
             outcome = ExitCode::FAILURE;
             continue;
         }
-        let Analysis { findings, context } = analysis::prepare(file).measure(&models);
+        let Analysis { findings, context } = analysis::prepare(file)?.measure(&models);
         if args.json {
             let study = context.map(|context| context.study_instance_uid);
             println!("{}", json(study, findings)?);
@@ -61,7 +61,10 @@ fn json(study: Option<StudyInstanceUid>, findings: InstanceFindings) -> anyhow::
         // The nil UUID (PS3.5 annex B.2): the file names no study.
         None => "2.25.0".parse()?,
     };
-    Ok(serde_json::to_string(&Findings::merge(study, vec![findings]))?)
+    Ok(serde_json::to_string(&Findings::merge(
+        study,
+        vec![findings],
+    ))?)
 }
 
 fn print_readable(findings: &InstanceFindings) {
@@ -76,7 +79,11 @@ fn print_readable(findings: &InstanceFindings) {
     );
     if let Some(view) = &findings.view {
         let sure = view.probability.map(|p| format!(", probability {p:.2}"));
-        println!("  view          {:?}{}", view.label, sure.unwrap_or_default());
+        println!(
+            "  view          {:?}{}",
+            view.label,
+            sure.unwrap_or_default()
+        );
     }
     if let Some(quality) = &findings.quality {
         println!("  quality       {:?} ({:.2})", quality.grade, quality.score);
@@ -85,9 +92,17 @@ fn print_readable(findings: &InstanceFindings) {
         let interval = lv
             .lvef_interval
             .map(|[low, high]| format!(" ({low:.0} to {high:.0})"));
-        println!("  LVEF          {:.0} %{}", lv.lvef_percent, interval.unwrap_or_default());
+        println!(
+            "  LVEF          {:.0} %{}",
+            lv.lvef_percent,
+            interval.unwrap_or_default()
+        );
         let volume = |ml: Option<f64>| or_unknown(ml.map(|ml| format!("{ml:.0} ml")));
-        println!("  EDV, ESV      {}, {}", volume(lv.edv_ml), volume(lv.esv_ml));
+        println!(
+            "  EDV, ESV      {}, {}",
+            volume(lv.edv_ml),
+            volume(lv.esv_ml)
+        );
     }
     if let Some(detail) = &findings.rejected_detail {
         println!("  not measured  {detail}");

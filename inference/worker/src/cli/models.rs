@@ -56,7 +56,10 @@ fn list(folder: &FolderArgs) -> anyhow::Result<()> {
         let model = manifest.model_ref();
         let research = if model.research { "research" } else { "" };
         let task = manifest.task;
-        println!("{:<24} {:<10} {task:<20} {research}", model.name, model.version);
+        println!(
+            "{:<24} {:<10} {task:<20} {research}",
+            model.name, model.version
+        );
     }
     Ok(())
 }
@@ -81,7 +84,10 @@ fn bench(name: &str, args: &ModelArgs) -> anyhow::Result<()> {
     let models = Models::load(&args.models_dir, device, true)?;
     let segmentation = models.segmentation();
     if segmentation.manifest().name != name {
-        bail!("only the segmentation model runs, and that is \"{}\"", segmentation.manifest().name);
+        bail!(
+            "only the segmentation model runs, and that is \"{}\"",
+            segmentation.manifest().name
+        );
     }
     println!("{name} on {}", device::name(device));
     println!("{:>6}  {:>12}  {:>10}", "batch", "ms a batch", "frames/s");

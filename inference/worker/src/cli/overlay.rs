@@ -41,5 +41,8 @@ pub(super) fn run(args: &OverlayArgs) -> anyhow::Result<()> {
                 .with_context(|| format!("writing {}", args.out.display()));
         }
     }
-    bail!("none of the files is the clip that was measured, {}", clip.sop_instance_uid)
+    bail!(
+        "none of the files is the clip that was measured, {}",
+        clip.sop_instance_uid
+    )
 }

@@ -132,8 +132,12 @@ pub(super) fn run(args: &PhantomArgs) -> anyhow::Result<()> {
         let uids = write(&study, &identity, BufWriter::new(file))
             .with_context(|| format!("writing {}", path.display()))?;
         println!("{}", path.display());
-        uids.study.as_str().clone_into(&mut truth.study_instance_uid);
-        truth.instances.push(instance(name, uids.instance.as_str(), &study));
+        uids.study
+            .as_str()
+            .clone_into(&mut truth.study_instance_uid);
+        truth
+            .instances
+            .push(instance(name, uids.instance.as_str(), &study));
     }
     let path = args.out.join("truth.json");
     let json = serde_json::to_string_pretty(&truth)?;

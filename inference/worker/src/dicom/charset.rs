@@ -277,7 +277,15 @@ mod tests {
 
     #[test]
     fn misspelt_and_missing_declarations_lose_no_character() {
-        for charset in ["ISO IR 192", "ISO_IR_192", "ISO-IR 192", "UTF-8", "utf8", "", "ISO_IR 6"] {
+        for charset in [
+            "ISO IR 192",
+            "ISO_IR_192",
+            "ISO-IR 192",
+            "UTF-8",
+            "utf8",
+            "",
+            "ISO_IR 6",
+        ] {
             assert_eq!(decoded(charset, "Zoë".as_bytes()), "Zoë", "{charset}");
         }
         assert_eq!(decoded("", b"Zo\xEB"), "Zoë");

@@ -136,9 +136,7 @@ impl<'a> Window<'a> {
 
 /// VRs whose explicit header has 16 bits of length (PS3.5 table 7.1-2); VRs still to be invented have 32.
 fn has_short_length(vr: VR) -> bool {
-    use VR::{
-        AE, AS, AT, CS, DA, DS, DT, FD, FL, IS, LO, LT, PN, SH, SL, SS, ST, TM, UI, UL, US,
-    };
+    use VR::{AE, AS, AT, CS, DA, DS, DT, FD, FL, IS, LO, LT, PN, SH, SL, SS, ST, TM, UI, UL, US};
     matches!(
         vr,
         AE | AS

@@ -1,7 +1,7 @@
 //! The header as attributes: typed look-ups that forgive, over dicom-object.
 
 use dicom_core::value::{PrimitiveValue, Value};
-use dicom_core::{Tag, VR};
+use dicom_core::{DataElement, Tag, VR};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
@@ -70,14 +70,17 @@ impl<'a> Attributes<'a> {
     /// The values of a text attribute, each trimmed; empty ones are kept, for their place has a meaning.
     pub fn values(&self, tag: Tag) -> Vec<String> {
         self.text(tag)
-            .map(|text| text.split('\\').map(|value| value.trim().to_owned()).collect())
+            .map(|text| {
+                text.split('\\')
+                    .map(|value| value.trim().to_owned())
+                    .collect()
+            })
             .unwrap_or_default()
     }
 
     /// Every number of a binary or a text attribute; text that is no number is left out.
     pub fn numbers(&self, tag: Tag) -> Vec<f64> {
-        let Some(Value::Primitive(value)) = self.object.get(tag).map(|element| element.value())
-        else {
+        let Some(Value::Primitive(value)) = self.object.get(tag).map(DataElement::value) else {
             return Vec::new();
         };
         match value {
@@ -102,10 +105,22 @@ impl<'a> Attributes<'a> {
         (number >= 0.0 && number <= f64::from(u32::MAX)).then_some(number as u32)
     }
 
+    /// The first value of an AT attribute.
+    pub fn tag(&self, tag: Tag) -> Option<Tag> {
+        match self.object.get(tag)?.value() {
+            Value::Primitive(PrimitiveValue::Tags(tags)) => tags.first().copied(),
+            _ => None,
+        }
+    }
+
     /// The value's bytes in little endian, of a binary attribute.
     pub fn bytes(&self, tag: Tag) -> Option<Vec<u8>> {
         let element = self.object.get(tag)?;
-        element.value().to_bytes().ok().map(std::borrow::Cow::into_owned)
+        element
+            .value()
+            .to_bytes()
+            .ok()
+            .map(std::borrow::Cow::into_owned)
     }
 
     /// The items of a sequence.
@@ -129,7 +144,9 @@ impl<'a> Attributes<'a> {
         self.items(tag)
             .filter_map(|item| {
                 let value = item.trimmed(tags::CODE_VALUE)?.to_uppercase();
-                let scheme = item.trimmed(tags::CODING_SCHEME_DESIGNATOR).unwrap_or_default();
+                let scheme = item
+                    .trimmed(tags::CODING_SCHEME_DESIGNATOR)
+                    .unwrap_or_default();
                 Some((value, scheme.to_uppercase()))
             })
             .collect()
@@ -148,13 +165,7 @@ impl<'a> Attributes<'a> {
         let byte = |c: char| u8::try_from(u32::from(c)).unwrap_or(b'?');
         match value {
             PrimitiveValue::Str(text) => Some(text.chars().map(byte).collect()),
-            PrimitiveValue::Strs(values) => Some(
-                values
-                    .join("\\")
-                    .chars()
-                    .map(byte)
-                    .collect(),
-            ),
+            PrimitiveValue::Strs(values) => Some(values.join("\\").chars().map(byte).collect()),
             _ => None,
         }
     }

@@ -9,6 +9,8 @@ pub mod regions;
 mod scan;
 pub mod scope;
 mod source;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod timing;
 
 use std::fs::File;

@@ -135,10 +135,7 @@ fn region(item: Attributes<'_>) -> Option<Region> {
     .iter()
     .all(|tag| item.whole(*tag) == Some(UNITS_CM));
     let delta = |tag| item.number(tag).map(f64::abs).filter(|cm| *cm > 0.0);
-    let cm_per_px = match (
-        delta(tags::PHYSICAL_DELTA_X),
-        delta(tags::PHYSICAL_DELTA_Y),
-    ) {
+    let cm_per_px = match (delta(tags::PHYSICAL_DELTA_X), delta(tags::PHYSICAL_DELTA_Y)) {
         (Some(x), Some(y)) if in_cm => Some([x, y]),
         _ => None,
     };
@@ -331,7 +328,7 @@ mod tests {
         let wide = tissue([200.0, 60.0, 900.0, 700.0]);
         assert_eq!(raster_ratio(&[wide], [640, 480]), Raster::Ratio(1.6));
         let scaled = region.scaled(2.0);
-        assert_eq!(scaled.edges, [42.0, 15.0, 297.0, 207.0]);
+        assert_eq!(scaled.edges.map(|edge| edge as i64), [42, 15, 297, 207]);
         assert_eq!(scaled.cm_per_px, Some([0.1, 0.1]));
     }
 
@@ -365,6 +362,9 @@ mod tests {
         let chosen = tissue_region(&regions).unwrap();
         assert_eq!(*chosen, high);
         let crop = crop_of(chosen, [640, 480]);
-        assert_eq!((crop.column, crop.row, crop.width, crop.height), (100, 50, 401, 430));
+        assert_eq!(
+            (crop.column, crop.row, crop.width, crop.height),
+            (100, 50, 401, 430)
+        );
     }
 }

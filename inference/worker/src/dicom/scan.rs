@@ -13,8 +13,8 @@ use dicom_dictionary_std::tags;
 use sonode_conformance::limits::PARSE_DEPTH_MAX;
 
 use super::element::{
-    ElementHeader, Encoding, ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Window, kept_vr, number_width,
-    reads_as,
+    ElementHeader, Encoding, ITEM, ITEM_END, SEQUENCE_END, UNDEFINED, Window, kept_vr,
+    number_width, reads_as,
 };
 use super::source::Source;
 
@@ -160,7 +160,8 @@ impl Walker<'_> {
 
     fn step_in_sequence(&mut self, level: Level) -> Result<(), ScanError> {
         let Some(header) = self.window.header(self.at, level.encoding)? else {
-            return Ok(self.end_of_source());
+            self.end_of_source();
+            return Ok(());
         };
         match header.tag {
             ITEM => {
@@ -192,7 +193,8 @@ impl Walker<'_> {
 
     fn step_in_data_set(&mut self, level: Level) -> Result<(), ScanError> {
         let Some(header) = self.window.header(self.at, level.encoding)? else {
-            return Ok(self.end_of_source());
+            self.end_of_source();
+            return Ok(());
         };
         if header.tag.group() == ITEM.group() {
             self.at = header.value_at;
@@ -269,17 +271,15 @@ impl Walker<'_> {
         if !fits || !readable || vr == VR::SQ {
             return Ok(());
         }
-        let mut value = self
-            .source
-            .bytes(header.value_at, u64::from(header.len))?;
+        let mut value = self.source.bytes(header.value_at, u64::from(header.len))?;
         if encoding.big && width > 1 {
             value.chunks_exact_mut(width).for_each(<[u8]>::reverse);
         }
         if header.tag == tags::SPECIFIC_CHARACTER_SET {
             if self.levels.len() == 1 {
-                self.layout.character_set = String::from_utf8_lossy(&value)
+                String::from_utf8_lossy(&value)
                     .trim_matches([' ', '\0'])
-                    .to_owned();
+                    .clone_into(&mut self.layout.character_set);
             }
             return Ok(());
         }
@@ -377,8 +377,10 @@ impl Walker<'_> {
 /// Whether the element's value is items: by its VR, or by the dictionary where the VR doesn't say.
 fn opens_sequence(header: &ElementHeader, wanted: Option<VR>) -> bool {
     match header.vr {
-        Some(VR::SQ) => wanted == Some(VR::SQ),
-        Some(VR::UN) | None => wanted == Some(VR::SQ),
+        Some(VR::SQ | VR::UN) | None => wanted == Some(VR::SQ),
         Some(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,7 @@ use sonode_findings::{Rejection, ViewLabel};
 
 use super::Opened;
 use super::header::Attributes;
-use super::regions::{
-    DATA_COLOUR_FLOW, FORMAT_M_MODE, FORMAT_SPECTRAL, Region, count_2d, regions,
-};
+use super::regions::{DATA_COLOUR_FLOW, FORMAT_M_MODE, FORMAT_SPECTRAL, Region, count_2d, regions};
 
 /// Age of consent of this node's models: adults.
 const ADULT_YEARS: u32 = 18;
@@ -60,8 +58,19 @@ pub fn view(attributes: Attributes<'_>) -> Option<ViewLabel> {
     {
         Some(ViewLabel::A2C)
     } else if any(&[
-        "PLAX", "PSAX", "SAX", "LAX", "PARASTERNAL", "SUBCOSTAL", "SUPRASTERNAL", "A3C", "A5C",
-        "APLAX", "RVOT", "RVIT", "SC4C",
+        "PLAX",
+        "PSAX",
+        "SAX",
+        "LAX",
+        "PARASTERNAL",
+        "SUBCOSTAL",
+        "SUPRASTERNAL",
+        "A3C",
+        "A5C",
+        "APLAX",
+        "RVOT",
+        "RVIT",
+        "SC4C",
     ]) {
         Some(ViewLabel::Other)
     } else {
@@ -69,7 +78,10 @@ pub fn view(attributes: Attributes<'_>) -> Option<ViewLabel> {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "every gate answers with an option")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "every gate answers with an option"
+)]
 fn refuse(reason: Rejection, sentence: impl Into<String>) -> Option<Refusal> {
     Some((reason, sentence.into()))
 }
@@ -162,18 +174,76 @@ fn modality(attributes: Attributes<'_>) -> Option<Refusal> {
 }
 
 const CARDIAC: [&str; 14] = [
-    "ECHO", "ECHOCARDIOGRAM", "ECHOCARDIOGRAPHY", "ECHOKARDIOGRAPHIE", "CARDIAC", "CARDIO",
-    "CARDIOLOGY", "HEART", "HERZ", "COEUR", "TTE", "EPICARDIAL", "VENTRICLE", "TRANSTHORACIC",
+    "ECHO",
+    "ECHOCARDIOGRAM",
+    "ECHOCARDIOGRAPHY",
+    "ECHOKARDIOGRAPHIE",
+    "CARDIAC",
+    "CARDIO",
+    "CARDIOLOGY",
+    "HEART",
+    "HERZ",
+    "COEUR",
+    "TTE",
+    "EPICARDIAL",
+    "VENTRICLE",
+    "TRANSTHORACIC",
 ];
 
 const OTHER_ORGAN: [&str; 53] = [
-    "CAROTID", "CAROTIDS", "CAROTIS", "VASCULAR", "VENOUS", "VEIN", "VEINS", "DVT", "ARTERIAL",
-    "RENAL", "KIDNEY", "KIDNEYS", "LIVER", "ABDOMEN", "ABDOMINAL", "ABD", "OB", "OBSTETRIC",
-    "OBSTETRICS", "OBSTETRICAL", "GYN", "GYNECOLOGY", "GYNAECOLOGY", "PREGNANCY", "THYROID",
-    "BREAST", "SCROTUM", "SCROTAL", "TESTIS", "TESTICULAR", "PROSTATE", "PELVIS", "PELVIC", "MSK",
-    "MUSCULOSKELETAL", "GALLBLADDER", "SPLEEN", "PANCREAS", "BLADDER", "TRANSCRANIAL", "TCD",
-    "NECK", "SHOULDER", "KNEE", "OPHTHALMIC", "ENDOVAGINAL", "ENDORECTAL", "RETROPERITONEAL",
-    "UTERUS", "OVARY", "FAST", "AAA", "HIP",
+    "CAROTID",
+    "CAROTIDS",
+    "CAROTIS",
+    "VASCULAR",
+    "VENOUS",
+    "VEIN",
+    "VEINS",
+    "DVT",
+    "ARTERIAL",
+    "RENAL",
+    "KIDNEY",
+    "KIDNEYS",
+    "LIVER",
+    "ABDOMEN",
+    "ABDOMINAL",
+    "ABD",
+    "OB",
+    "OBSTETRIC",
+    "OBSTETRICS",
+    "OBSTETRICAL",
+    "GYN",
+    "GYNECOLOGY",
+    "GYNAECOLOGY",
+    "PREGNANCY",
+    "THYROID",
+    "BREAST",
+    "SCROTUM",
+    "SCROTAL",
+    "TESTIS",
+    "TESTICULAR",
+    "PROSTATE",
+    "PELVIS",
+    "PELVIC",
+    "MSK",
+    "MUSCULOSKELETAL",
+    "GALLBLADDER",
+    "SPLEEN",
+    "PANCREAS",
+    "BLADDER",
+    "TRANSCRANIAL",
+    "TCD",
+    "NECK",
+    "SHOULDER",
+    "KNEE",
+    "OPHTHALMIC",
+    "ENDOVAGINAL",
+    "ENDORECTAL",
+    "RETROPERITONEAL",
+    "UTERUS",
+    "OVARY",
+    "FAST",
+    "AAA",
+    "HIP",
 ];
 
 /// Another organ, by the examination's words or the transducer.
@@ -183,13 +253,14 @@ fn organ(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
     }
     if let Some(kind) = said.in_attribute("Image Type") {
         let other = [
-            "SMALL PARTS", "NEONATAL HEAD", "INTRAVASCULAR", "CHEST", "OPHTHALMIC",
+            "SMALL PARTS",
+            "NEONATAL HEAD",
+            "INTRAVASCULAR",
+            "CHEST",
+            "OPHTHALMIC",
         ];
         if other.contains(&kind) {
-            return refuse(
-                Rejection::NotAnEcho,
-                format!("Image Type says \"{kind}\"."),
-            );
+            return refuse(Rejection::NotAnEcho, format!("Image Type says \"{kind}\"."));
         }
     }
     if let Some((name, word)) = said.any(&OTHER_ORGAN)
@@ -214,8 +285,9 @@ fn transducer(attributes: Attributes<'_>) -> Option<Refusal> {
         .unwrap_or_default()
         .to_uppercase();
     let linear_model = match model.as_bytes() {
-        [b'L', digit, ..] => digit.is_ascii_digit(),
-        [digit, b'L'] | [_, digit, b'L'] | [digit, b'L', b'-', ..] => digit.is_ascii_digit(),
+        [b'L', digit, ..] | [digit, b'L'] | [_, digit, b'L'] | [digit, b'L', b'-', ..] => {
+            digit.is_ascii_digit()
+        }
         _ => false,
     };
     let elsewhere = ["LINEAR", "ENDOV", "ENDOCAV", "ENDOREC", "IV_", "NEEDLE"];
@@ -267,8 +339,13 @@ fn test_patient(attributes: Attributes<'_>) -> Option<Refusal> {
         .filter(|c| c.is_alphanumeric())
         .collect();
     let by_id = ["TEST", "TESTPATIENT", "TESTPAT", "TESTPT"].contains(&stem.as_str());
-    let by_name = ["TEST^TEST", "TEST^PATIENT", "PATIENT^TEST", "ZZTEST^PATIENT"]
-        .contains(&name.trim_end_matches('^'));
+    let by_name = [
+        "TEST^TEST",
+        "TEST^PATIENT",
+        "PATIENT^TEST",
+        "ZZTEST^PATIENT",
+    ]
+    .contains(&name.trim_end_matches('^'));
     if by_id || by_name {
         // The identifiers themselves stay out of the sentence: it goes to logs and pages.
         return refuse(
@@ -342,7 +419,9 @@ fn stress(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
             format!("It is stage {number} of {stages} of a stress echo."),
         );
     }
-    let staged = ["PEAK", "LOW", "RECOVERY", "POST", "IMPOST", "STRESS", "EXERCISE", "DOSE"];
+    let staged = [
+        "PEAK", "LOW", "RECOVERY", "POST", "IMPOST", "STRESS", "EXERCISE", "DOSE",
+    ];
     if words(&stage).iter().any(|word| staged.contains(word)) {
         return refuse(
             Rejection::StressStage,
@@ -374,12 +453,11 @@ fn contrast(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
             .next()
             .is_some()
     {
-        return refuse(
-            Rejection::Contrast,
-            "The header names a contrast agent.",
-        );
+        return refuse(Rejection::Contrast, "The header names a contrast agent.");
     }
-    let agents = ["CONTRAST", "DEFINITY", "OPTISON", "LUMASON", "SONOVUE", "LVO"];
+    let agents = [
+        "CONTRAST", "DEFINITY", "OPTISON", "LUMASON", "SONOVUE", "LVO",
+    ];
     for name in ["Series Description", "Protocol Name", "View Name"] {
         let words = said.in_attribute(name).map(words).unwrap_or_default();
         let Some(at) = words.iter().position(|word| agents.contains(word)) else {
@@ -389,7 +467,10 @@ fn contrast(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
             .last()
             .is_some_and(|word| ["NO", "NON", "WITHOUT", "WO", "O"].contains(word));
         if !negated {
-            return refuse(Rejection::Contrast, format!("{name} says \"{}\".", words[at]));
+            return refuse(
+                Rejection::Contrast,
+                format!("{name} says \"{}\".", words[at]),
+            );
         }
     }
     None
@@ -434,3 +515,6 @@ fn single_frame(attributes: Attributes<'_>) -> Option<Refusal> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

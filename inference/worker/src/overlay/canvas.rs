@@ -1,4 +1,4 @@
-//! A picture to draw on: shapes by tiny-skia, text by ab_glyph with a font of the repository.
+//! A picture to draw on: shapes by tiny-skia, text by `ab_glyph` with a font of the repository.
 
 use ab_glyph::{Font, FontRef, GlyphId, PxScale, ScaleFont, point};
 use tiny_skia::{
@@ -139,7 +139,11 @@ impl Canvas {
 
     /// Writes a line of text whose baseline is at `y`, and tells its width.
     pub(super) fn text(&mut self, text: &str, [x, y]: [f32; 2], style: Style) -> f32 {
-        let font = if style.bold { &self.bold } else { &self.regular };
+        let font = if style.bold {
+            &self.bold
+        } else {
+            &self.regular
+        };
         let scale = PxScale::from(style.size);
         let (glyphs, width) = laid_out(font, scale, text);
         let left = match style.anchor {

@@ -108,7 +108,11 @@ fn time_axis(canvas: &mut Canvas, scale: &Scale, clip: &InstanceFindings) {
     let labels: Vec<(f64, String)> = match clip.frame_rate_hz {
         Some(rate) => {
             let seconds = last as f64 / rate;
-            let step = if seconds > 4.0 { 1.0 } else { 0.5 };
+            let step = match seconds {
+                ..1.3 => 0.2,
+                1.3..4.0 => 0.5,
+                _ => 1.0,
+            };
             (0..=(seconds / step) as usize)
                 .map(|tick| tick as f64 * step)
                 .map(|time| (time * rate, format!("{time:.1} s")))
@@ -140,10 +144,7 @@ fn area(canvas: &mut Canvas, points: &[[f32; 2]], plot: Rect) {
 fn marks(canvas: &mut Canvas, scale: &Scale, clip: &InstanceFindings) {
     let mut seen = Vec::new();
     for beat in &clip.beats {
-        for (frame, colour, above) in [
-            (beat.ed_frame, DIASTOLE, true),
-            (beat.es_frame, SYSTOLE, false),
-        ] {
+        for (frame, colour) in [(beat.ed_frame, DIASTOLE), (beat.es_frame, SYSTOLE)] {
             let index = (frame as usize).saturating_sub(1);
             let Some(volume) = clip.volume_curve.get(index).copied() else {
                 continue;
@@ -169,10 +170,10 @@ fn marks(canvas: &mut Canvas, scale: &Scale, clip: &InstanceFindings) {
             }
             canvas.dot([x, y], 6.5, [13, 17, 23, 255]);
             canvas.dot([x, y], 4.8, colour);
-            let beside = if above { y - 12.0 } else { y + 24.0 };
+            // Above the point in a valley too: below it runs the dashed line.
             canvas.text(
                 &format!("{volume:.0}"),
-                [x, beside],
+                [x.min(scale.plot.right() - 8.0), y - 13.0],
                 style(15.0, true, colour, Anchor::Middle),
             );
         }

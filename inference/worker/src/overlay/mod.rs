@@ -71,10 +71,13 @@ pub fn draw(
     let frames = Frames::of(opened)?;
     let geometry = geometry(opened.attributes(), frames.size());
     let panel_width = (WIDTH - 2.0 * MARGIN - GAP) / 2.0;
-    let panel_height =
-        panel::height(geometry.crop, geometry.pixel_aspect, panel_width - 16.0, IMAGE_MAX)
-            + panel::CAPTION
-            + 8.0;
+    let panel_height = panel::height(
+        geometry.crop,
+        geometry.pixel_aspect,
+        panel_width - 16.0,
+        IMAGE_MAX,
+    ) + panel::CAPTION
+        + 8.0;
     let height = HEADER + panel_height + GAP + CURVE + FOOTER;
     let mut canvas = Canvas::new(WIDTH as u32, height as u32, BACKGROUND)?;
     let lv = summary

@@ -117,14 +117,22 @@ impl Panel<'_> {
             canvas.stroke(&outline, line(5.5, [0, 0, 0, 130]));
             canvas.stroke(&outline, line(2.8, self.colour));
         }
-        let middle = [(first[0] + last[0]) / 2.0, (first[1] + last[1]) / 2.0];
+        let middle = [
+            f32::midpoint(first[0], last[0]),
+            f32::midpoint(first[1], last[1]),
+        ];
         let dashed = |colour| Line {
             width: 1.8,
             colour,
             dash: Some(7.0),
         };
         segment(canvas, first, last, dashed([r, g, b, 230]));
-        segment(canvas, middle, apex(&points, middle), dashed([255, 255, 255, 170]));
+        segment(
+            canvas,
+            middle,
+            apex(&points, middle),
+            dashed([255, 255, 255, 170]),
+        );
         for hinge in [first, last] {
             canvas.dot(hinge, 6.0, [0, 0, 0, 150]);
             canvas.dot(hinge, 4.2, [255, 255, 255, 255]);

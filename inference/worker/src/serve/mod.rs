@@ -23,8 +23,8 @@ use sonode_findings::protocol::{
 };
 
 use crate::analysis::{Analysis, Prepared, prepare};
-use crate::models::{Models, ModelsError};
 use crate::device::{self, DeviceChoice};
+use crate::models::{Models, ModelsError};
 
 pub use libraries::restart_with_cuda;
 pub use sandbox::Allowed;
@@ -57,6 +57,14 @@ pub enum ServeError {
     /// The node sent something that is no message, or went away while it was answered.
     #[error("the node's connection failed: {0}")]
     Protocol(#[from] FrameError),
+    /// A job's file can't be read, which is no answer about its instance: the node tries again.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A thread can't be started.
     #[error("a thread can't be started: {0}")]
     Thread(#[source] io::Error),
@@ -108,6 +116,7 @@ fn converse(
     };
     write_frame(&mut output, &FromWorker::Ready(ready))?;
     for (id, prepared) in clips {
+        let prepared = prepared?;
         // The node is gone, or wants nothing more: an answer would find no reader.
         if ended.load(Ordering::Relaxed) {
             break;
@@ -155,11 +164,20 @@ fn read_jobs(mut input: impl Read, jobs: &SyncSender<AnalyzeJob>, ended: &Atomic
     ended.store(true, Ordering::Relaxed);
 }
 
-fn decode_jobs(jobs: &Receiver<AnalyzeJob>, clips: &SyncSender<(u64, Prepared)>) {
+fn decode_jobs(
+    jobs: &Receiver<AnalyzeJob>,
+    clips: &SyncSender<(u64, Result<Prepared, ServeError>)>,
+) {
     while let Ok(AnalyzeJob { id, path }) = jobs.recv() {
         // Header parsing is others' code too; what it can't survive is undecodable.
         let prepared = catch_unwind(AssertUnwindSafe(|| prepare(&path)))
-            .unwrap_or_else(|_| Prepared::given_up(&path));
+            .unwrap_or_else(|_| Ok(Prepared::given_up(&path)))
+            .or_else(|error| match error.kind() {
+                // Discarded while it waited in the queue.
+                io::ErrorKind::NotFound => Ok(Prepared::given_up(&path)),
+                _ => Err(error),
+            })
+            .map_err(|source| ServeError::File { path, source });
         if clips.send((id, prepared)).is_err() {
             break;
         }

@@ -18,9 +18,9 @@ use landlock::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
-/// Address space on a CPU. libtorch maps 2 GiB before its first tensor, each thread's arena reserves 64 MiB, and three
-/// clips of at most 1 GiB can be in hand.
-const ADDRESS_SPACE_BYTES: u64 = 24 << 30;
+/// Address space on a CPU. libtorch with the built-in model takes 0.85 GiB of it; three clips of at most 1 GiB can be in
+/// hand, and each core decodes a frame of at most 200 MB.
+const ADDRESS_SPACE_BYTES: u64 = 16 << 30;
 /// Open files: a job needs one, libtorch and a GPU's driver some dozens.
 const OPEN_FILES: u64 = 1024;
 /// Resident memory on a GPU, where the driver maps more address space than there is memory.
@@ -102,7 +102,10 @@ fn limit_resources(gpu: bool) -> Result<String, io::Error> {
         return Ok("core, files".to_owned());
     }
     lower(Resource::As, ADDRESS_SPACE_BYTES)?;
-    Ok(format!("core, files, {} GiB of address space", ADDRESS_SPACE_BYTES >> 30))
+    Ok(format!(
+        "core, files, {} GiB of address space",
+        ADDRESS_SPACE_BYTES >> 30
+    ))
 }
 
 fn restrict_files(allowed: &Allowed) -> Result<String, landlock::RulesetError> {
@@ -139,7 +142,11 @@ fn restrict_files(allowed: &Allowed) -> Result<String, landlock::RulesetError> {
 /// Devices and `/proc/self` are opened for writing, and sent control codes; none is created or removed.
 fn device_access(abi: ABI, path: &str) -> landlock::BitFlags<AccessFs> {
     let file = AccessFs::ReadFile | AccessFs::WriteFile;
-    let use_it = if abi >= ABI::V5 { file | AccessFs::IoctlDev } else { file };
+    let use_it = if abi >= ABI::V5 {
+        file | AccessFs::IoctlDev
+    } else {
+        file
+    };
     if Path::new(path).is_dir() {
         use_it | AccessFs::ReadDir
     } else {

@@ -103,7 +103,7 @@ fn jpeg_lossless(bytes: &[u8], header: &FrameHeader) -> Result<Coded, PixelError
     })
 }
 
-/// JPEG-LS, lossless and near-lossless, by CharLS.
+/// JPEG-LS, lossless and near-lossless, by `CharLS`.
 pub(super) fn jpeg_ls(bytes: &[u8], format: &Format) -> Result<Coded, PixelError> {
     let header = frame_header(bytes).ok_or(PixelError::Codestream("no JPEG-LS frame header"))?;
     check_size(header.rows, header.columns, format)?;
@@ -127,14 +127,18 @@ pub(super) fn jpeg_2000(bytes: &[u8], format: &Format) -> Result<Coded, PixelErr
         siz(bytes).ok_or(PixelError::Codestream("no JPEG 2000 SIZ marker"))?;
     check_size(rows, columns, format)?;
     if !matches!(components, 1 | 3) {
-        return Err(PixelError::Unsupported("JPEG 2000 with two or four components"));
+        return Err(PixelError::Unsupported(
+            "JPEG 2000 with two or four components",
+        ));
     }
     let image = jpeg2k::Image::from_bytes_with(bytes, DecodeParameters::default())
         .map_err(PixelError::codec)?;
     let planes = image.components();
     let pixels = rows * columns;
     if planes.len() != components || planes.iter().any(|plane| plane.data().len() != pixels) {
-        return Err(PixelError::Unsupported("JPEG 2000 with subsampled components"));
+        return Err(PixelError::Unsupported(
+            "JPEG 2000 with subsampled components",
+        ));
     }
     let wide = planes.iter().any(|plane| plane.precision() > 8);
     let mut samples = vec![0_u16; pixels * components];

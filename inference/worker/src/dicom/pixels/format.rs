@@ -61,9 +61,14 @@ impl Format {
             return Err(PixelError::Unsupported("other than 1 or 3 samples a pixel"));
         }
         let bits_allocated = whole(tags::BITS_ALLOCATED).unwrap_or(8);
+        if native_len.is_some() && !matches!(bits_allocated, 8 | 16) {
+            return Err(PixelError::Unsupported("other than 8 or 16 bits a sample"));
+        }
         let bits_stored = whole(tags::BITS_STORED).unwrap_or(bits_allocated);
         let palette = match photometric.as_str() {
-            "PALETTE COLOR" => Some(Palette::read(attributes).ok_or(PixelError::Missing("a palette"))?),
+            "PALETTE COLOR" => {
+                Some(Palette::read(attributes).ok_or(PixelError::Missing("a palette"))?)
+            }
             _ => None,
         };
         let mut format = Self {

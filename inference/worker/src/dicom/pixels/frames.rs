@@ -51,7 +51,8 @@ impl FrameTable {
                 }
                 // A frame of odd size begins or ends inside a pair.
                 let odd = from % 2;
-                let mut bytes = source.bytes(offset + from - odd, (odd + size).next_multiple_of(2))?;
+                let mut bytes =
+                    source.bytes(offset + from - odd, (odd + size).next_multiple_of(2))?;
                 bytes.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
                 bytes.drain(..usize::from(odd == 1).min(bytes.len()));
                 bytes.truncate(usize::try_from(*size).unwrap_or(usize::MAX));
@@ -190,7 +191,9 @@ mod tests {
 
     fn frames_of(table: &[u32], values: &[&[u8]], declared: usize) -> Vec<Vec<u8>> {
         let (source, pixel_data) = laid_out(table, values);
-        let frames = encapsulated(&source, &pixel_data, declared).unwrap().unwrap();
+        let frames = encapsulated(&source, &pixel_data, declared)
+            .unwrap()
+            .unwrap();
         (0..frames.len())
             .map(|frame| frames.read(&source, frame).unwrap())
             .collect()
@@ -202,7 +205,11 @@ mod tests {
         let want = vec![b"\xFF\xD8abcd".to_vec(), b"\xFF\xD8efgh".to_vec()];
         assert_eq!(frames_of(&[0, 22], &values, 2), want);
         assert_eq!(frames_of(&[], &values, 2), want);
-        assert_eq!(frames_of(&[0, 5], &values, 2), want, "a table that points nowhere");
+        assert_eq!(
+            frames_of(&[0, 5], &values, 2),
+            want,
+            "a table that points nowhere"
+        );
     }
 
     #[test]

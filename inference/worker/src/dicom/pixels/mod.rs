@@ -20,8 +20,8 @@ use super::{BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Opened};
 use codec::Coded;
 use format::Format;
 use frames::FrameTable;
-pub use raster::{RgbFrame, doppler_share};
 use raster::{Model, Raster};
+pub use raster::{RgbFrame, doppler_share};
 
 /// Most bytes of luma that one clip may have; a longer one is analysed as far as that goes.
 pub const CLIP_BYTES_MAX: usize = 1 << 30;
@@ -111,7 +111,11 @@ impl Words {
             return Self::Bytes(bytes);
         }
         let pairs = bytes.chunks_exact(2);
-        Self::Wide(pairs.map(|pair| u16::from_ne_bytes([pair[0], pair[1]])).collect())
+        Self::Wide(
+            pairs
+                .map(|pair| u16::from_ne_bytes([pair[0], pair[1]]))
+                .collect(),
+        )
     }
 
     fn len(&self) -> usize {
@@ -267,7 +271,9 @@ impl<'a> Frames<'a> {
             Coding::Jpeg2000 => codec::jpeg_2000(&bytes, format),
         }?;
         if coded.words.len() != format.rows * format.columns * coded.samples {
-            return Err(PixelError::Codestream("the frame has another size than stated"));
+            return Err(PixelError::Codestream(
+                "the frame has another size than stated",
+            ));
         }
         Ok(self.shown(coded))
     }
@@ -286,7 +292,9 @@ impl<'a> Frames<'a> {
         let mut samples = coded.words.into_bytes(format.bits_stored, format.signed);
         if coded.samples == 1 {
             if format.photometric == "MONOCHROME1" {
-                samples.iter_mut().for_each(|sample| *sample = !*sample);
+                for sample in &mut samples {
+                    *sample = !*sample;
+                }
             }
             return raster(Model::Grey, samples);
         }
@@ -316,3 +324,6 @@ fn coding(transfer_syntax: &str, pixel_data: &PixelData) -> Result<Coding, Pixel
         _ => return Err(PixelError::TransferSyntax(transfer_syntax.to_owned())),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,7 +50,9 @@ fn unpack_422(bytes: &[u8]) -> Vec<u8> {
 pub(super) fn rle(bytes: &[u8], format: &Format) -> Result<Coded, PixelError> {
     let width = usize::from(format.bits_allocated / 8);
     if !matches!(width, 1 | 2) {
-        return Err(PixelError::Unsupported("RLE with other than 8 or 16 bits a sample"));
+        return Err(PixelError::Unsupported(
+            "RLE with other than 8 or 16 bits a sample",
+        ));
     }
     let pixels = format.rows * format.columns;
     let planes = format.samples * width;
@@ -59,7 +61,9 @@ pub(super) fn rle(bytes: &[u8], format: &Format) -> Result<Coded, PixelError> {
         Some(u32::from_le_bytes(*four) as usize)
     };
     if word(0) != Some(planes) || planes > 15 {
-        return Err(PixelError::Codestream("RLE segments disagree with the header"));
+        return Err(PixelError::Codestream(
+            "RLE segments disagree with the header",
+        ));
     }
     let mut samples = vec![0_u16; pixels * format.samples];
     for plane in 0..planes {
@@ -69,9 +73,9 @@ pub(super) fn rle(bytes: &[u8], format: &Format) -> Result<Coded, PixelError> {
         } else {
             bytes.len()
         };
-        let segment = bytes
-            .get(from..to)
-            .ok_or(PixelError::Codestream("an RLE segment lies outside its frame"))?;
+        let segment = bytes.get(from..to).ok_or(PixelError::Codestream(
+            "an RLE segment lies outside its frame",
+        ))?;
         let decoded = unpack_bits(segment, pixels);
         // Planes come sample by sample, the most significant byte first.
         let shift = 8 * (width - 1 - plane % width);
@@ -95,7 +99,7 @@ pub(super) fn rle(bytes: &[u8], format: &Format) -> Result<Coded, PixelError> {
     })
 }
 
-/// PackBits (PS3.5 section G.3.1), at most `limit` bytes of it.
+/// `PackBits` (PS3.5 section G.3.1), at most `limit` bytes of it.
 fn unpack_bits(mut segment: &[u8], limit: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(limit);
     while let [control, rest @ ..] = segment
@@ -128,13 +132,19 @@ mod tests {
 
     #[test]
     fn packbits_of_literals_and_runs() {
-        assert_eq!(unpack_bits(&[2, 1, 2, 3, 254, 9, 128, 0, 7], 100), [1, 2, 3, 9, 9, 9, 7]);
+        assert_eq!(
+            unpack_bits(&[2, 1, 2, 3, 254, 9, 128, 0, 7], 100),
+            [1, 2, 3, 9, 9, 9, 7]
+        );
         assert_eq!(unpack_bits(&[129, 5], 3), [5, 5, 5]);
         assert_eq!(unpack_bits(&[100, 1], 10), [1]);
     }
 
     #[test]
     fn half_width_chroma_is_shared_by_two_pixels() {
-        assert_eq!(unpack_422(&[10, 20, 100, 200]), [10, 100, 200, 20, 100, 200]);
+        assert_eq!(
+            unpack_422(&[10, 20, 100, 200]),
+            [10, 100, 200, 20, 100, 200]
+        );
     }
 }

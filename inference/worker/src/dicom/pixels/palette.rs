@@ -65,6 +65,10 @@ fn table(attributes: Attributes<'_>, tag: Tag, count: usize, wide: bool) -> Opti
         .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
         .take(count)
         .collect();
-    let shift = if wide && words.iter().any(|word| *word > 255) { 8 } else { 0 };
+    let shift = if wide && words.iter().any(|word| *word > 255) {
+        8
+    } else {
+        0
+    };
     Some(words.iter().map(|word| (word >> shift) as u8).collect())
 }

@@ -121,7 +121,10 @@ pub fn doppler_share(frame: &RgbFrame, crop: Crop) -> f64 {
         let row = row
             .get(crop.column * 3..(crop.column + crop.width) * 3)
             .unwrap_or_default();
-        painted += row.chunks_exact(3).filter(|pixel| is_doppler(pixel)).count();
+        painted += row
+            .chunks_exact(3)
+            .filter(|pixel| is_doppler(pixel))
+            .count();
     }
     painted as f64 / (crop.width * crop.height).max(1) as f64
 }
@@ -174,7 +177,9 @@ mod tests {
 
     #[test]
     fn velocity_colours_are_told_from_tints() {
-        assert!(is_doppler(&[220, 30, 10]) && is_doppler(&[10, 60, 230]) && is_doppler(&[250, 200, 20]));
+        assert!(
+            is_doppler(&[220, 30, 10]) && is_doppler(&[10, 60, 230]) && is_doppler(&[250, 200, 20])
+        );
         assert!(!is_doppler(&[250, 205, 140]), "sepia");
         assert!(!is_doppler(&[150, 170, 200]), "blue-grey");
         assert!(!is_doppler(&[40, 230, 60]), "a green ECG");
