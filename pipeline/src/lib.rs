@@ -4,6 +4,8 @@
 //! What was promised to a peer is a file in the spool; the queue can be lost and costs repeated work only. Nothing here
 //! opens a peer's pixels: that is the worker's, in its own process.
 
+#![warn(clippy::indexing_slicing)]
+
 mod engine;
 mod header;
 mod pipeline;
@@ -25,6 +27,7 @@ pub use ports::{
     AssociationFailure, Clock, DeliveryJob, DeliveryObject, DeliveryReport, Headers, ObjectResult,
     Ports, RenderedReport, ReportForm, ReportKey, ReportSender, SystemClock,
 };
+pub use report::{REPORT_SERIES_NUMBER, content_date_time};
 pub use settings::{ReportUnmeasured, RetrySettings, Route, Routing, Settings, WorkerSettings};
 pub use status::{
     Counters, DeliveryAnswer, DeliveryCounts, DeliveryStatus, Health, InstanceStatus, PeerHealth,

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sonode_conformance::StudyInstanceUid;
+use sonode_findings::Findings;
 
 use crate::engine::Command;
 use crate::header::HeaderSummary;
@@ -183,6 +184,19 @@ impl Pipeline {
     /// One study with everything that is known of it.
     pub fn study(&self, study: &StudyInstanceUid) -> Option<StudyDetail> {
         self.ask(|reply| Message::Study(study.clone(), reply))?
+    }
+
+    /// What was found in a study's analysed instances; read from the spool in the caller's thread. `None` where there
+    /// is no such study or its findings can't be read.
+    pub fn findings(&self, study: &StudyInstanceUid) -> Option<Findings> {
+        let members = self.ask(|reply| Message::Members(study.clone(), reply))??;
+        match self.shared.renderer.findings(study, &members) {
+            Ok(findings) => Some(findings),
+            Err(error) => {
+                tracing::warn!(%study, %error, "the findings can't be read");
+                None
+            }
+        }
     }
 
     /// Tries again at once: dead letters are due again, rejected-as-undecodable instances and a quarantined study get

@@ -26,7 +26,8 @@ pub struct Ports {
 /// Sends objects to peers by C-STORE.
 pub trait ReportSender: Send {
     /// Takes a job and returns at once. Its answer comes by [`crate::Pipeline::delivered`], exactly once, whatever
-    /// happens; a job that was handed over and is not answered keeps its peer busy.
+    /// happens; a job that was handed over and is not answered keeps its peer busy. What was owed before a restart may
+    /// be submitted before [`crate::Pipeline::start`] has returned: it has to wait in the sender then.
     fn submit(&self, job: DeliveryJob);
 }
 

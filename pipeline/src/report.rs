@@ -20,7 +20,7 @@ use crate::spool::{Digest, Spool};
 use crate::time::Timestamp;
 
 /// Series Number of the reports: far from those of carts, which count from 1.
-const SERIES_NUMBER: u32 = 9901;
+pub const REPORT_SERIES_NUMBER: u32 = 9901;
 
 /// Everything that one revision of a report is made of.
 pub(crate) struct ReportPlan {
@@ -54,10 +54,7 @@ pub(crate) struct Station {
 impl Station {
     fn hash(&self) -> String {
         let parts = format!("1\n{}\n{}", self.ae_title, self.device_serial);
-        Sha256::digest(parts.as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        Digest::from_bytes(Sha256::digest(parts.as_bytes()).into()).to_string()
     }
 }
 
@@ -169,6 +166,18 @@ impl Renderer {
         }
     }
 
+    /// Everything that was found in these instances of a study.
+    ///
+    /// # Errors
+    /// Each [`AssembleError`] variant.
+    pub(crate) fn findings(
+        &self,
+        study: &StudyInstanceUid,
+        members: &[Member],
+    ) -> Result<Findings, AssembleError> {
+        assemble(&self.spool, study, members)
+    }
+
     /// Renders and commits, or finds what was rendered before; says in which form.
     ///
     /// # Errors
@@ -250,7 +259,7 @@ impl Renderer {
             node_uid: node_uid.clone(),
             sop_instance_uid: sop.clone(),
             series_instance_uid: series,
-            series_number: SERIES_NUMBER,
+            series_number: REPORT_SERIES_NUMBER,
             instance_number: plan.revision,
             revision: plan.revision,
             content: content_date_time(plan.content, &plan.context.timezone_offset_from_utc),
@@ -278,7 +287,7 @@ impl From<ReportForm> for sonode_sr_writer::ReportForm {
 
 /// Content Date and Time in the zone that the study names (Timezone Offset From UTC, `&ZZXX`, PS3.3 C.12.1.1.8), since
 /// the report copies it; elsewhere in the node's local time.
-fn content_date_time(time: Timestamp, offset: &str) -> ContentDateTime {
+pub fn content_date_time(time: Timestamp, offset: &str) -> ContentDateTime {
     let zone = fixed_zone(offset).unwrap_or_else(TimeZone::system);
     let local = time.calendar().to_zoned(zone);
     ContentDateTime {

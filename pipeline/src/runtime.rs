@@ -1,28 +1,28 @@
 //! Carries out what the engine says: one thread between the node's messages, the spool, the queue and the worker.
 
+mod recovery;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+use sonode_findings::InstanceFindings;
 use sonode_findings::protocol::AnalyzeJob;
-use sonode_findings::{InstanceFindings, Rejection};
 
 use crate::engine::{
-    Action, ArrivalKind, Assembly, Command, Engine, Event, Recovered, RecoveredInstance, Stored,
-    Study, WorkerEnd,
+    Action, ArrivalKind, Assembly, Command, Engine, Event, Stored, Study, WorkerEnd,
 };
 use crate::header::HeaderSummary;
 use crate::pipeline::{Arrival, CommandError, StartError};
 use crate::ports::{DeliveryJob, DeliveryObject, DeliveryReport, Ports, ReportForm, ReportKey};
-use crate::queue::{Queue, QueueError};
-use crate::report::{self, Renderer, ReportPlan, Station};
+use crate::queue::Queue;
+use crate::report::{self, Member, Renderer, ReportPlan, Station};
 use crate::settings::{Routing, Settings, WorkerSettings};
-use crate::spool::{Committed, OpenStudy, Spool, SpoolError, StoredInstance, StudyPlace};
+use crate::spool::{Committed, Spool, SpoolError, StoredInstance};
 use crate::status::{Health, StudyDetail, StudyStatus};
 use crate::time::Timestamp;
 use crate::workers::{Worker, WorkerEvent};
@@ -46,6 +46,7 @@ pub(crate) enum Message {
     Rendered(ReportKey, ReportForm, SopInstanceUid, Reply<()>),
     Studies(Reply<Vec<StudyStatus>>),
     Study(StudyInstanceUid, Reply<Option<StudyDetail>>),
+    Members(StudyInstanceUid, Reply<Option<Vec<Member>>>),
     Command(StudyInstanceUid, Command, Reply<Result<(), CommandError>>),
     Reload(Routing),
     Health(Reply<Health>),
@@ -105,7 +106,8 @@ struct Runtime {
     worker_settings: WorkerSettings,
     routing: Routing,
     messages: SyncSender<Message>,
-    worker: Option<Worker>,
+    /// The worker and its generation.
+    worker: Option<(u64, Worker)>,
     /// Studies whose records have to be written.
     dirty: BTreeSet<StudyInstanceUid>,
     drain_by: Option<Instant>,
@@ -173,6 +175,7 @@ impl Runtime {
             }
             Message::Studies(reply) => answer(&reply, self.studies()),
             Message::Study(uid, reply) => answer(&reply, self.study(&uid)),
+            Message::Members(uid, reply) => answer(&reply, self.members(&uid)),
             Message::Command(uid, command, reply) => {
                 let result = self.command(&uid, command);
                 answer(&reply, result);
@@ -226,13 +229,15 @@ impl Runtime {
             }
             Action::PutFindings(stored, findings) => self.put_findings(&stored, &findings),
             Action::StartWorker(generation) => self.start_worker(generation),
-            Action::KillWorker(_) => {
-                self.worker = None;
+            Action::KillWorker(generation) => {
+                self.worker.take_if(|(running, _)| *running == generation);
                 None
             }
-            Action::Analyze(_, id, stored) => {
+            Action::Analyze(generation, id, stored) => {
                 let path = self.spool.locate(&stored).unwrap_or(stored.path);
-                if let Some(worker) = &mut self.worker {
+                if let Some((running, worker)) = &mut self.worker
+                    && *running == generation
+                {
                     worker.analyze(AnalyzeJob { id, path });
                 }
                 None
@@ -301,7 +306,7 @@ impl Runtime {
         let settings = &self.worker_settings;
         match Worker::start(&settings.program, &settings.args, tell) {
             Ok(worker) => {
-                self.worker = Some(worker);
+                self.worker = Some((generation, worker));
                 None
             }
             Err(error) => {
@@ -419,128 +424,6 @@ impl Runtime {
             })
     }
 
-    /// A study that the engine doesn't have in hand: it may be done, or the queue that knew it may be lost.
-    fn take_back(&mut self, uid: &StudyInstanceUid) {
-        if let Some(study) = self.queue.finished(uid) {
-            self.engine.adopt(study);
-            return;
-        }
-        match self.spool.scan_study(uid) {
-            Ok(found) if found.instances.len() > 1 || !found.reports.is_empty() => {
-                self.recover_study(found, None);
-            }
-            Ok(_) | Err(SpoolError::NoSuchStudy(_)) => {}
-            Err(error) => tracing::error!(study = %uid, %error, "the study can't be read"),
-        }
-    }
-
-    fn recover(&mut self) -> Result<(), StartError> {
-        let queue_failed = |error: &QueueError| tracing::error!(%error, "the queue can't be read");
-        let mut records: BTreeMap<StudyInstanceUid, Study> = self
-            .queue
-            .load()
-            .inspect_err(queue_failed)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|study| (study.uid.clone(), study))
-            .collect();
-        let open = self
-            .spool
-            .scan_open()
-            .map_err(|error| StartError::Spool(error.to_string()))?;
-        self.unsorted = self
-            .spool
-            .scan_unsorted()
-            .map_or(0, |found| found.instances.len());
-        tracing::info!(studies = open.len(), records = records.len(), "recovering");
-        for found in open {
-            // A study that was done and got something new just before the end has only its old record.
-            let record = records
-                .remove(&found.uid)
-                .or_else(|| self.queue.finished(&found.uid));
-            self.recover_study(found, record);
-        }
-        for (uid, record) in records {
-            self.settle_stray(&uid, &record);
-        }
-        Ok(())
-    }
-
-    /// A record whose study doesn't lie in `open/`: it was finished or removed just before the end.
-    fn settle_stray(&mut self, uid: &StudyInstanceUid, record: &Study) {
-        let result = match self.spool.find_study(uid) {
-            Some((StudyPlace::Done(_), _)) => {
-                let study = Study {
-                    done: true,
-                    ..record.clone()
-                };
-                self.queue.finish(&study, self.now())
-            }
-            Some((StudyPlace::Open, _)) | None => self.queue.discard(uid),
-        };
-        note("stray record", result);
-    }
-
-    fn recover_study(&mut self, found: OpenStudy, record: Option<Study>) {
-        for skipped in &found.skipped {
-            tracing::warn!(path = %skipped.path.display(), reason = %skipped.reason, "a file of the spool is left out");
-        }
-        let marks = self.queue.marks(&found.uid).unwrap_or_default();
-        let instances = found
-            .instances
-            .iter()
-            .map(|stored| self.recover_instance(&found, record.as_ref(), stored))
-            .collect();
-        let recovered = Recovered {
-            uid: found.uid,
-            record,
-            instances,
-            reports: found
-                .reports
-                .into_iter()
-                .map(|(revision, sop, _)| (revision, sop))
-                .collect(),
-            delivered: found.delivered,
-            marks,
-        };
-        for (_, sop) in &recovered.reports {
-            note("issued UID", self.queue.issue(&recovered.uid, sop));
-        }
-        let now = self.now();
-        let actions = self.engine.recover(recovered, now);
-        self.carry_out(actions);
-    }
-
-    fn recover_instance(
-        &self,
-        found: &OpenStudy,
-        record: Option<&Study>,
-        stored: &StoredInstance,
-    ) -> RecoveredInstance {
-        let is_known = record.is_some_and(|record| record.has(stored));
-        let header = (!is_known).then(|| {
-            self.ports
-                .headers
-                .read(&stored.path, &stored.transfer_syntax)
-        });
-        let ae = stored.calling_ae.as_ref();
-        RecoveredInstance {
-            modified: std::fs::metadata(&stored.path)
-                .and_then(|file| file.modified())
-                .map_or_else(|_| self.now(), Timestamp::from_system),
-            findings: found
-                .findings
-                .get(&stored.digest.short())
-                .and_then(|path| read_outcome(path)),
-            own: header
-                .as_ref()
-                .is_some_and(|header| self.is_own(stored, header)),
-            context: header.map(|header| header.context(found.uid.clone())),
-            peer: ae.and_then(|ae| self.routing.peer_names.get(ae)).cloned(),
-            stored: stored.clone(),
-        }
-    }
-
     fn command(&mut self, uid: &StudyInstanceUid, command: Command) -> Result<(), CommandError> {
         if !self.engine.knows(uid)
             && let Some(study) = self.queue.finished(uid)
@@ -550,6 +433,8 @@ impl Runtime {
         if command == Command::Discard {
             // The files first: what is deleted there can't come back by a recovery.
             match self.spool.discard_study(uid) {
+                // A study that only the files knew: it was done when the queue was lost.
+                Ok(()) if !self.engine.knows(uid) => return Ok(()),
                 Ok(()) | Err(SpoolError::NoSuchStudy(_)) => {}
                 Err(error) => return Err(CommandError::Storage(error.to_string())),
             }
@@ -562,8 +447,7 @@ impl Runtime {
 
     fn studies(&self) -> Vec<StudyStatus> {
         let mut studies = self.engine.list();
-        let done = self.queue.finished_latest(LISTED_DONE_MAX);
-        studies.extend(done.iter().map(Study::status));
+        studies.extend(self.queue.finished_latest(LISTED_DONE_MAX));
         studies
     }
 
@@ -574,6 +458,13 @@ impl Runtime {
                 .queue
                 .finished(uid)
                 .map(|study| self.engine.detail(&study)),
+        }
+    }
+
+    fn members(&self, uid: &StudyInstanceUid) -> Option<Vec<Member>> {
+        match self.engine.study(uid) {
+            Some(study) => Some(study.members()),
+            None => self.queue.finished(uid).map(|study| study.members()),
         }
     }
 
@@ -596,13 +487,6 @@ impl Runtime {
             }
         }
     }
-}
-
-/// What a findings file says in short. One that can't be read doesn't count: the instance is analysed again.
-fn read_outcome(path: &std::path::Path) -> Option<(Option<Rejection>, Option<String>)> {
-    let json = std::fs::read(path).ok()?;
-    let findings: InstanceFindings = serde_json::from_slice(&json).ok()?;
-    Some((findings.rejected, findings.rejected_detail))
 }
 
 /// For what costs repeated work at most when it fails.

@@ -110,12 +110,6 @@ impl Analysis {
         self.running.is_empty()
     }
 
-    pub(super) fn is_running(&self, study: &StudyInstanceUid, sop: &SopInstanceUid) -> bool {
-        self.running
-            .values()
-            .any(|running| running.study == *study && running.sop == *sop)
-    }
-
     pub(super) fn worker_state(&self) -> WorkerState {
         match (&self.phase, &self.problem) {
             (Phase::Ready { ready, .. }, _) => WorkerState::Ready {
@@ -439,7 +433,10 @@ impl Engine {
         }
         analysis.next_job += 1;
         let id = analysis.next_job;
-        tracing::debug!(%study, sop_instance = %sop, attempt = mark.attempts + 1, alone, "analysis begins");
+        tracing::info_span!("study", uid = %study).in_scope(|| {
+            let _attempt = tracing::info_span!("attempt", n = mark.attempts + 1).entered();
+            tracing::debug!(sop_instance = %sop, alone, "analysis begins");
+        });
         self.actions
             .push(Action::SetMark(study.clone(), sop.clone(), mark));
         self.actions

@@ -138,8 +138,8 @@ impl Engine {
         let Some(study) = self.studies.get_mut(uid) else {
             return;
         };
-        study.from.extend(peer);
         if is_new {
+            study.from.extend(peer);
             study.timeline.received_first.get_or_insert(now);
             study.timeline.received_last = Some(now);
             study.quiet_from = now;

@@ -92,7 +92,7 @@ impl Engine {
     pub(super) fn on_assembled(
         &mut self,
         uid: &StudyInstanceUid,
-        assembly: Assembly,
+        assembly: &Assembly,
         now: Timestamp,
     ) {
         let Some(study) = self.studies.get_mut(uid) else {
@@ -125,7 +125,11 @@ impl Engine {
                 .chain(found)
                 .max();
             // A report on disk with these findings' identity is this very report, known from before the queue was lost.
-            let revision = assembly.same_as.unwrap_or(last.unwrap_or(0) + 1);
+            let known = study.report().map_or(0, |report| report.revision);
+            let revision = assembly
+                .same_as
+                .filter(|revision| *revision > known)
+                .unwrap_or(last.unwrap_or(0) + 1);
             study.reports.push(Report {
                 revision,
                 content: assembly.wall,

@@ -1,25 +1,20 @@
 //! What is owed to whom, when it is tried, and what its answers mean.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use sonode_conformance::StudyInstanceUid;
-use sonode_conformance::status::DeliveryOutcome;
 
 use super::analysis::backoff;
+use super::outcome::{Failure, judge, note_answer, object_name, result_of, with_jitter};
 use super::record::{Delivery, Lane, ObjectKey, Study};
 use super::{Action, Engine};
 use crate::ports::{DeliveryJob, DeliveryObject, DeliveryReport, ObjectResult, ReportKey};
-use crate::settings::RetrySettings;
-use crate::states::{DeliveryEvent, DeliveryState, StudyEvent};
-use crate::status::{DeliveryAnswer, PeerHealth};
+use crate::states::{DeliveryState, StudyEvent};
+use crate::status::PeerHealth;
 use crate::time::Timestamp;
 
 /// Objects in one job: an association that carries more would hold up the next report for too long.
 const JOB_OBJECTS_MAX: usize = 256;
-/// Answers kept of one delivery; equal ones in a row count as one.
-const ANSWERS_MAX: usize = 200;
 
 /// Who is being sent what.
 #[derive(Default)]
@@ -457,16 +452,6 @@ impl Engine {
     }
 }
 
-/// How a lane's objects failed, the longest wait last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-enum Failure {
-    #[default]
-    None,
-    Passing,
-    /// With a status that archives use for passing faults too, for the nth time.
-    Refused(u32),
-}
-
 /// What may leave a study for a peer now; marks it as being in flight.
 fn take_due(study: &mut Study, peer: &str, room: usize) -> Vec<(ObjectKey, DeliveryObject)> {
     let may_report = study.may_report();
@@ -499,103 +484,4 @@ fn take_due(study: &mut Study, peer: &str, room: usize) -> Vec<(ObjectKey, Deliv
         }
     }
     taken
-}
-
-fn result_of(report: &DeliveryReport, uid: &StudyInstanceUid, key: &ObjectKey) -> ObjectResult {
-    let is_it = |object: &DeliveryObject| match (object, key) {
-        (DeliveryObject::Report(named), ObjectKey::Report(revision)) => {
-            named.study == *uid && named.revision == *revision
-        }
-        (DeliveryObject::Image(stored), ObjectKey::Image(sop)) => {
-            stored.sop_instance == *sop && stored.study.as_ref() == Some(uid)
-        }
-        _ => false,
-    };
-    let answered = report.results.iter().find(|(object, _)| is_it(object));
-    answered.map_or_else(
-        || ObjectResult::NotSent("no answer".to_owned()),
-        |(_, result)| result.clone(),
-    )
-}
-
-/// What an answer means for the delivery and for its lane.
-fn judge(
-    delivery: &mut Delivery,
-    result: &ObjectResult,
-    retry: RetrySettings,
-) -> (DeliveryEvent, Failure) {
-    match result {
-        ObjectResult::Status(status, _) => match status.delivery() {
-            // The peer has an object of this UID, and the UID stands for these bytes alone.
-            DeliveryOutcome::Stored
-            | DeliveryOutcome::StoredWithWarning
-            | DeliveryOutcome::VerifyThenStored => (DeliveryEvent::Accepted, Failure::None),
-            DeliveryOutcome::Later => (DeliveryEvent::FailedForNow, Failure::Passing),
-            DeliveryOutcome::DeadLetter => (DeliveryEvent::FailedForGood, Failure::None),
-            DeliveryOutcome::FewTries => {
-                delivery.refused += 1;
-                if delivery.refused >= retry.refused_tries_max {
-                    (DeliveryEvent::FailedForGood, Failure::None)
-                } else {
-                    (
-                        DeliveryEvent::FailedForNow,
-                        Failure::Refused(delivery.refused),
-                    )
-                }
-            }
-        },
-        ObjectResult::NotSent(_) => (DeliveryEvent::FailedForNow, Failure::Passing),
-        ObjectResult::NoContext => (DeliveryEvent::FailedForGood, Failure::None),
-        ObjectResult::Failed(_) => {
-            delivery.failed_here += 1;
-            if delivery.failed_here >= retry.refused_tries_max {
-                (DeliveryEvent::FailedForGood, Failure::None)
-            } else {
-                (DeliveryEvent::FailedForNow, Failure::Passing)
-            }
-        }
-    }
-}
-
-fn note_answer(delivery: &mut Delivery, result: ObjectResult, now: Timestamp) {
-    let (status, comment) = match result {
-        ObjectResult::Status(status, comment) => (Some(status), comment),
-        ObjectResult::NotSent(detail) => (None, Some(format!("not sent: {detail}"))),
-        ObjectResult::NoContext => (None, Some("the peer accepts no form of it".to_owned())),
-        ObjectResult::Failed(detail) => (None, Some(format!("failed here: {detail}"))),
-    };
-    let last = delivery.answers.last_mut();
-    if let Some(last) = last.filter(|last| last.status == status && last.comment == comment) {
-        last.time = now;
-        last.times = last.times.saturating_add(1);
-        return;
-    }
-    if delivery.answers.len() >= ANSWERS_MAX {
-        delivery.answers.remove(0);
-    }
-    delivery.answers.push(DeliveryAnswer {
-        time: now,
-        status,
-        comment,
-        times: 1,
-    });
-}
-
-/// The name of an object in listings.
-pub(super) fn object_name(key: &ObjectKey) -> String {
-    match key {
-        ObjectKey::Report(revision) => format!("report-{revision}"),
-        ObjectKey::Image(sop) => sop.to_string(),
-    }
-}
-
-/// `wait` and up to a quarter more, by a hash of what waits and how often it has failed: many studies that failed
-/// together don't come back together, and the engine stays deterministic.
-fn with_jitter(wait: Duration, key: &str, failures: u32) -> Duration {
-    let hash = Sha256::new()
-        .chain_update(key.as_bytes())
-        .chain_update(failures.to_be_bytes())
-        .finalize();
-    let part = hash.first().copied().map_or(0, u32::from);
-    wait + wait / 4 * part / 256
 }

@@ -9,6 +9,7 @@ mod arrivals;
 mod closing;
 mod commands;
 mod delivery;
+mod outcome;
 mod record;
 mod recover;
 #[cfg(test)]
@@ -171,7 +172,7 @@ impl Engine {
             Event::WorkerReady(generation, ready) => self.on_worker_ready(generation, ready, now),
             Event::WorkerEnded(generation, end) => self.on_worker_ended(generation, end, now),
             Event::Analyzed(generation, analyzed) => self.on_analyzed(generation, *analyzed, now),
-            Event::Assembled(study, assembly) => self.on_assembled(&study, *assembly, now),
+            Event::Assembled(study, assembly) => self.on_assembled(&study, &assembly, now),
             Event::StorageFailed(study, detail) => self.on_storage_failed(&study, detail, now),
             Event::Rendered(key, form, sop) => self.on_rendered(&key, form, sop),
             Event::Delivered(report) => self.on_delivered(*report, now),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sonode_conformance::SopInstanceUid;
 
-use super::delivery::object_name;
+use super::outcome::object_name;
 use super::record::{Instance, ObjectKey, Study};
 use super::{Engine, Report};
 use crate::ports::ReportForm;

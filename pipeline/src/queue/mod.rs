@@ -11,6 +11,7 @@ use sled::{Batch, Db, IVec, Tree};
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
 use crate::engine::{Lane, Mark, Study};
+use crate::status::StudyStatus;
 use crate::time::Timestamp;
 
 /// sled keeps what it reads; the queue is small and the memory belongs to the instances.
@@ -33,7 +34,7 @@ pub(crate) struct Queue {
     issued: Tree,
     /// Study UID -> record, of the studies that are done.
     finished: Tree,
-    /// Time (big-endian), study -> nothing.
+    /// Time (big-endian), study -> its line in the list, so that listing reads no records.
     finished_by_time: Tree,
     /// The keys in `due`, by study.
     due_keys: BTreeMap<StudyInstanceUid, Vec<Vec<u8>>>,
@@ -130,7 +131,8 @@ impl Queue {
             match serde_json::from_slice::<Study>(&value) {
                 Ok(study) => studies.push(self.with_lanes(study)?),
                 Err(error) => {
-                    tracing::warn!(study = %String::from_utf8_lossy(&key), %error, "a record of the queue can't be read")
+                    let study = String::from_utf8_lossy(&key);
+                    tracing::warn!(%study, %error, "a record of the queue can't be read");
                 }
             }
         }
@@ -257,7 +259,8 @@ impl Queue {
             study.uid.as_str().as_bytes(),
         ]
         .concat();
-        self.finished_by_time.insert(key, &[])?;
+        self.finished_by_time
+            .insert(key, serde_json::to_vec(&study.status())?)?;
         self.drop_open(&study.uid)?;
         while self.finished_by_time.len() > FINISHED_MAX {
             let Some((key, _)) = self.finished_by_time.pop_min()? else {
@@ -297,15 +300,14 @@ impl Queue {
     }
 
     /// The studies that are done, latest first, at most `max`.
-    pub(crate) fn finished_latest(&self, max: usize) -> Vec<Study> {
+    pub(crate) fn finished_latest(&self, max: usize) -> Vec<StudyStatus> {
         self.finished_by_time
             .iter()
-            .keys()
+            .values()
             .rev()
             .take(max)
             .filter_map(Result::ok)
-            .filter_map(|key| StudyInstanceUid::parse(key.get(8..)?).ok())
-            .filter_map(|uid| self.finished(&uid))
+            .filter_map(|value| serde_json::from_slice(&value).ok())
             .collect()
     }
 
@@ -340,7 +342,7 @@ impl Queue {
 }
 
 fn set_aside(folder: &Path) -> Result<PathBuf, QueueError> {
-    let free = (1_u32..)
+    let free = (1..=u32::MAX)
         .map(|n| folder.with_extension(format!("broken-{n}")))
         .find(|path| !path.exists());
     let aside = free.unwrap_or_else(|| folder.with_extension("broken"));
@@ -451,7 +453,7 @@ mod tests {
         let latest: Vec<String> = queue
             .finished_latest(9)
             .iter()
-            .map(|study| study.uid.to_string())
+            .map(|study| study.study_instance_uid.to_string())
             .collect();
         assert_eq!(latest, ["1.2.4", "1.2.3"]);
         queue.unfinish(&done.uid).unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sonode_conformance::sop_class::{COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, US_MULTIFRAME};
 use sonode_conformance::{DimseStatus, TransferSyntaxUid, transfer_syntax};
 
-use crate::spool::{Committed, FileMeta, Spool};
+use crate::spool::{Committed, FileMeta, OpenError, Spool};
 use crate::workers::fake;
 use crate::{
     Arrival, DeliveryJob, DeliveryObject, DeliveryReport, HeaderSummary, Headers, ObjectResult,
@@ -41,6 +41,16 @@ fn header() -> HeaderSummary {
     }
 }
 
+/// Another test's worker that is just being started holds a copy of every file, the lock too, until its `exec`.
+fn open(folder: &Path) -> Spool {
+    loop {
+        match Spool::open(folder) {
+            Err(OpenError::Locked { .. }) => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 /// A node without sockets, in a folder that outlives it.
 struct Node {
     pipeline: Pipeline,
@@ -68,7 +78,7 @@ impl Node {
         // A study closes as soon as no open association carries it.
         settings.quiet_period = Duration::ZERO;
         settings.routing.routes = peers.iter().map(|peer| route(peer)).collect();
-        let spool = Spool::open(folder).unwrap();
+        let spool = open(folder);
         let (sender, jobs) = channel();
         let ports = Ports {
             sender: Box::new(TestSender(Mutex::new(sender))),

@@ -20,6 +20,13 @@ pub(crate) enum DeliveryState {
 
 /// What happens to a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "confirmations come with storage commitment; the table is whole already"
+    )
+)]
 pub(crate) enum DeliveryEvent {
     /// C-STORE was answered with success or a warning.
     Accepted,
@@ -124,7 +131,7 @@ mod tests {
         let arrows = STATES
             .into_iter()
             .flat_map(|state| EVENTS.map(|event| state.after(event)))
-            .filter(Result::is_ok)
+            .flatten()
             .count();
         assert_eq!(arrows, 7);
     }

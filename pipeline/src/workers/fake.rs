@@ -59,12 +59,12 @@ fn run() {
     };
     write_frame(&mut node, &FromWorker::Ready(ready)).unwrap();
     while let Ok(ToWorker::Analyze(job)) = read_frame(&mut node) {
-        serve(&mut node, &rules, job);
+        serve(&mut node, &rules, &job);
     }
     std::process::exit(0);
 }
 
-fn serve(node: &mut UnixStream, rules: &[(&str, &str)], job: AnalyzeJob) {
+fn serve(node: &mut UnixStream, rules: &[(&str, &str)], job: &AnalyzeJob) {
     let name = job.path.file_name().unwrap().to_str().unwrap().to_owned();
     let rule = rules.iter().find(|(_, part)| name.starts_with(part));
     let sop = name.rsplitn(3, '.').nth(2).unwrap().parse().unwrap();

@@ -59,8 +59,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn take(world: &mut World, step: Step) {
-    match step {
+fn take(world: &mut World, step: &Step) {
+    match *step {
         Step::Arrive {
             study,
             kind,
@@ -157,7 +157,7 @@ proptest! {
         let mut queue_was_lost = false;
         for step in steps {
             queue_was_lost |= matches!(step, Step::Restart { lose_queue: true });
-            take(&mut world, step);
+            take(&mut world, &step);
         }
         world.come_to_rest();
         check_instances(&world, queue_was_lost);
@@ -169,7 +169,7 @@ proptest! {
         let run = |steps: Vec<Step>| {
             let mut world = World::new();
             for step in steps {
-                take(&mut world, step);
+                take(&mut world, &step);
             }
             world.come_to_rest();
             let studies: Vec<String> = world

@@ -56,9 +56,9 @@ fn reporting() -> World {
 fn a_study_closes_after_the_quiet_period_and_not_before() {
     let mut world = World::new();
     world.arrive(1, MEASURABLE, 0, 0, 0);
-    world.pass(QUIET - SECOND);
+    world.pass_all_but_a_second(QUIET);
     world.arrive(1, MEASURABLE, 1, 0, 0);
-    world.pass(QUIET - SECOND);
+    world.pass_all_but_a_second(QUIET);
     assert_eq!(state(&world, 1), "receiving");
     world.pass(SECOND);
     assert_eq!(state(&world, 1), "closed");
@@ -72,7 +72,7 @@ fn an_open_association_that_carried_it_holds_a_study_open_up_to_the_longest_time
     world.pass(QUIET * 2);
     assert_eq!(state(&world, 1), "receiving");
     world.event(Event::AssociationClosed(7));
-    world.pass(QUIET - SECOND);
+    world.pass_all_but_a_second(QUIET);
     assert_eq!(state(&world, 1), "receiving");
     world.pass(SECOND);
     assert_eq!(state(&world, 1), "closed");
@@ -80,7 +80,7 @@ fn an_open_association_that_carried_it_holds_a_study_open_up_to_the_longest_time
     world.event(Event::AssociationOpened(8));
     world.arrive(2, MEASURABLE, 0, 0, 8);
     let longest = world.settings.max_open;
-    world.pass(longest - SECOND);
+    world.pass_all_but_a_second(longest);
     assert_eq!(state(&world, 2), "receiving");
     world.pass(SECOND);
     assert_eq!(state(&world, 2), "closed");
@@ -90,7 +90,7 @@ fn an_open_association_that_carried_it_holds_a_study_open_up_to_the_longest_time
 fn a_deadline_survives_the_nodes_death() {
     let mut world = World::new();
     world.arrive(1, MEASURABLE, 0, 0, 0);
-    world.pass(QUIET - SECOND);
+    world.pass_all_but_a_second(QUIET);
     world.restart(false);
     assert_eq!(state(&world, 1), "receiving");
     world.pass(SECOND);
@@ -236,9 +236,9 @@ fn a_worker_that_hangs_is_killed_at_its_deadline_and_each_answer_renews_it() {
     world.arrive(1, MEASURABLE, 0, 0, 0);
     world.arrive(1, MEASURABLE, 1, 0, 0);
     let deadline = world.settings.worker.deadline;
-    world.pass(deadline - SECOND);
+    world.pass_all_but_a_second(deadline);
     world.worker_works(0);
-    world.pass(deadline - SECOND);
+    world.pass_all_but_a_second(deadline);
     assert_eq!(world.engine.health().counters.worker_overruns, 0);
     world.pass(SECOND);
     assert_eq!(world.engine.health().counters.worker_overruns, 1);

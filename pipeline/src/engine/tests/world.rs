@@ -160,6 +160,8 @@ impl World {
             }
             Action::PutFindings(stored, findings) => {
                 let study = stored.study.clone().unwrap();
+                // It has its answer. Another version of it begins afresh.
+                self.suspects.remove(&stored.sop_instance);
                 self.findings.insert((study, stored.digest), *findings);
             }
             Action::StartWorker(generation) => {
@@ -351,6 +353,10 @@ impl World {
     pub(super) fn pass(&mut self, time: Duration) {
         self.now = self.now.plus(time);
         self.event(Event::Tick);
+    }
+
+    pub(super) fn pass_all_but_a_second(&mut self, time: Duration) {
+        self.pass(time.saturating_sub(Duration::from_secs(1)));
     }
 
     pub(super) fn worker_ready(&mut self) {

@@ -1,0 +1,130 @@
+//! What a peer's answers mean, and how long a failure waits.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use sonode_conformance::StudyInstanceUid;
+use sonode_conformance::status::DeliveryOutcome;
+
+use super::record::{Delivery, ObjectKey};
+use crate::ports::{DeliveryObject, DeliveryReport, ObjectResult};
+use crate::settings::RetrySettings;
+use crate::states::DeliveryEvent;
+use crate::status::DeliveryAnswer;
+use crate::time::Timestamp;
+
+/// Answers kept of one delivery; equal ones in a row count as one.
+const ANSWERS_MAX: usize = 200;
+
+/// How a lane's objects failed, the longest wait last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Failure {
+    #[default]
+    None,
+    Passing,
+    /// With a status that archives use for passing faults too, for the nth time.
+    Refused(u32),
+}
+
+pub(super) fn result_of(
+    report: &DeliveryReport,
+    uid: &StudyInstanceUid,
+    key: &ObjectKey,
+) -> ObjectResult {
+    let is_it = |object: &DeliveryObject| match (object, key) {
+        (DeliveryObject::Report(named), ObjectKey::Report(revision)) => {
+            named.study == *uid && named.revision == *revision
+        }
+        (DeliveryObject::Image(stored), ObjectKey::Image(sop)) => {
+            stored.sop_instance == *sop && stored.study.as_ref() == Some(uid)
+        }
+        _ => false,
+    };
+    let answered = report.results.iter().find(|(object, _)| is_it(object));
+    answered.map_or_else(
+        || ObjectResult::NotSent("no answer".to_owned()),
+        |(_, result)| result.clone(),
+    )
+}
+
+/// What an answer means for the delivery and for its lane.
+pub(super) fn judge(
+    delivery: &mut Delivery,
+    result: &ObjectResult,
+    retry: RetrySettings,
+) -> (DeliveryEvent, Failure) {
+    match result {
+        ObjectResult::Status(status, _) => match status.delivery() {
+            // The peer has an object of this UID, and the UID stands for these bytes alone.
+            DeliveryOutcome::Stored
+            | DeliveryOutcome::StoredWithWarning
+            | DeliveryOutcome::VerifyThenStored => (DeliveryEvent::Accepted, Failure::None),
+            DeliveryOutcome::Later => (DeliveryEvent::FailedForNow, Failure::Passing),
+            DeliveryOutcome::DeadLetter => (DeliveryEvent::FailedForGood, Failure::None),
+            DeliveryOutcome::FewTries => {
+                delivery.refused += 1;
+                if delivery.refused >= retry.refused_tries_max {
+                    (DeliveryEvent::FailedForGood, Failure::None)
+                } else {
+                    (
+                        DeliveryEvent::FailedForNow,
+                        Failure::Refused(delivery.refused),
+                    )
+                }
+            }
+        },
+        ObjectResult::NotSent(_) => (DeliveryEvent::FailedForNow, Failure::Passing),
+        ObjectResult::NoContext => (DeliveryEvent::FailedForGood, Failure::None),
+        ObjectResult::Failed(_) => {
+            delivery.failed_here += 1;
+            if delivery.failed_here >= retry.refused_tries_max {
+                (DeliveryEvent::FailedForGood, Failure::None)
+            } else {
+                (DeliveryEvent::FailedForNow, Failure::Passing)
+            }
+        }
+    }
+}
+
+pub(super) fn note_answer(delivery: &mut Delivery, result: ObjectResult, now: Timestamp) {
+    let (status, comment) = match result {
+        ObjectResult::Status(status, comment) => (Some(status), comment),
+        ObjectResult::NotSent(detail) => (None, Some(format!("not sent: {detail}"))),
+        ObjectResult::NoContext => (None, Some("the peer accepts no form of it".to_owned())),
+        ObjectResult::Failed(detail) => (None, Some(format!("failed here: {detail}"))),
+    };
+    let last = delivery.answers.last_mut();
+    if let Some(last) = last.filter(|last| last.status == status && last.comment == comment) {
+        last.time = now;
+        last.times = last.times.saturating_add(1);
+        return;
+    }
+    if delivery.answers.len() >= ANSWERS_MAX {
+        delivery.answers.remove(0);
+    }
+    delivery.answers.push(DeliveryAnswer {
+        time: now,
+        status,
+        comment,
+        times: 1,
+    });
+}
+
+/// The name of an object in listings.
+pub(super) fn object_name(key: &ObjectKey) -> String {
+    match key {
+        ObjectKey::Report(revision) => format!("report-{revision}"),
+        ObjectKey::Image(sop) => sop.to_string(),
+    }
+}
+
+/// `wait` and up to a quarter more, by a hash of what waits and how often it has failed: many studies that failed
+/// together don't come back together, and the engine stays deterministic.
+pub(super) fn with_jitter(wait: Duration, key: &str, failures: u32) -> Duration {
+    let hash = Sha256::new()
+        .chain_update(key.as_bytes())
+        .chain_update(failures.to_be_bytes())
+        .finalize();
+    let part = hash.first().copied().map_or(0, u32::from);
+    wait + wait / 4 * part / 256
+}

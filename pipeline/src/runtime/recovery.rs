@@ -1,0 +1,144 @@
+//! Taking up what the spool and the queue hold.
+
+use std::collections::BTreeMap;
+
+use sonode_conformance::StudyInstanceUid;
+use sonode_findings::{InstanceFindings, Rejection};
+
+use super::{Runtime, note};
+use crate::engine::{Recovered, RecoveredInstance, Study};
+use crate::pipeline::StartError;
+use crate::queue::QueueError;
+use crate::spool::{OpenStudy, SpoolError, StoredInstance, StudyPlace};
+use crate::time::Timestamp;
+
+impl Runtime {
+    /// A study that the engine doesn't have in hand: it may be done, or the queue that knew it may be lost.
+    pub(super) fn take_back(&mut self, uid: &StudyInstanceUid) {
+        if let Some(study) = self.queue.finished(uid) {
+            self.engine.adopt(study);
+            return;
+        }
+        match self.spool.scan_study(uid) {
+            Ok(found) if found.instances.len() > 1 || !found.reports.is_empty() => {
+                self.recover_study(found, None);
+            }
+            Ok(_) | Err(SpoolError::NoSuchStudy(_)) => {}
+            Err(error) => tracing::error!(study = %uid, %error, "the study can't be read"),
+        }
+    }
+
+    pub(super) fn recover(&mut self) -> Result<(), StartError> {
+        let queue_failed = |error: &QueueError| tracing::error!(%error, "the queue can't be read");
+        let mut records: BTreeMap<StudyInstanceUid, Study> = self
+            .queue
+            .load()
+            .inspect_err(queue_failed)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|study| (study.uid.clone(), study))
+            .collect();
+        let open = self
+            .spool
+            .scan_open()
+            .map_err(|error| StartError::Spool(error.to_string()))?;
+        self.unsorted = self
+            .spool
+            .scan_unsorted()
+            .map_or(0, |found| found.instances.len());
+        tracing::info!(studies = open.len(), records = records.len(), "recovering");
+        for found in open {
+            // A study that was done and got something new just before the end has only its old record.
+            let record = records
+                .remove(&found.uid)
+                .or_else(|| self.queue.finished(&found.uid));
+            self.recover_study(found, record);
+        }
+        for (uid, record) in records {
+            self.settle_stray(&uid, &record);
+        }
+        Ok(())
+    }
+
+    /// A record whose study doesn't lie in `open/`: it was finished or removed just before the end.
+    fn settle_stray(&mut self, uid: &StudyInstanceUid, record: &Study) {
+        let result = match self.spool.find_study(uid) {
+            Some((StudyPlace::Done(_), _)) => {
+                let study = Study {
+                    done: true,
+                    ..record.clone()
+                };
+                self.queue.finish(&study, self.now())
+            }
+            Some((StudyPlace::Open, _)) | None => self.queue.discard(uid),
+        };
+        note("stray record", result);
+    }
+
+    fn recover_study(&mut self, found: OpenStudy, record: Option<Study>) {
+        for skipped in &found.skipped {
+            tracing::warn!(path = %skipped.path.display(), reason = %skipped.reason, "a file of the spool is left out");
+        }
+        let marks = self.queue.marks(&found.uid).unwrap_or_default();
+        let instances = found
+            .instances
+            .iter()
+            .map(|stored| self.recover_instance(&found, record.as_ref(), stored))
+            .collect();
+        let recovered = Recovered {
+            uid: found.uid,
+            record,
+            instances,
+            reports: found
+                .reports
+                .into_iter()
+                .map(|(revision, sop, _)| (revision, sop))
+                .collect(),
+            delivered: found.delivered,
+            marks,
+        };
+        for (_, sop) in &recovered.reports {
+            note("issued UID", self.queue.issue(&recovered.uid, sop));
+        }
+        let now = self.now();
+        let actions = self.engine.recover(recovered, now);
+        self.carry_out(actions);
+    }
+
+    fn recover_instance(
+        &self,
+        found: &OpenStudy,
+        record: Option<&Study>,
+        stored: &StoredInstance,
+    ) -> RecoveredInstance {
+        let is_known = record.is_some_and(|record| record.has(stored));
+        let header = (!is_known).then(|| {
+            self.ports
+                .headers
+                .read(&stored.path, &stored.transfer_syntax)
+        });
+        let ae = stored.calling_ae.as_ref();
+        RecoveredInstance {
+            modified: std::fs::metadata(&stored.path)
+                .and_then(|file| file.modified())
+                .map_or_else(|_| self.now(), Timestamp::from_system),
+            findings: found
+                .findings
+                .get(&stored.digest.short())
+                .and_then(|path| read_outcome(path)),
+            own: header
+                .as_ref()
+                .is_some_and(|header| self.is_own(stored, header)),
+            context: header.map(|header| header.context(found.uid.clone())),
+            peer: ae.and_then(|ae| self.routing.peer_names.get(ae)).cloned(),
+            stored: stored.clone(),
+        }
+    }
+}
+
+/// What a findings file says in short. One that can't be read doesn't count: the instance is analysed again.
+fn read_outcome(path: &std::path::Path) -> Option<(Option<Rejection>, Option<String>)> {
+    let json = std::fs::read(path).ok()?;
+    let findings: InstanceFindings = serde_json::from_slice(&json).ok()?;
+    Some((findings.rejected, findings.rejected_detail))
+}
