@@ -8,12 +8,13 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::http::Http;
 use crate::paths;
-use crate::process::{Daemon, Run, children};
+use crate::process::{Daemon, Run, children, signal};
 use crate::wait::{eventually, free_port};
 
 /// The node's AE title.
@@ -201,6 +202,14 @@ impl Node {
         // Kept even if it failed: dropping the node shows its log then.
         self.process = Some(daemon);
         ready
+    }
+
+    /// Writes another configuration, with the same ports, and sends SIGHUP.
+    pub fn reload(&self, config: &Config) -> Result<()> {
+        let process = self.process.as_ref().context("it isn't running")?;
+        let toml = config.to_toml(self.dicom_port, self.http_port)?;
+        fs::write(self.config_path(), toml)?;
+        signal(process.pid(), Signal::HUP)
     }
 
     /// Its configuration file.

@@ -68,6 +68,21 @@ pub struct Phantom {
     pub truth: Value,
 }
 
+impl Phantom {
+    /// The true ejection fraction of an instance, in percent.
+    pub fn true_lvef(&self, sop_instance_uid: &str) -> Result<f64> {
+        let instances = self.truth.get("instances").and_then(Value::as_array);
+        instances
+            .into_iter()
+            .flatten()
+            .find(|one| {
+                one.get("sop_instance_uid").and_then(Value::as_str) == Some(sop_instance_uid)
+            })
+            .and_then(|one| one.get("lvef_percent")?.as_f64())
+            .with_context(|| format!("no true EF of {sop_instance_uid} in {}", self.truth))
+    }
+}
+
 /// Draws a phantom study into a folder.
 pub fn phantom(seed: u64, folder: &Path) -> Result<Phantom> {
     let mut command = Command::new(paths::program("sonode-worker")?);
