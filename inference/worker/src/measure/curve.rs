@@ -21,6 +21,9 @@ const NOISE_SHARE_MAX: f64 = 0.14;
 /// steepest slope on its way to the next extremum.
 const EDGE_SLOPE_SHARE: f64 = 0.3;
 
+/// ... and when it comes this close to the clip's own extremum, as a share of the range.
+const EDGE_VOLUME_SHARE: f64 = 0.15;
+
 /// A volume curve, smoothed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
@@ -97,33 +100,43 @@ impl Curve {
         if !complete.is_empty() {
             return complete;
         }
-        // From end diastole to the end systole that follows it, if there is such a pair; else the other way round.
-        let pair = turns
+        // Two extrema inside the clip are surer than one at its edge; then comes the end systole after its end diastole.
+        let at_edge = |turn: &Turn| usize::from(turn.at == 0 || turn.at + 1 == self.volumes.len());
+        turns
             .windows(2)
-            .find(|t| t[0].is_peak)
-            .or_else(|| turns.windows(2).next())
+            .min_by_key(|t| (at_edge(&t[0]) + at_edge(&t[1]), !t[0].is_peak))
             .map(|t| {
-                if t[0].is_peak {
+                let (ed, es) = if t[0].is_peak {
                     (t[0].at, t[1].at)
                 } else {
                     (t[1].at, t[0].at)
+                };
+                CurveBeat {
+                    ed,
+                    es,
+                    complete: false,
                 }
-            });
-        pair.map(|(ed, es)| CurveBeat {
-            ed,
-            es,
-            complete: false,
-        })
-        .into_iter()
-        .collect()
+            })
+            .into_iter()
+            .collect()
     }
 
     /// Whether a turn is an extremum of the heart's and not only of the clip: one inside, or one at the edge where the
-    /// curve has already (or still) the flatness of an end diastole or end systole.
+    /// curve has already (or still) the flatness of an end diastole or end systole, and its volume.
     fn is_turn(&self, turn: &Turn) -> bool {
         let count = self.volumes.len();
         if turn.at > 0 && turn.at + 1 < count {
             return true;
+        }
+        let (low, high) = self.range();
+        let volume = self.volumes[turn.at];
+        let short = if turn.is_peak {
+            high - volume
+        } else {
+            volume - low
+        };
+        if short > EDGE_VOLUME_SHARE * (high - low) {
+            return false;
         }
         let inward: Vec<f64> = if turn.at == 0 {
             self.volumes.clone()

@@ -17,6 +17,13 @@ const SECTOR_LUMA: f32 = 6.0;
 /// Grid pixels by which a contour may leave the sector's hull before it counts as outside.
 const SECTOR_SLACK: f64 = 2.0;
 
+/// Half of the window in which a ventricle is compared with its neighbours: seconds, and bounds in frames.
+const JUMP_S: f64 = 0.12;
+const JUMP_FRAMES: [usize; 2] = [3, 9];
+
+/// A base that is this share of the long axis away from its neighbours' has jumped.
+const JUMP_SHARE: f64 = 0.16;
+
 /// One frame.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct FrameReading {
@@ -53,6 +60,8 @@ pub(super) struct Areas {
 pub(super) struct ClipFrames {
     pub(super) frames: Vec<FrameReading>,
     pub(super) placement: Placement,
+    /// Frames whose ventricle was left out, since it jumped away from its neighbours.
+    pub(super) left_out: usize,
     sector: Sector,
 }
 
@@ -94,9 +103,11 @@ impl ClipFrames {
             }
         }
         sector.close();
+        let left_out = leave_out_jumps(&mut frames, clip.frame_rate_hz);
         Ok(Self {
             frames,
             placement,
+            left_out,
             sector,
         })
     }
@@ -170,6 +181,45 @@ impl FrameReading {
             contrast: contrast(mean, luma),
         }
     }
+}
+
+/// Takes the ventricle from frames in which it isn't where its neighbours have it, and counts them. An open valve
+/// without visible leaflets lets a network run on into the atrium for a frame or two; the annulus itself doesn't jump.
+fn leave_out_jumps(frames: &mut [FrameReading], frame_rate_hz: Option<f64>) -> usize {
+    let reach = frame_rate_hz.map_or(JUMP_FRAMES[0], |rate| (JUMP_S * rate).round() as usize);
+    let reach = reach.clamp(JUMP_FRAMES[0], JUMP_FRAMES[1]);
+    let places: Vec<Option<[f64; 3]>> = frames
+        .iter()
+        .map(|frame| {
+            let ventricle = frame.ventricle.as_ref()?;
+            Some([ventricle.base[0], ventricle.base[1], ventricle.length()])
+        })
+        .collect();
+    let jumps: Vec<bool> = places
+        .iter()
+        .enumerate()
+        .map(|(at, place)| {
+            let window = &places[at.saturating_sub(reach)..(at + reach + 1).min(places.len())];
+            place.is_some_and(|place| jumps(place, window))
+        })
+        .collect();
+    for (frame, _) in frames.iter_mut().zip(&jumps).filter(|(_, jumps)| **jumps) {
+        frame.ventricle = None;
+        frame.variants = [None; 2];
+    }
+    jumps.into_iter().filter(|jumps| *jumps).count()
+}
+
+/// Whether base or length differ from their medians in a window by more than the annulus moves in that time.
+fn jumps([x, y, length]: [f64; 3], window: &[Option<[f64; 3]>]) -> bool {
+    let median = |part: usize| {
+        let mut values: Vec<f64> = window.iter().flatten().map(|place| place[part]).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let usual = median(2);
+    let moved = (x - median(0)).hypot(y - median(1));
+    moved.max((length - usual).abs()) > JUMP_SHARE * usual
 }
 
 fn find(maps: &FrameMaps, placement: &Placement) -> Option<Ventricle> {
@@ -300,6 +350,17 @@ mod tests {
             "a dark cavity between bright walls is inside"
         );
         assert!(!sector.holds([1.0, 8.0]) && !sector.holds([8.0, 15.5]));
+    }
+
+    #[test]
+    fn a_jump_is_told_from_the_annulus_own_movement() {
+        let steady = |at: f64| Some([50.0, 80.0 + at, 60.0 - at]);
+        let mut window: Vec<Option<[f64; 3]>> = (0..7).map(|i| steady(f64::from(i))).collect();
+        window[3] = Some([52.0, 97.0, 77.0]);
+        window[4] = None;
+        assert!(jumps([52.0, 97.0, 77.0], &window));
+        assert!(!jumps([50.0, 80.0, 60.0], &window));
+        assert!(!jumps([50.0, 86.0, 54.0], &window));
     }
 
     #[test]

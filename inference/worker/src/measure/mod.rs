@@ -118,6 +118,13 @@ fn interpret(
     let poor = quality.grade == Grade::Poor;
     let detail = format!("too poor to be measured: {}", quality.reasons.join(", "));
     reading.quality = Some(quality);
+    if frames.left_out > 0 {
+        reading.notes.push(format!(
+            "{} of {} frames were left out of the volume curve, since the outline jumped in them",
+            frames.left_out,
+            frames.frames.len()
+        ));
+    }
     let Some(curve) = curve.filter(|_| !poor) else {
         return reading.reject(Rejection::Quality, detail);
     };

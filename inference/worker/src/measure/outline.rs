@@ -78,8 +78,8 @@ fn loops(map: &Grid, level: f32) -> Vec<Vec<[f64; 2]>> {
     // One row and column of cells more than pixels on each side: outside counts as 0, so every line closes.
     let (columns, rows) = (map.width + 2, map.height + 2);
     let mut next = vec![usize::MAX; columns * rows * 2];
-    for y in 0..map.height + 1 {
-        for x in 0..map.width + 1 {
+    for y in 0..=map.height {
+        for x in 0..=map.width {
             link_cell(map, level, [x, y], columns, &mut next);
         }
     }

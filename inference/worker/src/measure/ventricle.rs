@@ -320,8 +320,8 @@ fn principal_axis(outline: &Outline) -> [f64; 2] {
     for (a, b) in outline.edges() {
         let weight = distance(a, b);
         let (x, y) = (
-            (a[0] + b[0]) / 2.0 - centre[0],
-            (a[1] + b[1]) / 2.0 - centre[1],
+            f64::midpoint(a[0], b[0]) - centre[0],
+            f64::midpoint(a[1], b[1]) - centre[1],
         );
         xx += weight * x * x;
         xy += weight * x * y;

@@ -146,8 +146,16 @@ pub fn sha256(file: &Path) -> io::Result<String> {
     if fs::metadata(file)?.len() > MODEL_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "over 1 GiB"));
     }
-    let digest = Sha256::digest(fs::read(file)?);
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&Sha256::digest(fs::read(file)?)))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 /// The models of one device, loaded. One thread should own them: what libtorch computes with is its own pool of threads.

@@ -42,11 +42,11 @@ impl Layer {
         // 1e-5 is the epsilon that batch normalisation itself adds.
         let mut scale: Tensor = 1.0 / (&self.norm.running_var + 1e-5).sqrt();
         if let Some(gain) = &self.norm.ws {
-            scale = scale * gain;
+            scale *= gain;
         }
         let mut bias = -(&self.norm.running_mean * &scale);
         if let Some(shift) = &self.norm.bs {
-            bias = bias + shift;
+            bias += shift;
         }
         let weight = &self.conv.ws * scale.view([-1, 1, 1, 1]);
         [weight.detach(), bias.detach()]

@@ -119,13 +119,16 @@ fn accuracy(text: &mut String, cases: &[Case]) -> std::fmt::Result {
     )
 }
 
+/// A kind of cine: its name, and whether a case is of it.
+type Kind = (&'static str, fn(&Case) -> bool);
+
 fn gates(text: &mut String, cases: &[Case]) -> std::fmt::Result {
     writeln!(text, "## What else was shown, and what came of it\n")?;
     writeln!(
         text,
         "| shown | cines | measured | as A4C | as A2C | refused as |\n|---|---|---|---|---|---|"
     )?;
-    let kinds: [(&str, fn(&Case) -> bool); 7] = [
+    let kinds: [Kind; 7] = [
         ("four-chamber, good or fair", |c| {
             c.is_four_chamber() && !c.is_spoilt()
         }),

@@ -15,7 +15,7 @@ use tch::Device;
 use super::case::{Case, Outcome};
 use super::document;
 use crate::models::manifest::{Accuracy, Manifest};
-use crate::models::{MANIFEST, Models, ModelsError, list};
+use crate::models::{MANIFEST, Models, ModelsError, hex, list};
 
 /// What `sonode-worker evaluate` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -166,11 +166,7 @@ fn seed_digest(specs: &[StudySpec]) -> String {
             spec.style, spec.subject, spec.seed
         ));
     }
-    digest
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&digest.finalize())
 }
 
 /// Writes the deviation of EF's error into the manifest.

@@ -241,12 +241,12 @@ struct Order {
 impl Order {
     fn new(images: &[TrainingImage], seed: u64) -> Self {
         let is_small = |image: &TrainingImage| {
-            let cavity = image
+            let cavity: f64 = image
                 .labels
                 .iter()
-                .filter(|class| **class == label::LV)
-                .count();
-            (cavity as f64) < SMALL_CAVITY_SHARE * image.labels.len() as f64
+                .map(|class| f64::from(u8::from(*class == label::LV)))
+                .sum();
+            cavity < SMALL_CAVITY_SHARE * image.labels.len() as f64
         };
         let twice = images
             .iter()
