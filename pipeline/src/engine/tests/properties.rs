@@ -32,6 +32,8 @@ enum Step {
     Restart {
         lose_queue: bool,
     },
+    /// The node dies after so many actions more, in the midst of what one event led to.
+    Fuse(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -56,6 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::NoAssociation),
         1 => (0..3_u8, any::<bool>()).prop_map(|(study, retry)| Step::Operator(study, retry)),
         1 => any::<bool>().prop_map(|lose_queue| Step::Restart { lose_queue }),
+        2 => (0..6_usize).prop_map(Step::Fuse),
     ]
 }
 
@@ -96,6 +99,7 @@ fn take(world: &mut World, step: &Step) {
             drop(world.operate(&study_uid(study), command));
         }
         Step::Restart { lose_queue } => world.restart(lose_queue),
+        Step::Fuse(actions) => world.fuse = Some(actions),
     }
 }
 
@@ -159,6 +163,7 @@ proptest! {
             queue_was_lost |= matches!(step, Step::Restart { lose_queue: true });
             take(&mut world, &step);
         }
+        world.fuse = None;
         world.come_to_rest();
         check_instances(&world, queue_was_lost);
         check_reports(&world);

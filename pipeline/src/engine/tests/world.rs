@@ -63,6 +63,10 @@ pub(super) struct World {
     pub(super) accepted: Vec<(String, StudyInstanceUid, u32)>,
     /// Instances that a death has made suspect and that have not been answered since.
     suspects: BTreeSet<SopInstanceUid>,
+    /// How often the node has died.
+    lives: u32,
+    /// The node dies after so many actions more.
+    pub(super) fuse: Option<usize>,
     /// What the rules say about charges, counted apart from the engine.
     pub(super) charges: BTreeMap<SopInstanceUid, u32>,
 }
@@ -114,6 +118,8 @@ impl World {
             jobs: VecDeque::new(),
             accepted: Vec::new(),
             suspects: BTreeSet::new(),
+            lives: 0,
+            fuse: None,
             charges: BTreeMap::new(),
         };
         world.event(Event::Tick);
@@ -135,6 +141,14 @@ impl World {
     fn carry_out(&mut self, actions: Vec<Action>) {
         let mut actions = VecDeque::from(actions);
         while let Some(action) = actions.pop_front() {
+            if let Some(left) = &mut self.fuse {
+                if *left == 0 {
+                    self.fuse = None;
+                    // What was still to be done dies with the node.
+                    return self.restart(false);
+                }
+                *left -= 1;
+            }
             if let Some(event) = self.act(action) {
                 actions.extend(self.engine.handle(event, self.now));
             }
@@ -421,6 +435,7 @@ impl World {
         let Some(job) = self.jobs.pop_front() else {
             return;
         };
+        let life = self.lives;
         let mut results = Vec::new();
         for object in job.objects {
             let result = if failure.is_some() {
@@ -429,6 +444,10 @@ impl World {
                 self.send(&job.peer, &object, result)
             };
             results.push((object, result));
+        }
+        if self.lives != life {
+            // The sender died with its node.
+            return;
         }
         let report = DeliveryReport {
             id: job.id,
@@ -481,6 +500,7 @@ impl World {
         self.has_worker = false;
         self.is_ready = false;
         self.jobs.clear();
+        self.lives += 1;
         self.engine = Engine::new(self.settings.clone());
         for uid in self.open.clone() {
             self.recover(uid);
