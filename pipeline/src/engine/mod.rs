@@ -15,6 +15,7 @@ mod recover;
 #[cfg(test)]
 mod tests;
 mod view;
+mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 
