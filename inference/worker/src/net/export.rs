@@ -137,7 +137,7 @@ mod tests {
         let net = UNet::new(&store.root(), &[2, 3, 4, 5]);
         for _ in 0..3 {
             let input = Tensor::rand([4, 1, 112, 112], (Kind::Float, Device::Cpu));
-            tch::no_grad(|| net.forward_t(&input, true));
+            drop(tch::no_grad(|| net.forward_t(&input, true)));
         }
         (store, net)
     }

@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn the_loss_falls_towards_the_truth() {
         let masks = Tensor::zeros([1, 4, 16, 16], (Kind::Float, Device::Cpu));
-        let _ = masks.narrow(2, 4, 8).narrow(3, 4, 8).fill_(1.0);
+        drop(masks.narrow(2, 4, 8).narrow(3, 4, 8).fill_(1.0));
         let weights = Tensor::from_slice(&[2.0_f32, 1.0, 1.0, 1.0]);
         let of = |logits: Tensor| loss(&logits, &masks, &weights).double_value(&[]);
         let (wrong, unsure, right) = (

@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use sonode_phantom::gates::{self, ViewClass};
 use sonode_phantom::ranges::Split;
 use sonode_phantom::rng::Draw;
 use sonode_phantom::training::{self, TrainingImage, label};
@@ -28,6 +29,30 @@ pub(super) fn draw_images(
     split: Split,
     threads: usize,
 ) -> Vec<TrainingImage> {
+    draw(first_seed, count, threads, |seed| {
+        Some(training::sample(seed, split))
+    })
+}
+
+/// About a third of `count` images of anything but an apical view, from consecutive seeds.
+pub(super) fn draw_other_views(
+    first_seed: u64,
+    count: usize,
+    split: Split,
+    threads: usize,
+) -> Vec<Vec<u8>> {
+    draw(first_seed, count, threads, |seed| {
+        let image = gates::view_sample(seed, split, SIDE);
+        (image.class == ViewClass::Other).then_some(image.pixels)
+    })
+}
+
+fn draw<T: Send>(
+    first_seed: u64,
+    count: usize,
+    threads: usize,
+    image: impl Fn(u64) -> Option<T> + Copy + Send,
+) -> Vec<T> {
     let share = count.div_ceil(threads.max(1)).max(1);
     let seeds: Vec<u64> = (0..count as u64).map(|i| first_seed + i).collect();
     thread::scope(|scope| {
@@ -37,7 +62,7 @@ pub(super) fn draw_images(
                 scope.spawn(move || {
                     seeds
                         .iter()
-                        .map(|seed| training::sample(*seed, split))
+                        .filter_map(|seed| image(*seed))
                         .collect::<Vec<_>>()
                 })
             })
@@ -75,14 +100,13 @@ pub(super) fn plain(image: &TrainingImage) -> Sample {
 /// An image mirrored, turned, scaled, shifted, with another gamma, noise and part of it cut out, each at random.
 pub(super) fn augmented(image: &TrainingImage, draw: &mut Draw) -> Sample {
     let warp = Warp::draw(draw);
-    let mut input = Vec::with_capacity(PIXELS);
-    let mut labels = Vec::with_capacity(PIXELS);
-    for y in 0..SIDE {
-        for x in 0..SIDE {
-            let [u, v] = warp.source(x as f32, y as f32);
-            input.push(bilinear(&image.pixels, u, v));
-            labels.push(nearest(&image.labels, u, v));
-        }
+    let mut input = warp.apply(&image.pixels, bilinear);
+    let labels = warp.apply(&image.labels, nearest);
+    if draw.chance(0.25) {
+        open_valve(&mut input, &labels, draw);
+    }
+    if draw.chance(0.25) {
+        soften(&mut input);
     }
     recolour(&mut input, draw);
     if draw.chance(0.35) {
@@ -95,13 +119,16 @@ pub(super) fn augmented(image: &TrainingImage, draw: &mut Draw) -> Sample {
     }
 }
 
-/// An image that shows no heart: an image of one cut into tiles that are put together wrongly, or noise. The network
-/// learns from them that a ventricle is a whole with its neighbours, and not a texture.
-pub(super) fn negative(image: &TrainingImage, draw: &mut Draw) -> Sample {
-    let mut input = if draw.chance(0.75) {
-        shuffled(image, draw)
-    } else {
-        noise(draw)
+/// An image without an apical view: another view, an apical one cut into tiles that are put together wrongly, or noise.
+/// The network learns from them that a ventricle is a whole with its neighbours, and not a texture.
+pub(super) fn negative(image: &TrainingImage, other_views: &[Vec<u8>], draw: &mut Draw) -> Sample {
+    let mut input = match draw.range(0.0, 1.0) {
+        kind if kind < 0.6 && !other_views.is_empty() => {
+            let warp = Warp::draw(draw);
+            warp.apply(&other_views[draw.index(other_views.len())], bilinear)
+        }
+        kind if kind < 0.85 => shuffled(image, draw),
+        _ => noise(draw),
     };
     recolour(&mut input, draw);
     scale_to_brightest(&mut input, BRIGHTEST_PERCENTILE);
@@ -185,6 +212,16 @@ impl Warp {
         }
     }
 
+    /// The presented image, each pixel looked up in the source.
+    fn apply<T>(&self, source: &[u8], look_up: fn(&[u8], f32, f32) -> T) -> Vec<T> {
+        (0..PIXELS)
+            .map(|pixel| {
+                let [u, v] = self.source((pixel % SIDE) as f32, (pixel / SIDE) as f32);
+                look_up(source, u, v)
+            })
+            .collect()
+    }
+
     fn source(&self, x: f32, y: f32) -> [f32; 2] {
         let centre = (SIDE as f32 - 1.0) / 2.0;
         let (dx, dy) = (x - centre - self.shift[0], y - centre - self.shift[1]);
@@ -246,6 +283,60 @@ fn recolour(input: &mut [f32], draw: &mut Draw) {
     }
 }
 
+/// Paints out the leaflets: what lies around the line between ventricle and atrium becomes as dark and as speckled as
+/// the cavity is. Wide open leaflets often can't be seen, and the annulus must then be told from the walls alone.
+fn open_valve(input: &mut [f32], labels: &[u8], draw: &mut Draw) {
+    let at = |x: usize, y: usize| labels[y * SIDE + x];
+    let mut line: Vec<[f32; 2]> = Vec::new();
+    for y in 1..SIDE - 1 {
+        for x in 1..SIDE - 1 {
+            let borders = [at(x - 1, y), at(x + 1, y), at(x, y - 1), at(x, y + 1)];
+            if at(x, y) == label::LV && borders.contains(&label::LA) {
+                line.push([x as f32, y as f32]);
+            }
+        }
+    }
+    let mut cavity: Vec<f32> = input
+        .iter()
+        .zip(labels)
+        .filter(|(_, class)| **class == label::LV)
+        .map(|(luma, _)| *luma)
+        .collect();
+    if line.is_empty() || cavity.len() < 30 {
+        return;
+    }
+    cavity.sort_by(f32::total_cmp);
+    // The darker part of the cavity is blood; the brighter one is what stands in it.
+    let blood = &cavity[cavity.len() / 8..cavity.len() / 2];
+    let reach = draw.range(4.0, 14.0);
+    for (pixel, luma) in input.iter_mut().enumerate() {
+        if !matches!(labels[pixel], label::LV | label::LA) {
+            continue;
+        }
+        let (x, y) = ((pixel % SIDE) as f32, (pixel / SIDE) as f32);
+        if line.iter().any(|p| (p[0] - x).hypot(p[1] - y) < reach) {
+            *luma = luma.min(blood[draw.index(blood.len())]);
+        }
+    }
+}
+
+/// A binomial blur of three pixels each way.
+fn soften(input: &mut [f32]) {
+    let blur = |values: &mut [f32], step: usize, starts: &mut dyn Iterator<Item = usize>| {
+        for start in starts {
+            let mut before = values[start];
+            for i in 1..SIDE - 1 {
+                let at = start + i * step;
+                let own = values[at];
+                values[at] = 0.25 * before + 0.5 * own + 0.25 * values[at + step];
+                before = own;
+            }
+        }
+    };
+    blur(input, 1, &mut (0..SIDE).map(|row| row * SIDE));
+    blur(input, SIDE, &mut (0..SIDE));
+}
+
 /// One to three rectangles of one grey: what lies behind must be inferred from around them.
 fn cut_out(input: &mut [f32], draw: &mut Draw) {
     for _ in 0..=draw.index(3) {
@@ -275,11 +366,33 @@ mod tests {
     }
 
     #[test]
+    fn an_open_valve_only_darkens_what_lies_around_the_annulus() {
+        let image = training::sample(13, Split::Train);
+        let before: Vec<f32> = image.pixels.iter().map(|pixel| f32::from(*pixel)).collect();
+        let mut after = before.clone();
+        open_valve(&mut after, &image.labels, &mut Draw::new(1, 1));
+        assert_ne!(before, after);
+        for (pixel, (before, after)) in before.iter().zip(&after).enumerate() {
+            let inside = matches!(image.labels[pixel], label::LV | label::LA);
+            assert!(after <= before && (inside || (before - after).abs() < f32::EPSILON));
+        }
+    }
+
+    #[test]
+    fn softening_keeps_a_constant() {
+        let mut grey = vec![7.0; PIXELS];
+        soften(&mut grey);
+        assert!(grey.iter().all(|value| (value - 7.0).abs() < 1e-5));
+    }
+
+    #[test]
     fn a_negative_shows_nothing_of_the_heart() {
         let image = training::sample(12, Split::Train);
         let mut draw = Draw::new(3, 4);
+        let others = draw_other_views(1, 9, Split::Train, 1);
+        assert!(!others.is_empty());
         for _ in 0..8 {
-            let sample = negative(&image, &mut draw);
+            let sample = negative(&image, &others, &mut draw);
             assert_eq!(sample.input.len(), PIXELS);
             assert!(sample.masks.iter().all(|mask| *mask == 0.0));
             assert_ne!(sample.input, plain(&image).input);

@@ -35,8 +35,11 @@ const LABEL_WEIGHTS: [f32; LABELS.len()] = [3.0, 1.0, 1.0, 0.7];
 /// A cavity under this share of the image is a small one, and is shown twice as often.
 const SMALL_CAVITY_SHARE: f64 = 0.045;
 
-/// Share of presentations that show no heart.
-const NEGATIVE_SHARE: f32 = 0.06;
+/// Share of presentations that show no apical view.
+const NEGATIVE_SHARE: f32 = 0.10;
+
+/// One view image is drawn for so many training images; a third of them show another view.
+const OTHER_VIEWS_SHARE: usize = 5;
 
 /// Seeds of the splits start here, far apart, so that no image serves in two of them.
 const SPLIT_SEEDS: u64 = 1 << 32;
@@ -96,11 +99,13 @@ pub fn run(args: &TrainArgs, report: &mut dyn Write) -> Result<(), TrainError> {
     tch::manual_seed(args.seed as i64);
     let seed_of = |split: u64| args.seed.wrapping_mul(4 * SPLIT_SEEDS) + split * SPLIT_SEEDS;
     let images = data::draw_images(seed_of(0), args.images, Split::Train, args.threads);
+    let others = args.images / OTHER_VIEWS_SHARE;
+    let others = data::draw_other_views(seed_of(0), others, Split::Train, args.threads);
     writeln!(report, "{} images drawn", images.len())?;
     let store = nn::VarStore::new(Device::cuda_if_available());
     let net = UNet::new(&store.root(), &WIDTHS);
-    fit(&net, &store, &images, args, report)?;
-    drop(images);
+    fit(&net, &store, (&images, &others), args, report)?;
+    drop((images, others));
     let mut store = store;
     store.set_device(Device::Cpu);
     let mut manifest = manifest_template();
@@ -162,7 +167,7 @@ pub fn manifest_template() -> Manifest {
 fn fit(
     net: &UNet,
     store: &nn::VarStore,
-    images: &[TrainingImage],
+    (images, others): (&[TrainingImage], &[Vec<u8>]),
     args: &TrainArgs,
     report: &mut dyn Write,
 ) -> Result<(), TrainError> {
@@ -178,7 +183,7 @@ fn fit(
             .map(|_| {
                 let image = &images[order.next()];
                 if draw.chance(NEGATIVE_SHARE) {
-                    data::negative(image, &mut draw)
+                    data::negative(image, others, &mut draw)
                 } else {
                     data::augmented(image, &mut draw)
                 }
