@@ -95,6 +95,11 @@ impl Prepared {
         self.clip.is_some()
     }
 
+    /// Why it will not be measured, as far as that is known before a model has seen it.
+    pub fn rejection(&self) -> Option<Rejection> {
+        self.findings.rejected
+    }
+
     /// The instance's SOP Instance UID.
     pub fn sop_instance_uid(&self) -> &SopInstanceUid {
         &self.findings.sop_instance_uid
@@ -224,6 +229,9 @@ fn decode(
 
 /// The share that a colour box paints, where one is burned into the pixels; headers often don't say.
 fn colour_box(frames: &Frames<'_>, crop: Crop, count: usize) -> Result<Option<f64>, PixelError> {
+    if !frames.is_colour() {
+        return Ok(None);
+    }
     let samples = COLOUR_SAMPLES.min(count);
     let mut fullest: f64 = 0.0;
     for sample in 0..samples {

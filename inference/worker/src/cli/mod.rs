@@ -81,10 +81,21 @@ pub fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("sonode-worker: {error:#}");
+            eprintln!("sonode-worker: {}", message(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes, without those that the error before has already told.
+fn message(error: &anyhow::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if parts.last().is_none_or(|before| !before.contains(&cause)) {
+            parts.push(cause);
+        }
+    }
+    parts.join(": ")
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {

@@ -20,6 +20,12 @@ pub type Refusal = (Rejection, String);
 /// Whether the header rules a measurement out, by the first gate that does.
 pub fn refusal(opened: &Opened) -> Option<Refusal> {
     let attributes = opened.attributes();
+    if !opened.has_pixels() && opened.is_truncated() && announces_pixels(attributes) {
+        return refuse(
+            Rejection::Undecodable,
+            "The file breaks off before its pixel data.",
+        );
+    }
     if !opened.has_pixels() {
         return refuse(Rejection::NotAnImage, "The object has no pixel data.");
     }
@@ -84,6 +90,10 @@ pub fn view(attributes: Attributes<'_>) -> Option<ViewLabel> {
 )]
 fn refuse(reason: Rejection, sentence: impl Into<String>) -> Option<Refusal> {
     Some((reason, sentence.into()))
+}
+
+fn announces_pixels(attributes: Attributes<'_>) -> bool {
+    attributes.has(tags::ROWS) || attributes.trimmed(tags::MODALITY).as_deref() == Some("US")
 }
 
 /// What texts say, as words in capitals, each with the attribute that it stands in.

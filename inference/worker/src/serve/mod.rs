@@ -183,3 +183,73 @@ fn decode_jobs(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use sonode_findings::Rejection;
+
+    use super::*;
+
+    fn framed(jobs: &[AnalyzeJob]) -> Vec<u8> {
+        let mut wire = Vec::new();
+        for job in jobs {
+            write_frame(&mut wire, &ToWorker::Analyze(job.clone())).unwrap();
+        }
+        wire
+    }
+
+    #[test]
+    fn jobs_come_in_order_and_the_end_of_input_is_noticed() {
+        let jobs: Vec<AnalyzeJob> = (0..2)
+            .map(|id| AnalyzeJob {
+                id,
+                path: format!("/spool/{id}.dcm").into(),
+            })
+            .collect();
+        for cut in [0, 3] {
+            let mut wire = framed(&jobs);
+            wire.truncate(wire.len() - cut);
+            let (sender, receiver) = sync_channel(jobs.len());
+            let ended = AtomicBool::new(false);
+            read_jobs(wire.as_slice(), &sender, &ended);
+            drop(sender);
+            let got: Vec<AnalyzeJob> = receiver.iter().collect();
+            assert_eq!(got, jobs[..jobs.len() - usize::from(cut > 0)]);
+            assert!(ended.load(Ordering::Relaxed));
+        }
+    }
+
+    fn decoded(path: PathBuf) -> Result<Prepared, ServeError> {
+        let (job_sender, jobs) = sync_channel(1);
+        let (clip_sender, clips) = sync_channel(1);
+        job_sender.send(AnalyzeJob { id: 5, path }).unwrap();
+        drop(job_sender);
+        decode_jobs(&jobs, &clip_sender);
+        let (id, prepared) = clips.recv().unwrap();
+        assert_eq!(id, 5);
+        prepared
+    }
+
+    #[test]
+    fn garbage_is_answered_under_the_uid_that_the_spool_named_it_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("1.2.840.99.7.0123456789abcdef.dcm");
+        fs::write(&path, b"no DICOM at all").unwrap();
+        let prepared = decoded(path).unwrap();
+        assert_eq!(prepared.sop_instance_uid().as_str(), "1.2.840.99.7");
+        assert_eq!(prepared.rejection(), Some(Rejection::Undecodable));
+        assert!(!prepared.needs_models());
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_answered_and_one_that_cannot_be_read_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = decoded(folder.path().join("1.2.3.0.dcm")).unwrap();
+        assert_eq!(gone.rejection(), Some(Rejection::Undecodable));
+        // Reading a folder fails with another error than its absence.
+        let unreadable = decoded(folder.path().to_owned());
+        assert!(matches!(unreadable, Err(ServeError::File { .. })));
+    }
+}

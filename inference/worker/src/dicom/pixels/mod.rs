@@ -211,6 +211,11 @@ impl<'a> Frames<'a> {
         [self.format.columns, self.format.rows]
     }
 
+    /// Whether frames can show another colour than grey.
+    pub fn is_colour(&self) -> bool {
+        self.format.samples > 1 || self.format.palette.is_some()
+    }
+
     /// One frame in colour, counted from 0.
     ///
     /// # Errors

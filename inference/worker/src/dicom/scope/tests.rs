@@ -144,3 +144,12 @@ fn views_are_read_from_codes_and_names() {
     assert_eq!(named("PLAX"), Some(ViewLabel::Other));
     assert_eq!(named("loop 7"), None);
 }
+
+#[test]
+fn an_image_that_breaks_off_is_no_document() {
+    let mut cut = cine();
+    cut.0.truncate(cut.0.len() - 30);
+    assert_eq!(reason(&cut), Some(Rejection::Undecodable));
+    let document = DataSet::default().text(tags::MODALITY, "CS", "SR");
+    assert_eq!(reason(&document), Some(Rejection::NotAnImage));
+}
