@@ -9,6 +9,8 @@ import pydicom
 LVEF, EDV, ESV = ("18043-0", "LN"), ("18026-5", "LN"), ("18148-7", "LN")
 MEASUREMENT_GROUP = ("125007", "DCM")
 TRACKING_UID = ("112040", "DCM")
+CARDIAC_CYCLE_POINT = ("272518008", "SCT")
+PHASES = {"416190007": "ED", "416430001": "ES"}
 
 
 def code(item):
@@ -36,6 +38,8 @@ def contours(root):
         if group.ValueType != "CONTAINER" or code(group) != MEASUREMENT_GROUP:
             continue
         uids = [i.UID for i in group.ContentSequence if code(i) == TRACKING_UID]
+        points = [i for i in descendants(group) if code(i) == CARDIAC_CYCLE_POINT]
+        phases = {PHASES.get(i.ConceptCodeSequence[0].CodeValue) for i in points}
         for region in (i for i in group.ContentSequence if i.ValueType == "SCOORD"):
             image = region.ContentSequence[0].ReferencedSOPSequence[0]
             data = [float(v) for v in region.GraphicData]
@@ -44,6 +48,7 @@ def contours(root):
                 "points": list(zip(data[0::2], data[1::2])),
                 "image": image.ReferencedSOPInstanceUID,
                 "frame": int(image.ReferencedFrameNumber),
+                "phase": phases.pop() if len(phases) == 1 else None,
                 "tracking_uid": uids[0] if uids else None,
             }
 

@@ -61,6 +61,8 @@ pub struct Region {
     pub image: String,
     /// Its frame, from 1.
     pub frame: u32,
+    /// `ED` or `ES`, by its group's Cardiac Cycle Point.
+    pub phase: Option<String>,
     /// Tracking UID.
     pub tracking_uid: Option<String>,
 }
@@ -73,16 +75,21 @@ impl Report {
         serde_json::from_value(json).context("the reader's output has another form")
     }
 
-    /// The contours of end diastole and end systole: there is exactly one of each, and the larger comes first.
-    pub fn ed_and_es(&self) -> Result<(&Region, &Region)> {
-        let [first, second] = self.contours.as_slice() else {
-            anyhow::bail!("{} contours instead of two", self.contours.len());
+    /// The contours of end diastole and those of end systole: as many of the one as of the other.
+    pub fn ed_and_es(&self) -> Result<(Vec<&Region>, Vec<&Region>)> {
+        let of = |phase: &str| -> Vec<&Region> {
+            let named = |region: &&Region| region.phase.as_deref() == Some(phase);
+            self.contours.iter().filter(named).collect()
         };
-        if first.area() >= second.area() {
-            Ok((first, second))
-        } else {
-            Ok((second, first))
-        }
+        let (ed, es) = (of("ED"), of("ES"));
+        ensure!(
+            !ed.is_empty() && ed.len() == es.len() && 2 * ed.len() == self.contours.len(),
+            "{} contours: {} of end diastole, {} of end systole",
+            self.contours.len(),
+            ed.len(),
+            es.len()
+        );
+        Ok((ed, es))
     }
 }
 
@@ -147,6 +154,7 @@ mod tests {
             ],
             image: "1.2.3".to_owned(),
             frame: 1,
+            phase: None,
             tracking_uid: None,
         }
     }

@@ -71,6 +71,23 @@ pub struct Phantom {
 impl Phantom {
     /// The true ejection fraction of an instance, in percent.
     pub fn true_lvef(&self, sop_instance_uid: &str) -> Result<f64> {
+        let lvef = self
+            .instance(sop_instance_uid)?
+            .get("lvef_percent")
+            .and_then(Value::as_f64);
+        lvef.context("no true EF")
+    }
+
+    /// The true beats of an instance: frames of end diastole and end systole, from 1.
+    pub fn true_beats(&self, sop_instance_uid: &str) -> Result<Vec<(u32, u32)>> {
+        let beats = self
+            .instance(sop_instance_uid)?
+            .get("beats")
+            .context("no true beats")?;
+        Ok(serde_json::from_value(beats.clone())?)
+    }
+
+    fn instance(&self, sop_instance_uid: &str) -> Result<&Value> {
         let instances = self.truth.get("instances").and_then(Value::as_array);
         instances
             .into_iter()
@@ -78,8 +95,7 @@ impl Phantom {
             .find(|one| {
                 one.get("sop_instance_uid").and_then(Value::as_str) == Some(sop_instance_uid)
             })
-            .and_then(|one| one.get("lvef_percent")?.as_f64())
-            .with_context(|| format!("no true EF of {sop_instance_uid} in {}", self.truth))
+            .with_context(|| format!("nothing about {sop_instance_uid} in {}", self.truth))
     }
 }
 
