@@ -96,6 +96,8 @@ enum Container {
 struct Level {
     container: Container,
     end: u64,
+    /// Whether only a delimiter ends it in good order.
+    undefined: bool,
     encoding: Encoding,
     keep: bool,
 }
@@ -121,11 +123,13 @@ pub(crate) fn scan(source: &Source, start: u64, encoding: Encoding) -> Result<La
     walker.levels.push(Level {
         container: Container::DataSet,
         end: source.len(),
+        undefined: false,
         encoding,
         keep: true,
     });
     while let Some(level) = walker.levels.last().copied() {
         if walker.at >= level.end {
+            walker.layout.truncated |= level.undefined;
             walker.close();
         } else if level.container == Container::Sequence {
             walker.step_in_sequence(level)?;
@@ -177,6 +181,7 @@ impl Walker<'_> {
                 self.levels.push(Level {
                     container: Container::Item,
                     end,
+                    undefined: header.len == UNDEFINED,
                     keep,
                     ..level
                 });
@@ -251,6 +256,7 @@ impl Walker<'_> {
         self.levels.push(Level {
             container: Container::Sequence,
             end,
+            undefined: header.len == UNDEFINED,
             encoding,
             keep,
         });

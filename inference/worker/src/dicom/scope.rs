@@ -20,7 +20,7 @@ pub type Refusal = (Rejection, String);
 /// Whether the header rules a measurement out, by the first gate that does.
 pub fn refusal(opened: &Opened) -> Option<Refusal> {
     let attributes = opened.attributes();
-    if !opened.has_pixels() && opened.is_truncated() && announces_pixels(attributes) {
+    if !opened.has_pixels() && lost_its_pixels(opened) {
         return refuse(
             Rejection::Undecodable,
             "The file breaks off before its pixel data.",
@@ -92,8 +92,11 @@ fn refuse(reason: Rejection, sentence: impl Into<String>) -> Option<Refusal> {
     Some((reason, sentence.into()))
 }
 
-fn announces_pixels(attributes: Attributes<'_>) -> bool {
-    attributes.has(tags::ROWS) || attributes.trimmed(tags::MODALITY).as_deref() == Some("US")
+/// Whether an object without pixels is an image all the same: it states Rows, or breaks off before it could.
+fn lost_its_pixels(opened: &Opened) -> bool {
+    let attributes = opened.attributes();
+    let is_ultrasound = attributes.trimmed(tags::MODALITY).as_deref() == Some("US");
+    attributes.has(tags::ROWS) || opened.is_truncated() && is_ultrasound
 }
 
 /// What texts say, as words in capitals, each with the attribute that it stands in.
