@@ -39,6 +39,7 @@ impl Sender {
 impl ReportSender for Sender {
     fn submit(&self, job: DeliveryJob) {
         let sender = self.clone();
+        let (id, peer) = (job.id, job.peer.clone());
         let thread = std::thread::Builder::new()
             .name("delivery".to_owned())
             .spawn(move || {
@@ -49,7 +50,19 @@ impl ReportSender for Sender {
                 }
             });
         if let Err(error) = thread {
-            tracing::error!(%error, "no thread for a delivery");
+            // Every job is answered: one that isn't keeps its peer busy for ever.
+            let failure = AssociationFailure {
+                permanent: false,
+                detail: format!("no thread for a delivery: {error}"),
+            };
+            if let Some(node) = self.0.get().and_then(Weak::upgrade) {
+                node.pipeline().delivered(DeliveryReport {
+                    id,
+                    peer,
+                    results: Vec::new(),
+                    association_error: Some(failure),
+                });
+            }
         }
     }
 }

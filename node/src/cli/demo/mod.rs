@@ -112,9 +112,10 @@ fn study(args: &Demo, work: &Path) -> Result<(Vec<PathBuf>, Option<String>), Cli
         std::fs::read(folder.join("truth.json")).context("the phantom has no truth.json")?;
     let truth: serde_json::Value =
         serde_json::from_slice(&truth).context("the phantom's truth.json can't be read")?;
+    // A study's instances show one and the same ventricle.
     let number = |key: &str| {
-        truth
-            .get(key)
+        let value = truth.pointer(&format!("/instances/0/{key}"));
+        value
             .and_then(serde_json::Value::as_f64)
             .unwrap_or(f64::NAN)
     };
