@@ -136,7 +136,7 @@ fn every_file_has_an_answer_and_a_bad_one_does_not_spoil_the_next() {
     );
     assert_eq!(
         talk.ask(&cut).findings.rejected,
-        Some(Rejection::NotAnImage)
+        Some(Rejection::Undecodable)
     );
     let answer = talk.ask(&colour).findings;
     assert_eq!(answer.rejected, Some(Rejection::ColourDoppler));
