@@ -27,10 +27,17 @@ fn rpath(path: &str) {
 }
 
 fn out_dir() -> PathBuf {
-    env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default()
+    env::var_os("OUT_DIR")
+        .map(PathBuf::from)
+        .unwrap_or_default()
 }
 
 fn is_in_checkout(path: &Path) -> bool {
-    let manifest = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
-    manifest.ancestors().nth(2).is_some_and(|checkout| path.starts_with(checkout))
+    let manifest = env::var_os("CARGO_MANIFEST_DIR")
+        .map(PathBuf::from)
+        .unwrap_or_default();
+    manifest
+        .ancestors()
+        .nth(2)
+        .is_some_and(|checkout| path.starts_with(checkout))
 }

@@ -75,7 +75,6 @@ fn serve(node: &Arc<Node>, stream: &TcpStream, address: SocketAddr, _open: &Open
     let mut service = StoreService::new(Arc::clone(node), association, address);
     let end = association::run(stream, timers, node.stop_flag(), &mut service);
     let peer = service.peer_name().unwrap_or("unknown");
-    span.record("calling_ae", peer);
     let stored = service.stored;
     match end {
         End::Released => {

@@ -271,6 +271,7 @@ impl StoreService {
 
 impl Service for StoreService {
     fn admit(&mut self, request: &AssociateRequest) -> Result<Acceptance, Rejection> {
+        tracing::Span::current().record("calling_ae", tracing::field::display(&request.calling));
         let admitted = admit(&self.node, request, self.address);
         let result = match &admitted {
             Ok(_) => AssociationResult::Accepted,

@@ -18,8 +18,14 @@ pub(super) struct Echo {
 pub(super) fn run(args: &Echo) -> Result<(), CliError> {
     let (own, target) = args.target.resolve(&args.peer)?;
     let timeouts = scu::Timeouts::default();
-    let answer = scu::echo(&own, &target.ae_title, &target.address, &timeouts)
-        .map_err(|error| anyhow::anyhow!("{} at {}: {error}", target.ae_title, target.address))?;
+    let answer =
+        scu::echo(&own, &target.ae_title, &target.address, &timeouts).map_err(|error| {
+            anyhow::anyhow!(
+                "{} at {}, called as {own}: {error}",
+                target.ae_title,
+                target.address
+            )
+        })?;
     println!(
         "{} at {} answers: {} in {:.0} ms ({})",
         target.ae_title,

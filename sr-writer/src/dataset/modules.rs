@@ -38,7 +38,7 @@ pub(super) fn study(item: &mut Item, context: &StudyContext) {
         context.study_instance_uid.as_str(),
     )
     .text(tags::STUDY_DATE, VR::DA, &date(&context.study_date))
-    .text(tags::STUDY_TIME, VR::TM, &context.study_time)
+    .text(tags::STUDY_TIME, VR::TM, &time(&context.study_time))
     .text(
         tags::ACCESSION_NUMBER,
         VR::SH,
@@ -273,9 +273,38 @@ fn date(text: &str) -> String {
     if is_date { digits } else { String::new() }
 }
 
+/// A time as TM writes it: `HH[MM[SS[.F{1,6}]]]` (PS3.5 table 6.2-1). ACR-NEMA's colons are dropped; what is no time is
+/// left out, since a wrong one would be worse than none.
+fn time(text: &str) -> String {
+    let plain: String = text.trim().chars().filter(|c| *c != ':').collect();
+    let (clock, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
+    let is_number = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
+    let is_time = matches!(clock.len(), 2 | 4 | 6)
+        && is_number(clock)
+        && is_number(fraction)
+        && fraction.len() <= 6
+        && (fraction.is_empty() || clock.len() == 6);
+    match (is_time, fraction.is_empty()) {
+        (false, _) => String::new(),
+        (true, true) => clock.to_owned(),
+        (true, false) => plain,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::date;
+    use super::{date, time};
+
+    #[test]
+    fn times_are_written_as_dicom_writes_them() {
+        assert_eq!(time("140438"), "140438");
+        assert_eq!(time("140438.123456"), "140438.123456");
+        assert_eq!(time("14:04:38"), "140438");
+        assert_eq!(time("14"), "14");
+        for no_time in ["", "noon", "1404381", "14.5", "140438.1234567", "140438.-1"] {
+            assert_eq!(time(no_time), "", "{no_time}");
+        }
+    }
 
     #[test]
     fn dates_are_written_as_dicom_writes_them() {
