@@ -111,7 +111,10 @@ fn interpret(
     reading.view = Some(view.clone());
     reading.notes.extend(note);
     if view.label == ViewLabel::Other {
-        return reading.reject(Rejection::View, seen.reason);
+        let reason = seen
+            .reason
+            .unwrap_or("the header names another view than an apical one");
+        return reading.reject(Rejection::View, reason);
     }
     let curve = Curve::smooth(&frames.volumes(), clip.frame_rate_hz);
     let quality = quality::judge(frames, curve.as_ref());

@@ -12,6 +12,9 @@ const GRADES: [f64; 2] = [0.66, 0.36];
 /// A clip whose brightest pixel never passes this luma is blank.
 const BLANK_LUMA: u8 = 12;
 
+/// A curve whose range is this share of its largest volume is flat.
+const FLAT_SHARE: f64 = 0.01;
+
 /// One aspect of quality: the figure that scores 0, the one that scores 1, and what to say of a low score.
 struct Aspect {
     value: f64,
@@ -39,7 +42,8 @@ pub(super) fn judge(frames: &ClipFrames, curve: Option<&Curve>) -> Quality {
     let found = frames.found().count() as f64 / frames.frames.len().max(1) as f64;
     let noise = curve.map_or(1.0, |curve| {
         let (low, high) = curve.range();
-        if high > low {
+        // A curve without a beat is not noisy but flat, which is for the beat finder to say.
+        if high - low > FLAT_SHARE * high {
             curve.residual / (high - low)
         } else {
             0.0

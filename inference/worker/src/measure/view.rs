@@ -24,8 +24,8 @@ const RIGHT_SHARE: [f64; 2] = [0.10, 0.03];
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Seen {
     pub(super) view: View,
-    /// Why it is no apical view, or what was seen.
-    pub(super) reason: String,
+    /// Why it is no apical view.
+    pub(super) reason: Option<&'static str>,
 }
 
 /// Reads the view from the chambers.
@@ -63,10 +63,7 @@ pub(super) fn judge(frames: &ClipFrames) -> Seen {
         label,
         probability: Some(probability * found.min(below)),
     };
-    Seen {
-        view,
-        reason: String::new(),
-    }
+    Seen { view, reason: None }
 }
 
 /// The header's word counts; where the pixels contradict it, a note says so.
@@ -101,14 +98,14 @@ fn name(label: ViewLabel) -> &'static str {
     }
 }
 
-fn other(probability: f64, reason: &str) -> Seen {
+fn other(probability: f64, reason: &'static str) -> Seen {
     let view = View {
         label: ViewLabel::Other,
         probability: Some(probability.clamp(0.0, 1.0)),
     };
     Seen {
         view,
-        reason: reason.to_owned(),
+        reason: Some(reason),
     }
 }
 
@@ -162,7 +159,7 @@ mod tests {
                 label,
                 probability: Some(0.9),
             },
-            reason: String::new(),
+            reason: None,
         }
     }
 
@@ -176,6 +173,8 @@ mod tests {
         let (view, note) = decide(Some(ViewLabel::A2C), &seen(ViewLabel::A4C));
         assert_eq!(view.label, ViewLabel::A2C);
         assert!(note.unwrap().contains("four-chamber"));
+        let (view, note) = decide(Some(ViewLabel::Other), &seen(ViewLabel::A4C));
+        assert!(view.label == ViewLabel::Other && note.is_some());
         let (view, _) = decide(Some(ViewLabel::A4C), &seen(ViewLabel::Other));
         assert_eq!(view.label, ViewLabel::Other);
         let (view, _) = decide(None, &seen(ViewLabel::A2C));
