@@ -18,5 +18,6 @@ mod node;
 mod part10;
 mod scu;
 mod sender;
+mod socket;
 mod statement;
 mod store;

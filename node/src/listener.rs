@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::association::{self, End};
 use crate::node::{Node, OpenConnection};
+use crate::socket;
 use crate::store::StoreService;
 
 /// Connections beyond the associations that are allowed: they get a thread, so that they can be rejected politely.
@@ -16,8 +17,6 @@ use crate::store::StoreService;
 const REJECTABLE: usize = 64;
 /// An association's thread parses PDUs and writes files; nothing in it recurses.
 const STACK_BYTES: usize = 512 * 1024;
-/// Longest time that a peer may leave our answer unread.
-const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Accepts until the runtime ends.
 pub(crate) async fn accept(listener: TcpListener, node: Arc<Node>) {
@@ -61,7 +60,7 @@ fn serve(node: &Arc<Node>, stream: &TcpStream, address: SocketAddr, _open: &Open
         calling_ae = tracing::field::Empty
     );
     let _entered = span.enter();
-    if let Err(error) = prepare(stream) {
+    if let Err(error) = socket::prepare(stream) {
         tracing::warn!(%address, %error, "the connection can't be used");
         return;
     }
@@ -90,13 +89,4 @@ fn serve(node: &Arc<Node>, stream: &TcpStream, address: SocketAddr, _open: &Open
         End::Rejected(_) => {}
         End::Probe => tracing::debug!(%address, "probe"),
     }
-}
-
-pub(crate) fn prepare(stream: &TcpStream) -> std::io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
-    // A peer whose machine vanished is noticed long before the idle timer.
-    let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_mins(1));
-    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }

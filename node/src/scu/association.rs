@@ -53,7 +53,7 @@ impl Association {
             inside_message: timeouts.inside_message,
             ..Timers::default()
         };
-        crate::listener::prepare(&stream).map_err(ScuError::Connect)?;
+        crate::socket::prepare(&stream).map_err(ScuError::Connect)?;
         let mut wire = Wire {
             stream,
             reader: PduReader::new(),

@@ -1,0 +1,335 @@
+//! The sections of `sonode.toml`, each checked into its type; and what only shows when they are seen together.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sonode_conformance::limits;
+
+use super::reader::{Problem, Problems, Section};
+use super::{
+    Config, Device, Inference, Limits, Node, Peer, PeerAddress, Route, Send, Study,
+    default_models_dir, default_worker,
+};
+use std::collections::BTreeSet;
+
+impl Config {
+    /// Checks a parsed file.
+    ///
+    /// # Errors
+    /// Every problem, each with its key.
+    pub fn check(table: toml::Table, folder: &Path) -> Result<Self, Vec<Problem>> {
+        let mut problems = Problems::default();
+        let mut warnings = Problems::default();
+        let mut root = Section::new("", table);
+        let node = node(root.section("node", &mut problems), folder, &mut problems);
+        let http_listen = http(root.section("http", &mut problems), &mut problems);
+        let limits = network_limits(root.section("limits", &mut problems), &mut problems);
+        let study = study(root.section("study", &mut problems), &mut problems);
+        let inference = inference(
+            root.section("inference", &mut problems),
+            folder,
+            &mut problems,
+        );
+        let peers: Vec<Peer> = root
+            .sections("peer", &mut problems)
+            .into_iter()
+            .filter_map(|section| peer(section, &mut problems))
+            .collect();
+        let routes: Vec<Route> = root
+            .sections("route", &mut problems)
+            .into_iter()
+            .enumerate()
+            .filter_map(|(i, section)| route(i, section, &peers, &mut problems, &mut warnings))
+            .collect();
+        root.finish(
+            &[
+                "node",
+                "http",
+                "limits",
+                "study",
+                "inference",
+                "peer",
+                "route",
+            ],
+            &mut problems,
+        );
+        unambiguous(&peers, &mut problems);
+        silent(&peers, &routes, &mut warnings);
+        match node {
+            Some(node) if problems.0.is_empty() => {
+                let warnings = warnings.0;
+                Ok(Self {
+                    node,
+                    http_listen,
+                    limits,
+                    study,
+                    inference,
+                    peers,
+                    routes,
+                    warnings,
+                })
+            }
+            _ => Err(problems.0),
+        }
+    }
+}
+
+fn node(mut section: Section, folder: &Path, problems: &mut Problems) -> Option<Node> {
+    let ae_title = section.required("ae_title", problems);
+    let listen = section
+        .parsed("listen", problems)
+        .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 11_112)));
+    let data_dir = section.required::<PathBuf>("data_dir", problems);
+    section.finish(&["ae_title", "listen", "data_dir"], problems);
+    Some(Node {
+        ae_title: ae_title?,
+        listen,
+        data_dir: folder.join(data_dir?),
+    })
+}
+
+fn http(mut section: Section, problems: &mut Problems) -> SocketAddr {
+    let listen = section.parsed("listen", problems);
+    section.finish(&["listen"], problems);
+    listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)))
+}
+
+fn seconds(
+    section: &mut Section,
+    name: &str,
+    most: Duration,
+    default: Duration,
+    problems: &mut Problems,
+) -> Duration {
+    section
+        .number(name, 1..=most.as_secs(), problems)
+        .map_or(default, Duration::from_secs)
+}
+
+fn network_limits(mut section: Section, problems: &mut Problems) -> Limits {
+    let day = Duration::from_hours(24);
+    let max_associations = section
+        .number("max_associations", 1..=1024, problems)
+        .and_then(|n| usize::try_from(n).ok())
+        .unwrap_or(limits::ASSOCIATIONS);
+    let limits = Limits {
+        max_associations,
+        artim: seconds(&mut section, "artim_s", day, limits::ARTIM, problems),
+        idle: seconds(&mut section, "idle_s", day, limits::IDLE, problems),
+        inside_message: seconds(
+            &mut section,
+            "message_s",
+            day,
+            limits::INSIDE_MESSAGE,
+            problems,
+        ),
+        response: seconds(&mut section, "response_s", day, limits::RESPONSE, problems),
+    };
+    section.finish(
+        &[
+            "max_associations",
+            "artim_s",
+            "idle_s",
+            "message_s",
+            "response_s",
+        ],
+        problems,
+    );
+    limits
+}
+
+fn study(mut section: Section, problems: &mut Problems) -> Study {
+    let week = Duration::from_hours(7 * 24);
+    let study = Study {
+        quiet_period: seconds(
+            &mut section,
+            "quiet_period_s",
+            week,
+            limits::QUIET_PERIOD,
+            problems,
+        ),
+        max_open: seconds(&mut section, "max_open_s", week, limits::OPEN_MAX, problems),
+    };
+    section.finish(&["quiet_period_s", "max_open_s"], problems);
+    study
+}
+
+fn inference(mut section: Section, folder: &Path, problems: &mut Problems) -> Inference {
+    let inference = Inference {
+        device: section.parsed("device", problems).unwrap_or(Device::Auto),
+        models_dir: section
+            .parsed::<PathBuf>("models_dir", problems)
+            .map_or_else(default_models_dir, |dir| folder.join(dir)),
+        allow_research_models: section
+            .flag("allow_research_models", problems)
+            .unwrap_or(false),
+        worker: section
+            .parsed::<PathBuf>("worker", problems)
+            .map_or_else(default_worker, |program| folder.join(program)),
+    };
+    section.finish(
+        &["device", "models_dir", "allow_research_models", "worker"],
+        problems,
+    );
+    inference
+}
+
+fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
+    let name = section.required::<String>("name", problems);
+    let ae_title = section.required("ae_title", problems);
+    let host = section.parsed::<String>("host", problems);
+    let port = section
+        .number("port", 1..=65535, problems)
+        .and_then(|n| u16::try_from(n).ok());
+    let address = match (host, port) {
+        (Some(host), Some(port)) => Some(PeerAddress { host, port }),
+        (None, None) => None,
+        (Some(_), None) => {
+            problems.push(section.key("port"), "is missing: host and port go together");
+            None
+        }
+        (None, Some(_)) => {
+            problems.push(section.key("host"), "is missing: host and port go together");
+            None
+        }
+    };
+    let allow_from = section.list("allow_from", problems).unwrap_or_default();
+    let accept_unknown = section.flag("accept_unknown", problems).unwrap_or(true);
+    let quiet_period = section
+        .number("quiet_period_s", 1..=604_800, problems)
+        .map(Duration::from_secs);
+    if let Some(name) = &name
+        && (name.is_empty()
+            || !name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'))
+    {
+        problems.push(
+            section.key("name"),
+            "may hold letters, digits, '-' and '_' only",
+        );
+    }
+    section.finish(
+        &[
+            "name",
+            "ae_title",
+            "host",
+            "port",
+            "allow_from",
+            "accept_unknown",
+            "quiet_period_s",
+        ],
+        problems,
+    );
+    Some(Peer {
+        name: name?,
+        ae_title: ae_title?,
+        address,
+        allow_from,
+        accept_unknown,
+        quiet_period,
+    })
+}
+
+fn route(
+    i: usize,
+    mut section: Section,
+    peers: &[Peer],
+    problems: &mut Problems,
+    warnings: &mut Problems,
+) -> Option<Route> {
+    let from = section.list::<String>("from", problems);
+    let to = section.required::<String>("to", problems);
+    let send: BTreeSet<Send> = section.list("send", problems).map_or_else(
+        || BTreeSet::from([Send::Sr]),
+        |list| list.into_iter().collect(),
+    );
+    let report_unmeasured = section
+        .parsed("report_unmeasured", problems)
+        .unwrap_or_default();
+    if section.flag("commit", problems).unwrap_or(false) {
+        warnings.push(
+            section.key("commit"),
+            "this version does not ask for storage commitment yet; the C-STORE response is what counts",
+        );
+    }
+    section.finish(
+        &["from", "to", "send", "commit", "report_unmeasured"],
+        problems,
+    );
+    let known = |name: &str| peers.iter().find(|peer| peer.name == name);
+    for name in from.iter().flatten().filter(|name| known(name).is_none()) {
+        problems.push(
+            format!("route[{i}].from"),
+            format!("there is no [[peer]] named {name:?}"),
+        );
+    }
+    let to = to?;
+    match known(&to) {
+        None => problems.push(
+            format!("route[{i}].to"),
+            format!("there is no [[peer]] named {to:?}"),
+        ),
+        Some(peer) if peer.address.is_none() => {
+            problems.push(
+                format!("route[{i}].to"),
+                format!("the peer {to:?} has no host and port"),
+            );
+        }
+        Some(_) => {}
+    }
+    Some(Route {
+        from,
+        to,
+        send,
+        report_unmeasured,
+    })
+}
+
+/// A node that nobody may call, or that sends nothing, is legal and hardly meant.
+fn silent(peers: &[Peer], routes: &[Route], warnings: &mut Problems) {
+    if peers.is_empty() {
+        warnings.push(
+            "peer",
+            "there is no [[peer]], so every association is rejected",
+        );
+    }
+    if routes.is_empty() {
+        warnings.push(
+            "route",
+            "there is no [[route]], so no report is sent anywhere",
+        );
+    }
+}
+
+/// Two peers may share a title only if their addresses tell them apart.
+fn unambiguous(peers: &[Peer], problems: &mut Problems) {
+    for (i, peer) in peers.iter().enumerate() {
+        for (j, other) in peers.iter().enumerate().take(i) {
+            if peer.name == other.name {
+                problems.push(
+                    format!("peer[{i}].name"),
+                    format!("{:?} is the name of peer[{j}] too", peer.name),
+                );
+            }
+            let overlap = peer.allow_from.is_empty()
+                || other.allow_from.is_empty()
+                || peer.allow_from.iter().any(|a| {
+                    other
+                        .allow_from
+                        .iter()
+                        .any(|b| a.contains(b) || b.contains(a))
+                });
+            if peer.ae_title == other.ae_title && overlap {
+                problems.push(
+                    format!("peer[{i}].ae_title"),
+                    format!(
+                        "{} is the title of peer[{j}] too: give both an allow_from that tells them apart",
+                        peer.ae_title
+                    ),
+                );
+            }
+        }
+    }
+}
