@@ -6,7 +6,7 @@ CARGO ?= cargo
 RELEASE := --release --locked --workspace
 STAGE := deploy/stage.sh
 
-.PHONY: help build demo test setup-test binaries lint fast interop crash gpu clean-peers
+.PHONY: help build demo test setup-test binaries lint fast interop crash evaluate gpu clean-peers
 .DEFAULT_GOAL := help
 # The stages share the cores through cargo; side by side they would only fight for them.
 .NOTPARALLEL:
@@ -51,6 +51,9 @@ interop: binaries
 
 crash: binaries
 	$(CARGO) test $(RELEASE) --test crash -- --test-threads=2
+
+evaluate: build ## read held-out phantom cines with the built-in model, into inference/EVALUATION.md
+	target/release/sonode-worker evaluate
 
 gpu: ## fetch the CUDA side of libtorch, for a machine with an NVIDIA driver
 	deploy/setup.sh build gpu
