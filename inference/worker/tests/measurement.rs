@@ -8,12 +8,12 @@ use sonode_phantom::spec::{StudySpec, Subject};
 use sonode_phantom::style::Style;
 use sonode_worker::clip::Clip;
 use sonode_worker::measure::{ClipReading, read_clip};
-use sonode_worker::models::Models;
+use sonode_worker::models::{Models, ModelsError};
 use tch::Device;
 
-fn models() -> Models {
+fn models() -> Result<Models, ModelsError> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
-    Models::load(&dir, Device::Cpu, true).unwrap()
+    Models::load(&dir, Device::Cpu, true)
 }
 
 fn cine(subject: Subject, seed: u64) -> Study {
@@ -58,7 +58,7 @@ fn clip(study: &Study, calibrated: bool) -> Clip {
 fn a_synthetic_heart_is_read_as_it_is() {
     let study = cine(Subject::Apical(sonode_phantom::anatomy::View::A4c), 41);
     let truth = study.truth().unwrap();
-    let models = models();
+    let models = models().unwrap();
     let reading = read_clip(&clip(&study, true), &models);
     assert_eq!(reading.rejected, None);
     assert_eq!(reading.view.as_ref().unwrap().label, ViewLabel::A4C);
@@ -115,7 +115,7 @@ fn near_the_truth(reading: &ClipReading, truth: &sonode_phantom::truth::Truth) {
 
 #[test]
 fn what_shows_no_ventricle_is_refused() {
-    let models = models();
+    let models = models().unwrap();
     for subject in [Subject::Noise, Subject::Blank] {
         let reading = read_clip(&clip(&cine(subject, 42), true), &models);
         let (reason, detail) = reading.rejected.unwrap();
@@ -133,7 +133,7 @@ fn a_frozen_heart_has_no_beat() {
     let mut frozen = clip(&study, true);
     let size = frozen.width * frozen.height;
     frozen.pixels = frozen.pixels[..size].repeat(frozen.frames);
-    let reading = read_clip(&frozen, &models());
+    let reading = read_clip(&frozen, &models().unwrap());
     assert_eq!(
         reading.rejected.map(|(reason, _)| reason),
         Some(Rejection::NoBeat)

@@ -1,13 +1,14 @@
 //! From a clip to volumes: maps, ventricles, view, quality, beats, numbers, checks.
 //!
 //! ```text
-//! frames     every frame mapped by the network; the ventricle found in each        grid, outline, ventricle
+//! frames     every frame mapped by the network; the ventricle found in each        grid, outline, ventricle, annulus
 //! view       which chambers are seen, and where
 //! quality    is that good enough to be measured?
 //! curve      volumes over time -> beats
 //! numbers    beats -> volumes, EF and its interval, contours, checks               checks
 //! ```
 
+mod annulus;
 pub mod checks;
 mod curve;
 mod frames;
@@ -91,7 +92,7 @@ impl ClipReading {
 pub fn read_clip(clip: &Clip, models: &Models) -> ClipReading {
     let reading = ClipReading::new(models);
     if quality::is_blank(clip) {
-        return reading.reject(Rejection::Quality, "the image is blank");
+        return reading.reject(Rejection::Quality, "The image is blank.");
     }
     match ClipFrames::read(clip, models.segmentation()) {
         Ok(frames) => interpret(clip, models, &frames, reading),
@@ -113,17 +114,17 @@ fn interpret(
     if view.label == ViewLabel::Other {
         let reason = seen
             .reason
-            .unwrap_or("the header names another view than an apical one");
+            .unwrap_or("The header names another view than an apical one.");
         return reading.reject(Rejection::View, reason);
     }
     let curve = Curve::smooth(&frames.volumes(), clip.frame_rate_hz);
     let quality = quality::judge(frames, curve.as_ref());
     let poor = quality.grade == Grade::Poor;
-    let detail = format!("too poor to be measured: {}", quality.reasons.join(", "));
+    let detail = format!("Too poor to be measured: {}.", quality.reasons.join(", "));
     reading.quality = Some(quality);
     if frames.left_out > 0 {
         reading.notes.push(format!(
-            "{} of {} frames were left out of the volume curve, since the outline jumped in them",
+            "{} of {} frames were left out of the volume curve, since the outline jumped in them.",
             frames.left_out,
             frames.frames.len()
         ));
@@ -136,7 +137,7 @@ fn interpret(
     if beats.is_empty() {
         return reading.reject(
             Rejection::NoBeat,
-            "the clip shows no end diastole and end systole of one beat",
+            "The clip shows no end diastole and end systole of one beat.",
         );
     }
     match Numbers::new(
@@ -149,7 +150,7 @@ fn interpret(
         Some(numbers) => numbers.fill(clip, view.label, reading),
         None => reading.reject(
             Rejection::Quality,
-            "no ventricle was found near end diastole or end systole",
+            "No ventricle was found near end diastole or end systole.",
         ),
     }
 }

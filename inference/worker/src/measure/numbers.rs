@@ -109,12 +109,12 @@ impl<'a> Numbers<'a> {
         };
         reading.checks = self.verdict.checks;
         if let Some(refusal) = others.refusal() {
-            return reading.reject(Rejection::Quality, refusal);
+            return reading.reject(Rejection::Quality, format!("Implausible: {refusal}."));
         }
         if implausible_volume {
             // EF is a ratio: a wrong calibration spoils volumes and leaves it as it is.
             reading.notes.push(
-                "volumes are not reported: they are outside what a heart can have".to_owned(),
+                "Volumes are not reported: they are outside what a heart can have.".to_owned(),
             );
         }
         let calibrated = clip.cm_per_px.is_some() && !implausible_volume;
@@ -138,7 +138,7 @@ impl<'a> Numbers<'a> {
             .collect();
         if !reading.beats.iter().any(|beat| beat.complete) {
             reading.notes.push(
-                "the clip holds no complete beat: measured from one end diastole and one end systole".to_owned(),
+                "The clip holds no complete beat: measured from one end diastole and one end systole.".to_owned(),
             );
         }
         let middle = &self.beats[self.middle];

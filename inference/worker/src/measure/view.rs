@@ -37,18 +37,21 @@ pub(super) fn judge(frames: &ClipFrames) -> Seen {
         .count() as f64
         / count;
     if found < FOUND_SHARE_MIN {
-        return other(1.0 - found, "no left ventricle of an apical view was found");
+        return other(
+            1.0 - found,
+            "No left ventricle of an apical view was found.",
+        );
     }
     let wall = frames.median(|frame| frame.areas.myocardium / frame.areas.lv);
     if wall < WALL_SHARE_MIN {
-        return other(found, "the cavity that was found has no walls around it");
+        return other(found, "The cavity that was found has no walls around it.");
     }
     let below = share_of(frames, atrium_is_below);
     let atrium = frames.median(|frame| frame.areas.la / frame.areas.lv);
     if atrium < ATRIUM_SHARE_MIN || below < FOUND_SHARE_MIN {
         return other(
             1.0 - below.min(found),
-            "no left atrium was found below the ventricle",
+            "No left atrium was found below the ventricle.",
         );
     }
     let right = frames.median(|frame| frame.areas.right / frame.areas.lv);
@@ -73,7 +76,7 @@ pub(super) fn decide(header: Option<ViewLabel>, seen: &Seen) -> (View, Option<St
         Some(label) if seen.view.label != ViewLabel::Other => {
             let note = (label != seen.view.label).then(|| {
                 format!(
-                    "the header says {}, the chambers in the image look like {}",
+                    "The header says {}, the chambers in the image look like {}.",
                     name(label),
                     name(seen.view.label)
                 )
