@@ -2,7 +2,7 @@
 
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -14,7 +14,7 @@ use sonode_findings::{Findings, StudyContext};
 use sonode_sr_writer::{ReportForm, ReportRequest};
 
 use super::CliError;
-use crate::config::{Device, default_models_dir, default_worker};
+use crate::config::{Device, default_models_dir};
 
 #[derive(Debug, Args)]
 pub(super) struct Analyze {
@@ -71,25 +71,17 @@ fn analyze(
     device: Device,
     models_dir: &Path,
 ) -> anyhow::Result<(Findings, StudyContext)> {
-    let program = default_worker();
-    let mut child = Command::new(&program)
-        .args([
-            "serve",
-            "--allow-research-models",
-            "--device",
-            &device.to_string(),
-            "--models-dir",
-        ])
+    let mut command = super::worker::command("serve");
+    command
+        .args(["--allow-research-models", "--device"])
+        .arg(device.to_string())
+        .arg("--models-dir")
         .arg(models_dir)
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut child = command
         .spawn()
-        .with_context(|| {
-            format!(
-                "{} can't be started: build it with `make build`",
-                program.display()
-            )
-        })?;
+        .with_context(|| super::worker::could_not_start(&command))?;
     let answers = ask(&mut child, files);
     // Its input is closed, so it ends; one that failed has said why on the way.
     child.wait()?;
@@ -169,9 +161,8 @@ pub(super) fn overlay(findings: &Findings, files: &[PathBuf], path: &Path) -> Re
     let json = folder.path().join("findings.json");
     let text = serde_json::to_vec(findings).context("the findings make no JSON")?;
     std::fs::write(&json, text).with_context(|| format!("{} can't be written", json.display()))?;
-    let mut command = Command::new(default_worker());
+    let mut command = super::worker::command("overlay");
     command
-        .arg("overlay")
         .arg("--findings")
         .arg(&json)
         .arg("--out")

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::CliError;
-use crate::config::{default_models_dir, default_worker};
+use crate::config::default_models_dir;
 
 #[derive(Debug, Args)]
 pub(super) struct Models {
@@ -34,8 +34,7 @@ enum ModelsCommand {
 
 /// Hands the question to the worker.
 pub(super) fn run(args: &Models) -> Result<(), CliError> {
-    let mut command = std::process::Command::new(default_worker());
-    command.arg("models");
+    let mut command = super::worker::command("models");
     match &args.command {
         None | Some(ModelsCommand::List) => command.arg("list"),
         Some(ModelsCommand::Inspect { name }) => command.arg("inspect").arg(name),

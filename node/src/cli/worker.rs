@@ -5,6 +5,17 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use super::CliError;
+use crate::config::default_worker;
+
+/// The worker's command line so far. Its log is as quiet as that of our own commands.
+pub(super) fn command(subcommand: &str) -> Command {
+    let mut command = Command::new(default_worker());
+    command.arg(subcommand);
+    if std::env::var_os("RUST_LOG").is_none() {
+        command.env("RUST_LOG", "warn");
+    }
+    command
+}
 
 /// Runs it to its end with our own standard streams.
 pub(super) fn finish(mut command: Command) -> Result<(), CliError> {
@@ -35,7 +46,8 @@ pub(super) fn output(mut command: Command) -> Result<Vec<u8>, CliError> {
     }
 }
 
-fn could_not_start(command: &Command) -> String {
+/// What to say when the program is not there.
+pub(super) fn could_not_start(command: &Command) -> String {
     format!(
         "{} can't be started: build it with `make build`",
         command.get_program().display()

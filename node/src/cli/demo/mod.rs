@@ -3,7 +3,6 @@
 mod pacs;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -12,7 +11,7 @@ use sonode_conformance::{AeTitle, StudyInstanceUid};
 use sonode_findings::Findings;
 
 use super::CliError;
-use crate::config::{Config, PeerAddress, default_models_dir, default_worker};
+use crate::config::{Config, PeerAddress, default_models_dir};
 use crate::node::Running;
 use pacs::{Pacs, Received};
 
@@ -91,9 +90,8 @@ fn study(args: &Demo, work: &Path) -> Result<(Vec<PathBuf>, Option<String>), Cli
     }
     println!("A phantom study, seed {}.", args.seed);
     let folder = work.join("phantom");
-    let mut command = Command::new(default_worker());
+    let mut command = super::worker::command("phantom");
     command
-        .arg("phantom")
         .arg("--seed")
         .arg(args.seed.to_string())
         .arg("--out")
