@@ -226,12 +226,14 @@ fn load_segmenter(model: &Listed, device: Device) -> Result<Segmenter, ModelsErr
     Segmenter::new(model.manifest.clone(), module, device).map_err(failed)
 }
 
-/// libtorch takes its numbers of threads once, before its first work.
+/// libtorch takes its numbers of threads once, before its first work: a quarter of the cores. The others decode, and
+/// OpenMP's threads wait for each other at every layer, so that one core taken from them by anything else stalls all:
+/// seen on two cores, two threads took several times as long as one.
 fn use_threads_once() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        tch::set_num_threads(i32::try_from(cores).unwrap_or(1));
+        tch::set_num_threads(i32::try_from(cores.div_ceil(4)).unwrap_or(1));
         tch::set_num_interop_threads(1);
     });
 }
