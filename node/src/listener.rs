@@ -37,7 +37,7 @@ pub(crate) async fn accept(listener: TcpListener, node: Arc<Node>) {
 
 fn admit(node: &Arc<Node>, stream: TcpStream, address: SocketAddr) {
     let max = node.config().limits.max_associations;
-    if node.is_stopping() || node.open_associations() >= max + REJECTABLE {
+    if node.is_stopping() || node.open_connections() >= max + REJECTABLE {
         tracing::warn!(%address, "connection closed: too many");
         return;
     }

@@ -31,7 +31,10 @@ pub(crate) struct Node {
     pipeline: Pipeline,
     metrics: Metrics,
     stopping: AtomicBool,
-    open: AtomicUsize,
+    /// TCP connections, whether or not they carry an association.
+    connections: AtomicUsize,
+    /// Associations that stand.
+    associations: AtomicUsize,
     next_association: AtomicU64,
     last_calls: Mutex<HashMap<String, u64>>,
 }
@@ -61,16 +64,27 @@ impl Node {
         &self.stopping
     }
 
-    /// Connections that are open now, this one included.
-    pub(crate) fn open_associations(&self) -> usize {
-        self.open.load(Ordering::SeqCst)
+    /// Connections that are open now.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// Counts a connection for as long as the guard lives.
     pub(crate) fn count_connection(self: &Arc<Self>) -> OpenConnection {
-        self.open.fetch_add(1, Ordering::SeqCst);
-        self.metrics.open_associations.inc();
+        self.connections.fetch_add(1, Ordering::SeqCst);
         OpenConnection(Arc::clone(self))
+    }
+
+    /// Counts an association for as long as the guard lives; none if `max` stand already. Connections that ask for
+    /// nothing, probes among them, take nobody's place.
+    pub(crate) fn count_association(self: &Arc<Self>, max: usize) -> Option<OpenAssociation> {
+        self.associations
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |open| {
+                (open < max).then_some(open + 1)
+            })
+            .ok()?;
+        self.metrics.open_associations.inc();
+        Some(OpenAssociation(Arc::clone(self)))
     }
 
     pub(crate) fn next_association(&self) -> u64 {
@@ -124,7 +138,16 @@ pub(crate) struct OpenConnection(Arc<Node>);
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::SeqCst);
+        self.0.connections.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// One association that stands.
+pub(crate) struct OpenAssociation(Arc<Node>);
+
+impl Drop for OpenAssociation {
+    fn drop(&mut self) {
+        self.0.associations.fetch_sub(1, Ordering::SeqCst);
         self.0.metrics.open_associations.dec();
     }
 }
@@ -163,7 +186,8 @@ impl Running {
             pipeline,
             metrics: Metrics::new(),
             stopping: AtomicBool::new(false),
-            open: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            associations: AtomicUsize::new(0),
             next_association: AtomicU64::new(1),
             last_calls: Mutex::default(),
         });
@@ -182,7 +206,7 @@ impl Running {
     pub(crate) async fn stop(&self) {
         self.node.stopping.store(true, Ordering::SeqCst);
         let deadline = Instant::now() + DRAIN;
-        while self.node.open_associations() > 0 && Instant::now() < deadline {
+        while self.node.open_connections() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let pipeline = self.node.pipeline.clone();

@@ -101,6 +101,7 @@ fn outcome_name(result: &ObjectResult) -> &'static str {
         ObjectResult::Status(status, _) if (0xB000..=0xBFFF).contains(&status.0) => "warning",
         ObjectResult::Status(..) => "refused",
         ObjectResult::NotSent(_) => "not-sent",
+        ObjectResult::Broke(_) => "broke",
         ObjectResult::NoContext => "no-context",
         ObjectResult::Failed(_) => "failed",
     }
@@ -115,34 +116,50 @@ fn send_all(
     let config = node.config();
     let mut association = open(&config, job)?;
     for object in &job.objects {
-        let result = match object {
-            DeliveryObject::Report(key) => {
-                let class = |wanted: &str| {
-                    association
-                        .context(wanted, transfer_syntax::EXPLICIT_LITTLE)
-                        .is_some()
+        match send_object(node, &mut association, object) {
+            Ok(result) => results.push((object.clone(), result)),
+            Err(error) => {
+                let detail = error.to_string();
+                let result = match &error {
+                    ScuError::File(_) => ObjectResult::Failed(detail),
+                    _ => ObjectResult::Broke(detail),
                 };
-                match FORMS.iter().find(|(_, wanted)| class(wanted)) {
-                    None => ObjectResult::NoContext,
-                    Some((form, _)) => match node.pipeline().render(key, *form) {
-                        Ok(report) => {
-                            tracing::info!(?form, sop_instance_uid = %report.sop_instance, "report");
-                            send_file(&mut association, &report.path)?
-                        }
-                        // Replaced or discarded while it waited: nothing to send, nothing wrong.
-                        Err(RenderError::NotOwed) => {
-                            ObjectResult::NotSent("not owed any more".to_owned())
-                        }
-                        Err(error) => ObjectResult::Failed(error.to_string()),
-                    },
-                }
+                results.push((object.clone(), result));
+                return Err(error);
             }
-            DeliveryObject::Image(instance) => send_file(&mut association, &instance.path)?,
-        };
-        results.push((object.clone(), result));
+        }
     }
     association.release();
     Ok(())
+}
+
+/// Sends one object; a report is rendered in the best form that the association accepted.
+fn send_object(
+    node: &Node,
+    association: &mut Association,
+    object: &DeliveryObject,
+) -> Result<ObjectResult, ScuError> {
+    let key = match object {
+        DeliveryObject::Image(instance) => return send_file(association, &instance.path),
+        DeliveryObject::Report(key) => key,
+    };
+    let accepted = FORMS.iter().find(|(_, class)| {
+        association
+            .context(class, transfer_syntax::EXPLICIT_LITTLE)
+            .is_some()
+    });
+    let Some((form, _)) = accepted else {
+        return Ok(ObjectResult::NoContext);
+    };
+    match node.pipeline().render(key, *form) {
+        Ok(report) => {
+            tracing::info!(?form, sop_instance_uid = %report.sop_instance, "report");
+            send_file(association, &report.path)
+        }
+        // Replaced or discarded while it waited: nothing to send, nothing wrong.
+        Err(RenderError::NotOwed) => Ok(ObjectResult::NotSent("not owed any more".to_owned())),
+        Err(error) => Ok(ObjectResult::Failed(error.to_string())),
+    }
 }
 
 /// Proposes what the job needs: every form of a report, and each image in the syntax in which it was received.

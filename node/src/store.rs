@@ -21,7 +21,7 @@ use crate::association::Service;
 use crate::config::Peer;
 use crate::header;
 use crate::metrics::{AssociationResult, StoreResult};
-use crate::node::Node;
+use crate::node::{Node, OpenAssociation};
 
 /// Why a C-STORE failed. One variant, one status.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +93,8 @@ pub(crate) struct StoreService {
     address: SocketAddr,
     /// Who it is, once admitted.
     peer: Option<Peer>,
+    /// Its place among the associations that may stand.
+    open: Option<OpenAssociation>,
     /// Abstract and transfer syntax by context.
     contexts: HashMap<u8, (String, &'static str)>,
     incoming: Option<Incoming>,
@@ -109,6 +111,7 @@ impl StoreService {
             association,
             address,
             peer: None,
+            open: None,
             contexts: HashMap::new(),
             incoming: None,
             refused: None,
@@ -224,8 +227,11 @@ impl StoreService {
         } = incoming;
         let last_byte = Instant::now();
         let facts = scanner.finish();
-        let outcome = same_instance(sop_class.as_ref(), sop_instance.as_ref(), &facts)
-            .and(writer)
+        let outcome = writer
+            .and_then(|writer| {
+                same_instance(sop_class.as_ref(), sop_instance.as_ref(), &facts)?;
+                Ok(writer)
+            })
             .and_then(|writer| {
                 let study: Option<StudyInstanceUid> = facts.study().ok().flatten();
                 let bytes = writer.len();
@@ -279,12 +285,12 @@ impl Service for StoreService {
             Err(_) => AssociationResult::Rejected,
         };
         self.node.metrics().association(result);
-        let peer = admitted.inspect_err(|rejection| {
+        let (peer, open) = admitted.inspect_err(|rejection| {
             tracing::warn!(
                 calling_ae = %request.calling,
                 called_ae = %request.called,
                 address = %self.address,
-                reason = %rejection,
+                reason = own_words(*rejection),
                 "association rejected"
             );
         })?;
@@ -307,6 +313,7 @@ impl Service for StoreService {
             .pipeline()
             .association_opened(self.association, &peer.name);
         self.peer = Some(peer);
+        self.open = Some(open);
         Ok(Acceptance::new(contexts))
     }
 
@@ -331,7 +338,11 @@ impl Drop for StoreService {
 }
 
 /// Whom a request is from, if it may associate now.
-fn admit(node: &Node, request: &AssociateRequest, address: SocketAddr) -> Result<Peer, Rejection> {
+fn admit(
+    node: &Arc<Node>,
+    request: &AssociateRequest,
+    address: SocketAddr,
+) -> Result<(Peer, OpenAssociation), Rejection> {
     let config = node.config();
     if request.called.title().ok().as_ref() != Some(&config.node.ae_title) {
         return Err(Rejection::CALLED_AE_TITLE);
@@ -345,10 +356,27 @@ fn admit(node: &Node, request: &AssociateRequest, address: SocketAddr) -> Result
         .iter()
         .find(|peer| peer.ae_title == calling && peer.allows(address.ip()))
         .ok_or(Rejection::CALLING_AE_TITLE)?;
-    if node.open_associations() > config.limits.max_associations || node.is_stopping() {
+    if node.is_stopping() {
         return Err(Rejection::LOCAL_LIMIT);
     }
-    Ok(peer.clone())
+    let open = node
+        .count_association(config.limits.max_associations)
+        .ok_or(Rejection::LOCAL_LIMIT)?;
+    Ok((peer.clone(), open))
+}
+
+/// Our own rejections for our own log: what its reader has to mend.
+fn own_words(rejection: Rejection) -> &'static str {
+    match rejection {
+        Rejection::CALLED_AE_TITLE => {
+            "we were called by a title that is not ours: correct it at the peer, or node.ae_title here"
+        }
+        Rejection::CALLING_AE_TITLE => {
+            "no [[peer]] has this title and address: add one, or widen its allow_from"
+        }
+        Rejection::LOCAL_LIMIT => "limits.max_associations stand already, or the node is stopping",
+        _ => "the request can't be served",
+    }
 }
 
 /// The data set must be the instance that the command names. What the scanner could not read is not held against it.

@@ -159,8 +159,10 @@ pub struct AssociationFailure {
 pub enum ObjectResult {
     /// The peer answered with this status and Error Comment (0000,0902).
     Status(DimseStatus, Option<String>),
-    /// The association ended before the object's turn or before its answer.
+    /// The association ended before the object's turn.
     NotSent(String),
+    /// The association ended while the object was on its way or its answer was due: it may be the reason.
+    Broke(String),
     /// The peer accepts no form of it.
     NoContext,
     /// A local failure: it could not be rendered or read.

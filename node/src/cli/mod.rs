@@ -101,8 +101,10 @@ pub fn main() -> ExitCode {
         Command::Studies(args) => studies::run(&args),
         Command::Sr(args) => sr::run(&args),
         Command::Conformance => {
-            print!("{}", crate::statement::markdown());
-            Ok(())
+            use std::io::Write as _;
+            std::io::stdout()
+                .write_all(crate::statement::markdown().as_bytes())
+                .map_err(|error| CliError::Failed(error.into()))
         }
         Command::Models(args) => models::run(&args),
     };

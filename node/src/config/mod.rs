@@ -219,7 +219,7 @@ impl std::str::FromStr for ReportUnmeasured {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can't be read.
-    #[error("{path}: {source}; give the configuration with --config FILE")]
+    #[error("{path} can't be read; give the configuration with --config FILE")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -227,7 +227,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// No TOML.
-    #[error("{path}: {source}")]
+    #[error("{path} is no TOML")]
     Syntax {
         /// The file.
         path: PathBuf,

@@ -80,6 +80,7 @@ impl Engine {
                 delivery.state = next;
                 delivery.refused = 0;
                 delivery.failed_here = 0;
+                delivery.broke = 0;
                 revived = true;
             }
         }

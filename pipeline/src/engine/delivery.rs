@@ -127,6 +127,7 @@ impl Engine {
             state,
             refused: 0,
             failed_here: 0,
+            broke: 0,
             form: None,
             answers: Vec::new(),
             in_flight: false,
@@ -323,6 +324,7 @@ impl Engine {
                     .retain(|delivery| !(delivery.peer == peer && delivery.object == *key));
             } else if state == DeliveryState::Dead {
                 self.counters.deliveries_dead += 1;
+                tracing::warn!(study = %uid, peer, object = %object_name(key), "dead letter: mend the cause, then retry the study");
                 if matches!(key, ObjectKey::Report(_)) && failed_here >= retry.refused_tries_max {
                     self.quarantine(uid, "the report can't be made");
                 }
@@ -430,7 +432,7 @@ impl Engine {
                 failures: 0,
             }),
             Failure::Passing if association_failed => Some(Lane { due: now, failures }),
-            Failure::Passing => {
+            Failure::Passing | Failure::Broke => {
                 let wait = with_jitter(backoff(retry.first, retry.max, failures), &key, failures);
                 Some(Lane {
                     due: now.plus(wait),
@@ -455,17 +457,18 @@ impl Engine {
 /// What may leave a study for a peer now; marks it as being in flight.
 fn take_due(study: &mut Study, peer: &str, room: usize) -> Vec<(ObjectKey, DeliveryObject)> {
     let may_report = study.may_report();
-    let mut keys: Vec<ObjectKey> = study
+    let mut keys: Vec<(u32, ObjectKey)> = study
         .deliveries
         .iter()
         .filter(|delivery| delivery.peer == peer && delivery.state.is_owed() && !delivery.in_flight)
         .filter(|delivery| may_report || matches!(delivery.object, ObjectKey::Image(_)))
-        .map(|delivery| delivery.object.clone())
+        .map(|delivery| (delivery.broke, delivery.object.clone()))
         .collect();
+    // What broke an association goes last, so that the rest of the study doesn't wait behind it.
     keys.sort();
     keys.truncate(room);
     let mut taken = Vec::new();
-    for key in keys {
+    for (_, key) in keys {
         let object = match &key {
             ObjectKey::Report(revision) => Some(DeliveryObject::Report(ReportKey {
                 study: study.uid.clone(),

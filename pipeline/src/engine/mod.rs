@@ -269,7 +269,11 @@ impl Engine {
         if study.state == StudyState::Closed && !is_analysing && !study.assembling {
             study.assembling = true;
             self.actions.push(Action::Assemble(uid.clone()));
-        } else if study.state == StudyState::Reported && !is_analysing && !study.is_owing() {
+        } else if study.state == StudyState::Reported
+            && !is_analysing
+            && !study.is_owing()
+            && !study.has_dead_letter()
+        {
             self.finish(uid, now);
         }
     }

@@ -22,6 +22,8 @@ pub(super) enum Failure {
     #[default]
     None,
     Passing,
+    /// An association that ended over one of its objects: the lane waits, so that what is healthy goes first.
+    Broke,
     /// With a status that archives use for passing faults too, for the nth time.
     Refused(u32),
 }
@@ -74,6 +76,11 @@ pub(super) fn judge(
             }
         },
         ObjectResult::NotSent(_) => (DeliveryEvent::FailedForNow, Failure::Passing),
+        // Never a dead letter for this alone: a network that breaks for days breaks over some object each time.
+        ObjectResult::Broke(_) => {
+            delivery.broke = delivery.broke.saturating_add(1);
+            (DeliveryEvent::FailedForNow, Failure::Broke)
+        }
         ObjectResult::NoContext => (DeliveryEvent::FailedForGood, Failure::None),
         ObjectResult::Failed(_) => {
             delivery.failed_here += 1;
@@ -90,6 +97,7 @@ pub(super) fn note_answer(delivery: &mut Delivery, result: ObjectResult, now: Ti
     let (status, comment) = match result {
         ObjectResult::Status(status, comment) => (Some(status), comment),
         ObjectResult::NotSent(detail) => (None, Some(format!("not sent: {detail}"))),
+        ObjectResult::Broke(detail) => (None, Some(format!("broke off: {detail}"))),
         ObjectResult::NoContext => (None, Some("the peer accepts no form of it".to_owned())),
         ObjectResult::Failed(detail) => (None, Some(format!("failed here: {detail}"))),
     };

@@ -112,6 +112,9 @@ pub(crate) struct Delivery {
     pub(crate) refused: u32,
     /// Tries that failed here, not at the peer.
     pub(crate) failed_here: u32,
+    /// Associations that ended while this object was on its way. The more, the later its turn in a job.
+    #[serde(default)]
+    pub(crate) broke: u32,
     /// The form in which this peer took a report.
     pub(crate) form: Option<ReportForm>,
     pub(crate) answers: Vec<DeliveryAnswer>,
@@ -196,6 +199,13 @@ impl Study {
         self.deliveries
             .iter()
             .any(|delivery| delivery.state.is_owed() || delivery.in_flight)
+    }
+
+    /// Whether a delivery was given up. The study stays where `retry` finds it, whatever becomes of the queue.
+    pub(crate) fn has_dead_letter(&self) -> bool {
+        self.deliveries
+            .iter()
+            .any(|delivery| delivery.state == DeliveryState::Dead)
     }
 
     /// Whether reports may leave.

@@ -165,6 +165,7 @@ proptest! {
         }
         world.fuse = None;
         world.come_to_rest();
+        world.retry_dead_letters();
         check_instances(&world, queue_was_lost);
         check_reports(&world);
     }

@@ -338,7 +338,8 @@ fn a_refusal_that_may_pass_is_tried_a_few_times_over_an_hour_and_revived_by_the_
         took > Duration::from_mins(45) && took < Duration::from_mins(75),
         "{took:?}"
     );
-    let study = &world.finished[&study_uid(1)];
+    // It stays open: whatever becomes of the queue, the operator finds it.
+    let study = world.engine.study(&study_uid(1)).unwrap();
     let delivery = &study.deliveries[0];
     assert_eq!(delivery.state, DeliveryState::Dead);
     assert_eq!(delivery.answers[0].times, 6);
@@ -359,13 +360,45 @@ fn a_status_says_what_becomes_of_a_delivery() {
     ] {
         let mut world = reporting();
         world.peer_answers(&status(code), None);
-        let study = &world.finished[&study_uid(1)];
+        let finished = world.finished.get(&study_uid(1));
+        assert_eq!(finished.is_none(), state == DeliveryState::Dead);
+        let study = finished.or(world.engine.study(&study_uid(1))).unwrap();
         assert_eq!(study.deliveries[0].state, state, "{code:04X}");
     }
     let mut world = reporting();
     world.peer_answers(&status(0xA700), None);
     let study = world.engine.study(&study_uid(1)).unwrap();
     assert_eq!(study.deliveries[0].state, DeliveryState::Due);
+}
+
+#[test]
+fn an_object_that_breaks_every_association_holds_up_nothing_else() {
+    let mut world = reporting();
+    let poison = study_uid(1);
+    for study in [2, 3] {
+        world.arrive(study, MEASURABLE, 0, 0, 0);
+        world.worker_works(0);
+    }
+    world.pass(QUIET);
+    for _ in 0..20 {
+        if world.jobs.is_empty() {
+            world.now = world.engine.next_deadline().unwrap().max(world.now);
+            world.event(Event::Tick);
+        }
+        world.peer_aborts_over(|object| match object {
+            crate::DeliveryObject::Report(key) => key.study == poison,
+            crate::DeliveryObject::Image(_) => false,
+        });
+    }
+    let accepted: Vec<_> = world
+        .accepted
+        .iter()
+        .map(|(_, uid, _)| uid.clone())
+        .collect();
+    assert!(accepted.contains(&study_uid(2)) && accepted.contains(&study_uid(3)));
+    let study = world.engine.study(&poison).unwrap();
+    assert_eq!(study.deliveries[0].state, DeliveryState::Due);
+    assert!(study.deliveries[0].broke > 1);
 }
 
 #[test]

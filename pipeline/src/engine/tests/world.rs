@@ -458,6 +458,47 @@ impl World {
         self.event(Event::Delivered(Box::new(report)));
     }
 
+    /// The peer takes the oldest job's objects in order, until one over which it aborts the association.
+    pub(super) fn peer_aborts_over(&mut self, is_poison: impl Fn(&DeliveryObject) -> bool) {
+        let Some(job) = self.jobs.pop_front() else {
+            return;
+        };
+        let mut results = Vec::new();
+        let mut failure = None;
+        for object in job.objects {
+            if is_poison(&object) {
+                let detail = "A-ABORT".to_owned();
+                results.push((object, ObjectResult::Broke(detail.clone())));
+                failure = Some(AssociationFailure {
+                    permanent: false,
+                    detail,
+                });
+                break;
+            }
+            let result = self.send(&job.peer, &object, &success());
+            results.push((object, result));
+        }
+        self.event(Event::Delivered(Box::new(DeliveryReport {
+            id: job.id,
+            peer: job.peer,
+            results,
+            association_error: failure,
+        })));
+    }
+
+    /// The operator has mended every cause and tries again.
+    pub(super) fn retry_dead_letters(&mut self) {
+        let is_dead = |uid: &&StudyInstanceUid| {
+            let study = self.engine.study(uid);
+            study.is_some_and(Study::has_dead_letter)
+        };
+        let dead: Vec<StudyInstanceUid> = self.open.iter().filter(is_dead).cloned().collect();
+        for uid in dead {
+            self.operate(&uid, Command::Retry).unwrap();
+        }
+        self.come_to_rest();
+    }
+
     /// As the node's sender does it: rendered first, then sent.
     fn send(&mut self, peer: &str, object: &DeliveryObject, result: &ObjectResult) -> ObjectResult {
         let DeliveryObject::Report(key) = object else {
