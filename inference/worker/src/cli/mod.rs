@@ -1,6 +1,7 @@
 //! The command line.
 
 mod analyze;
+mod export;
 mod models;
 mod overlay;
 mod phantom;
@@ -41,6 +42,8 @@ enum Command {
     Train(train::TrainArgs),
     /// Evaluate the models on phantom cines
     Evaluate(train::evaluate::EvaluateArgs),
+    /// Copy one verified model into a folder of its own, for another node
+    Export(export::ExportArgs),
     /// The registry of models
     #[command(subcommand)]
     Models(models::ModelsCommand),
@@ -103,7 +106,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => args.models.device != DeviceChoice::Cpu,
         Command::Analyze(args) => args.models.device != DeviceChoice::Cpu,
         Command::Train(_) | Command::Evaluate(_) | Command::Models(_) => true,
-        Command::Overlay(_) | Command::Phantom(_) => false,
+        Command::Export(_) | Command::Overlay(_) | Command::Phantom(_) => false,
     };
     if wants_gpu {
         serve::restart_with_cuda()?;
@@ -116,6 +119,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Phantom(args) => phantom::run(&args).map(done),
         Command::Train(args) => Ok(train::run(&args, &mut io::stdout()).map(done)?),
         Command::Evaluate(args) => Ok(train::evaluate::run(&args, &mut io::stdout()).map(done)?),
+        Command::Export(args) => export::run(&args).map(done),
         Command::Models(command) => models::run(&command).map(done),
     }
 }
