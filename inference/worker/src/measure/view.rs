@@ -20,30 +20,6 @@ const ATRIUM_SHARE_MIN: f64 = 0.04;
 /// Right heart over ventricle, by area: the middle between views with and without it, and the width of the doubt.
 const RIGHT_SHARE: [f64; 2] = [0.10, 0.03];
 
-/// Length squared over area of the cavity: 1.27 for a circle, and more the longer it is. On the phantom's seeds 700000 to
-/// 730003 apical views have 1.59 and more (median over a clip), short axes 1.37 to 1.6, parasternal long axes 1.0 to 1.9.
-const ELONGATION_MIN: f64 = 1.5;
-
-/// Left atrium over right heart, by area: 0.7 and more in four-chamber views, under 0.55 in short axes.
-const ATRIUM_OVER_RIGHT_MIN: f64 = 0.55;
-
-/// The long axis may lean so far from the vertical, degrees.
-const LEAN_MAX: f64 = 40.0;
-
-/// The long axis may turn so far between the quarters of a clip's frames, degrees; apical views turn by under 6.
-const TURN_MAX: f64 = 12.0;
-
-/// Shape and place of the cavity over a clip.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Shape {
-    /// Median of length squared over area.
-    elongation: f64,
-    /// Median angle between the long axis and the vertical, degrees.
-    lean: f64,
-    /// Interquartile range of that angle.
-    turn: f64,
-}
-
 /// What the pixels say.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Seen {
@@ -79,9 +55,6 @@ pub(super) fn judge(frames: &ClipFrames) -> Seen {
         );
     }
     let right = frames.median(|frame| frame.areas.right / frame.areas.lv);
-    if let Some(reason) = unlike_apical(&shape(frames), atrium, right) {
-        return other(found, reason);
-    }
     let beside = share_of(frames, right_is_beside);
     let four = logistic((right - RIGHT_SHARE[0]) / RIGHT_SHARE[1]) * beside.max(0.5);
     let (label, probability) = if four >= 0.5 {
@@ -94,44 +67,6 @@ pub(super) fn judge(frames: &ClipFrames) -> Seen {
         probability: Some(probability * found.min(below)),
     };
     Seen { view, reason: None }
-}
-
-fn shape(frames: &ClipFrames) -> Shape {
-    let sorted = |figure: fn(&Ventricle) -> f64| {
-        let mut values: Vec<f64> = frames
-            .found()
-            .map(|(_, ventricle)| figure(ventricle))
-            .collect();
-        values.sort_by(f64::total_cmp);
-        values
-    };
-    let quarter = |values: &[f64], quarters: usize| {
-        let at = (values.len().saturating_sub(1)) * quarters / 4;
-        values.get(at).copied().unwrap_or(0.0)
-    };
-    let elongations = sorted(|v| v.length().powi(2) / v.area().max(f64::EPSILON));
-    let angles = sorted(|v| {
-        let (across, down) = (v.base[0] - v.apex[0], v.base[1] - v.apex[1]);
-        across.atan2(down).to_degrees()
-    });
-    Shape {
-        elongation: quarter(&elongations, 2),
-        lean: quarter(&angles, 2),
-        turn: quarter(&angles, 3) - quarter(&angles, 1),
-    }
-}
-
-/// Why a cavity with an atrium is still no ventricle in an apical view.
-fn unlike_apical(shape: &Shape, atrium: f64, right: f64) -> Option<&'static str> {
-    if shape.elongation < ELONGATION_MIN {
-        Some("The cavity that was found is too round for an apical view.")
-    } else if shape.lean.abs() > LEAN_MAX || shape.turn > TURN_MAX {
-        Some("The cavity that was found does not hang from the probe as in an apical view.")
-    } else if atrium < ATRIUM_OVER_RIGHT_MIN * right {
-        Some("The chambers that were found are not those of an apical view.")
-    } else {
-        None
-    }
 }
 
 /// The header's word counts; where the pixels contradict it, a note says so.
@@ -247,51 +182,6 @@ mod tests {
         assert_eq!(view.label, ViewLabel::Other);
         let (view, _) = decide(None, &seen(ViewLabel::A2C));
         assert_eq!((view.label, view.probability), (ViewLabel::A2C, Some(0.9)));
-    }
-
-    #[test]
-    fn round_lying_and_turning_cavities_are_no_apical_views() {
-        let apical = Shape {
-            elongation: 2.0,
-            lean: 8.0,
-            turn: 3.0,
-        };
-        assert_eq!(unlike_apical(&apical, 0.5, 0.6), None);
-        assert_eq!(unlike_apical(&apical, 0.3, 0.0), None);
-        assert!(
-            unlike_apical(
-                &Shape {
-                    elongation: 1.4,
-                    ..apical
-                },
-                0.5,
-                0.6
-            )
-            .is_some()
-        );
-        assert!(
-            unlike_apical(
-                &Shape {
-                    lean: -75.0,
-                    ..apical
-                },
-                0.5,
-                0.6
-            )
-            .is_some()
-        );
-        assert!(
-            unlike_apical(
-                &Shape {
-                    turn: 30.0,
-                    ..apical
-                },
-                0.5,
-                0.6
-            )
-            .is_some()
-        );
-        assert!(unlike_apical(&apical, 0.2, 1.1).is_some());
     }
 
     #[test]
