@@ -174,7 +174,8 @@ fn network(text: &mut String) -> std::fmt::Result {
     )?;
     writeln!(
         text,
-        "## Retention\n\nAn instance is kept at least until every delivery of its study has ended. Sonode is no archive: \
+        "## Retention\n\nAn instance is kept at least until every delivery of its study has ended; this version deletes nothing by itself \
+         after that. Sonode is no archive: \
          the carts keep sending to the PACS, or a route forwards the images there."
     )
 }
