@@ -67,7 +67,7 @@ impl Study {
         let pose = pose(&mut rng, &spec, &heart);
         let depth = depth(&mut rng, spec.split, &heart, &pose);
         let mut scanner = Scanner::draw(&mut rng, spec.split, depth);
-        set_quality(&mut scanner, &mut rng, spec.quality);
+        scanner.set_quality(&mut rng, spec.quality);
         let layout = Layout::of(&spec, &scanner);
         let mut study = Self {
             raster: layout.raster,
@@ -271,20 +271,6 @@ fn depth(rng: &mut Draw, split: Split, heart: &Heart, pose: &Pose) -> f32 {
         fitted
     } else {
         drawn
-    }
-}
-
-fn set_quality(scanner: &mut Scanner, rng: &mut Draw, quality: Quality) {
-    match quality {
-        Quality::Good => {
-            scanner.soften(0.35);
-            scanner.set_blood(rng.range(28.0, 46.0));
-            scanner.gain_db = scanner.gain_db.clamp(3.0, 13.0);
-            scanner.noise_db = scanner.noise_db.min(-62.0);
-            scanner.half_angle = scanner.half_angle.max(36f32.to_radians());
-        }
-        Quality::Fair => scanner.soften(0.8),
-        Quality::Poor => scanner.spoil(rng),
     }
 }
 

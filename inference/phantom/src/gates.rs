@@ -4,6 +4,8 @@ use crate::acquire::{Ring, Scene};
 use crate::anatomy::View;
 use crate::ranges::Split;
 use crate::rng::Draw;
+use crate::scan_convert::Raster;
+use crate::spec::Quality;
 use crate::training::{self, Case, TrainingImage, label};
 
 /// What a view network tells apart.
@@ -69,34 +71,77 @@ fn apical(rng: &mut Draw, case: &Case, size: usize) -> Vec<u8> {
 fn other(rng: &mut Draw, case: &mut Case, size: usize) -> Vec<u8> {
     let raster = training::frame(rng, &case.scanner);
     match rng.index(8) {
-        0..=2 => {
-            case.pose.rotation = rng.sign() * rng.range(70.0f32, 110.0).to_radians();
-            // The axis lies across: the apex starts on the side that the axis points away from.
-            let side = case.pose.rotation.signum() * rng.range(0.4, 0.75) * case.heart.length;
-            case.pose.apex = [side, rng.range(4.5, 9.0)];
-            training::picture(
-                rng,
-                &case.scanner,
-                &raster,
-                &Scene::Apical(&case.slice()),
-                size,
-            )
-        }
-        3..=5 => {
-            let lv = case.heart.at(case.cycle.at(case.time).contraction);
-            let ring = Ring {
-                centre: [
-                    rng.range(-1.5, 1.5),
-                    rng.range(0.3, 0.65) * case.scanner.depth,
-                ],
-                radius: lv.radius,
-                wall: lv.wall,
-                radius_ed: lv.radius_ed,
-            };
-            training::picture(rng, &case.scanner, &raster, &Scene::ShortAxis(ring), size)
-        }
+        0..=2 => long_axis(rng, case, &raster, size),
+        3..=5 => short_axis(rng, case, &raster, size),
         6 => training::picture(rng, &case.scanner, &raster, &Scene::Empty, size),
         _ => training::finish(rng, strip(case, raster.width, raster.height), &raster, size),
+    }
+}
+
+/// The heart as from beside the breast bone, along its axis.
+fn long_axis(rng: &mut Draw, case: &mut Case, raster: &Raster, size: usize) -> Vec<u8> {
+    case.pose.rotation = rng.sign() * rng.range(70.0f32, 110.0).to_radians();
+    // The axis lies across: the apex starts on the side that the axis points away from.
+    let side = case.pose.rotation.signum() * rng.range(0.4, 0.75) * case.heart.length;
+    case.pose.apex = [side, rng.range(4.5, 9.0)];
+    let slice = case.slice();
+    training::picture(rng, &case.scanner, raster, &Scene::Apical(&slice), size)
+}
+
+/// The ventricle cut across.
+fn short_axis(rng: &mut Draw, case: &Case, raster: &Raster, size: usize) -> Vec<u8> {
+    let lv = case.heart.at(case.cycle.at(case.time).contraction);
+    let ring = Ring {
+        centre: [
+            rng.range(-1.5, 1.5),
+            rng.range(0.3, 0.65) * case.scanner.depth,
+        ],
+        radius: lv.radius,
+        wall: lv.wall,
+        radius_ed: lv.radius_ed,
+    };
+    training::picture(rng, &case.scanner, raster, &Scene::ShortAxis(ring), size)
+}
+
+/// One image for a quality network. `pixels` is `[size, size]`, row-major.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FitnessImage {
+    /// Side in pixels.
+    pub size: usize,
+    /// Grey, 0 to 255.
+    pub pixels: Vec<u8>,
+    /// Whether a ventricle, in whatever view, can be read: false where the image was spoilt.
+    pub fit: bool,
+}
+
+/// Draws the quality image of `seed`: every second one is spoilt, two in three are apical. The same seed and size give
+/// the same bytes.
+pub fn fitness_sample(seed: u64, split: Split, size: usize) -> FitnessImage {
+    let mut rng = Draw::keyed([seed, split.tag(), 0x6669_746e, 0]);
+    let mut case = Case::draw(seed, split, 0x2000);
+    let quality = match rng.index(4) {
+        0 => Quality::Good,
+        1 => Quality::Fair,
+        _ => Quality::Poor,
+    };
+    case.scanner.set_quality(&mut rng, quality);
+    let pixels = if quality == Quality::Poor && rng.chance(0.08) {
+        let raster = training::frame(&mut rng, &case.scanner);
+        training::picture(&mut rng, &case.scanner, &raster, &Scene::Empty, size)
+    } else if rng.chance(0.67) {
+        apical(&mut rng, &case, size)
+    } else {
+        let raster = training::frame(&mut rng, &case.scanner);
+        if rng.chance(0.5) {
+            long_axis(&mut rng, &mut case, &raster, size)
+        } else {
+            short_axis(&mut rng, &case, &raster, size)
+        }
+    };
+    FitnessImage {
+        size,
+        pixels,
+        fit: quality != Quality::Poor,
     }
 }
 

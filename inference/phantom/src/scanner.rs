@@ -4,6 +4,7 @@ use crate::noise::Field;
 use crate::ranges::{self, Split};
 use crate::rng::Draw;
 use crate::shape::{Cord, Dropout};
+use crate::spec::Quality;
 
 /// Everything about the scanner and the patient's window that a case fixes.
 #[derive(Clone, Debug)]
@@ -124,6 +125,21 @@ impl Scanner {
     /// The mean levels of blood and of the outside, for tests and reports, dB against the myocardium.
     pub fn blood_db(&self) -> f32 {
         self.levels[0]
+    }
+
+    /// Hides as little, as usual or as much of the ventricle as a quality says.
+    pub(crate) fn set_quality(&mut self, rng: &mut Draw, quality: Quality) {
+        match quality {
+            Quality::Good => {
+                self.soften(0.35);
+                self.set_blood(rng.range(28.0, 46.0));
+                self.gain_db = self.gain_db.clamp(3.0, 13.0);
+                self.noise_db = self.noise_db.min(-62.0);
+                self.half_angle = self.half_angle.max(36f32.to_radians());
+            }
+            Quality::Fair => self.soften(0.8),
+            Quality::Poor => self.spoil(rng),
+        }
     }
 
     /// Less than usual of what hides the ventricle, for a cine of good quality.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use tch::nn::ModuleT as _;
 use tch::{CModule, Device, Kind, TchError, Tensor};
 
-use super::UNet;
-use crate::models::manifest::Manifest;
+use super::{Layer, Network};
+use crate::models::manifest::{Manifest, Task};
 use crate::models::{MANIFEST, sha256};
 
 /// Largest difference of logits between the network and its folded, traced form.
@@ -43,14 +43,18 @@ pub enum ExportError {
 ///
 /// # Errors
 /// Every variant of [`ExportError`].
-pub fn export(net: &UNet, mut manifest: Manifest, folder: &Path) -> Result<Manifest, ExportError> {
+pub fn export(
+    net: &dyn Network,
+    mut manifest: Manifest,
+    folder: &Path,
+) -> Result<Manifest, ExportError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| ExportError::Io { path, source }
     };
     fs::create_dir_all(folder).map_err(io(folder))?;
     let file = folder.join(&manifest.file);
-    let module = trace(net, i64::from(manifest.input.height))?;
+    let module = trace(net, i64::from(manifest.input.height), manifest.task)?;
     module.save(&file)?;
     let back = CModule::load_on_device(&file, Device::Cpu)?;
     verify(net, &back, i64::from(manifest.input.height))?;
@@ -60,13 +64,13 @@ pub fn export(net: &UNet, mut manifest: Manifest, folder: &Path) -> Result<Manif
     Ok(manifest)
 }
 
-fn trace(net: &UNet, side: i64) -> Result<CModule, ExportError> {
+fn trace(net: &dyn Network, side: i64, task: Task) -> Result<CModule, ExportError> {
     let example = Tensor::zeros([1, 1, side, side], (Kind::Float, Device::Cpu));
     // Folded before tracing: what is computed while tracing would be computed again in every run.
     let folded = Folded::new(net);
     let mut forward = |inputs: &[Tensor]| vec![folded.forward(&inputs[0])];
     let mut module = tch::no_grad(|| {
-        CModule::create_by_tracing("LvSegmentation", "forward", &[example], &mut forward)
+        CModule::create_by_tracing(class(task), "forward", &[example], &mut forward)
     })?;
     module.f_set_eval()?;
     Ok(module)
@@ -74,45 +78,51 @@ fn trace(net: &UNet, side: i64) -> Result<CModule, ExportError> {
 
 /// The network in evaluation, each normalisation folded into the convolution before it, without gradients.
 struct Folded<'a> {
-    net: &'a UNet,
+    net: &'a dyn Network,
     layers: Vec<[Tensor; 2]>,
     head: (Tensor, Option<Tensor>),
 }
 
 impl<'a> Folded<'a> {
-    fn new(net: &'a UNet) -> Self {
-        let head = (
-            net.head.ws.detach(),
-            net.head.bs.as_ref().map(Tensor::detach),
-        );
+    fn new(net: &'a dyn Network) -> Self {
+        let head = net.head();
         Self {
             net,
-            layers: net.folded(),
-            head,
+            layers: net.layers().into_iter().map(Layer::folded).collect(),
+            head: (head.ws.detach(), head.bs.as_ref().map(Tensor::detach)),
         }
     }
 
     fn forward(&self, input: &Tensor) -> Tensor {
         let mut layers = self.layers.iter();
-        let features = self.net.wire(input, |layer, x| match layers.next() {
+        let features = self.net.wire(input, &mut |layer, x| match layers.next() {
             Some([weight, bias]) => x
                 .conv2d(weight, Some(bias), [1, 1], [1, 1], [1, 1], 1)
                 .relu(),
             None => layer.forward_t(x, false),
         });
         let (weight, bias) = &self.head;
-        features
-            .conv2d(weight, bias.as_ref(), [1, 1], [0, 0], [1, 1], 1)
-            .pixel_shuffle(2)
+        self.net
+            .shape(features.conv2d(weight, bias.as_ref(), [1, 1], [0, 0], [1, 1], 1))
+    }
+}
+
+/// The name of the traced class.
+fn class(task: Task) -> &'static str {
+    match task {
+        Task::LvSegmentation => "LvSegmentation",
+        Task::EfRegression => "EfRegression",
+        Task::View => "View",
+        Task::Quality => "Quality",
     }
 }
 
 /// Compares the exported network with the trained one, at another batch size than it was traced with.
-fn verify(net: &UNet, module: &CModule, side: i64) -> Result<(), ExportError> {
+fn verify(net: &dyn Network, module: &CModule, side: i64) -> Result<(), ExportError> {
     let input = Tensor::linspace(0.0, 1.0, 3 * side * side, (Kind::Float, Device::Cpu))
         .view([3, 1, side, side]);
     let difference = tch::no_grad(|| -> Result<f64, TchError> {
-        let expected = net.forward_t(&input, false);
+        let expected = net.logits(&input, false);
         let got = module.forward_ts(&[&input])?;
         Ok((got - expected).abs().max().double_value(&[]))
     })?;
@@ -129,6 +139,7 @@ mod tests {
 
     use super::*;
     use crate::models::{Models, ModelsError};
+    use crate::net::UNet;
     use crate::train::manifest_template;
 
     /// A tiny network with normalisation statistics that aren't the initial ones.
@@ -137,7 +148,7 @@ mod tests {
         let net = UNet::new(&store.root(), &[2, 3, 4, 5]);
         for _ in 0..3 {
             let input = Tensor::rand([4, 1, 112, 112], (Kind::Float, Device::Cpu));
-            drop(tch::no_grad(|| net.forward_t(&input, true)));
+            drop(tch::no_grad(|| net.logits(&input, true)));
         }
         (store, net)
     }
@@ -146,8 +157,8 @@ mod tests {
     fn what_is_loaded_again_is_bit_equal_at_any_batch_size() {
         let (_store, net) = tiny();
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let first = export(&net, manifest_template(), one.path()).unwrap();
-        let second = export(&net, manifest_template(), two.path()).unwrap();
+        let first = export(&net, manifest_template(Task::LvSegmentation), one.path()).unwrap();
+        let second = export(&net, manifest_template(Task::LvSegmentation), two.path()).unwrap();
         assert_eq!(first.sha256, second.sha256);
         let module = CModule::load_on_device(one.path().join("model.pt"), Device::Cpu).unwrap();
         for batch in [1, 2, 5] {
@@ -167,7 +178,7 @@ mod tests {
         let (_store, net) = tiny();
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("lv-segmentation");
-        let manifest = export(&net, manifest_template(), &folder).unwrap();
+        let manifest = export(&net, manifest_template(Task::LvSegmentation), &folder).unwrap();
         let models = Models::load(dir.path(), Device::Cpu, true).unwrap();
         assert_eq!(models.refs(), [manifest.model_ref()]);
         let grid = vec![0.5; 112 * 112];

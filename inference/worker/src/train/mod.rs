@@ -1,55 +1,60 @@
-//! Training of the built-in network on the phantom, and on nothing else.
+//! Training of the built-in networks on the phantom, and on nothing else.
+//!
+//! ```text
+//! data, distort     images, and what is done to them before each presentation
+//! segmentation      maps of the chambers                  score
+//! gate              view and quality
+//! evaluate          whole cines, read and compared with the truth        case, document
+//! ```
 
 mod case;
 mod data;
+mod distort;
 mod document;
 pub mod evaluate;
+mod gate;
 mod score;
+mod segmentation;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use sonode_phantom::ranges::Split;
-use sonode_phantom::rng::Draw;
-use sonode_phantom::training::{TrainingImage, label};
-use tch::nn::{self, ModuleT as _, OptimizerConfig as _};
-use tch::{Device, Kind, TchError, Tensor};
+use tch::nn;
+use tch::{Device, TchError};
 
 use crate::models::manifest::{Activation, Fit, Input, Layout, Manifest, Output, Padding, Task};
-use crate::net::{ExportError, LABELS, UNet, WIDTHS, export, loss};
+use crate::net::{Classifier, ExportError, LABELS, UNet, WIDTHS, export};
 
+pub use gate::GateScores;
 pub use score::Scores;
 
 /// Images of one step.
 const BATCH: usize = 32;
 
-/// Highest learning rate, reached after the warm-up.
-const RATE: f64 = 3e-3;
-
-/// Share of the steps over which the learning rate rises.
-const WARM_UP: f64 = 0.03;
-
-/// Weight of each label in the loss: the cavity counts most, since volumes come from it.
-const LABEL_WEIGHTS: [f32; LABELS.len()] = [3.0, 1.0, 1.0, 0.7];
-
-/// A cavity under this share of the image is a small one, and is shown twice as often.
-const SMALL_CAVITY_SHARE: f64 = 0.045;
-
-/// Share of presentations that show no apical view.
-const NEGATIVE_SHARE: f32 = 0.10;
-
-/// One view image is drawn for so many training images; a third of them show another view.
-const OTHER_VIEWS_SHARE: usize = 5;
-
 /// Seeds of the splits start here, far apart, so that no image serves in two of them.
 const SPLIT_SEEDS: u64 = 1 << 32;
+
+/// A network that can be trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Trained {
+    /// Maps of the chambers
+    LvSegmentation,
+    /// A4C, A2C or another view
+    View,
+    /// Whether an image can be read
+    Quality,
+}
 
 /// What `sonode-worker train` takes.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TrainArgs {
-    /// Folder for the TorchScript file and its manifest.
-    #[arg(long, default_value = "models/lv-segmentation")]
-    pub out: PathBuf,
+    /// The network.
+    #[arg(value_enum, default_value = "lv-segmentation")]
+    pub network: Trained,
+    /// Folder for the TorchScript file and its manifest [default: models/NETWORK]
+    #[arg(long)]
+    pub out: Option<PathBuf>,
     /// Seed of images, weights and presentations.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -84,7 +89,7 @@ pub enum TrainError {
     Io(#[from] io::Error),
 }
 
-/// Trains the network, exports it, and reports its Dice on validation and held-out images.
+/// Trains a network, exports it, and reports how it does on validation and held-out images.
 ///
 /// # Errors
 /// Every variant of [`TrainError`].
@@ -97,41 +102,105 @@ pub fn run(args: &TrainArgs, report: &mut dyn Write) -> Result<(), TrainError> {
     }
     tch::set_num_threads(i32::try_from(args.threads).unwrap_or(1));
     tch::manual_seed(args.seed as i64);
-    let seed_of = |split: u64| args.seed.wrapping_mul(4 * SPLIT_SEEDS) + split * SPLIT_SEEDS;
-    let images = data::draw_images(seed_of(0), args.images, Split::Train, args.threads);
-    let others = args.images / OTHER_VIEWS_SHARE;
-    let others = data::draw_other_views(seed_of(0), others, Split::Train, args.threads);
-    writeln!(report, "{} images drawn", images.len())?;
-    let store = nn::VarStore::new(Device::cuda_if_available());
+    match args.network {
+        Trained::LvSegmentation => segmentation(args, report),
+        Trained::View => gate(Task::View, args, report),
+        Trained::Quality => gate(Task::Quality, args, report),
+    }
+}
+
+fn segmentation(args: &TrainArgs, report: &mut dyn Write) -> Result<(), TrainError> {
+    let material = segmentation::draw_material(args.first_seed(0), args);
+    writeln!(report, "{} images drawn", args.images)?;
+    let mut store = nn::VarStore::new(Device::cuda_if_available());
     let net = UNet::new(&store.root(), &WIDTHS);
-    fit(&net, &store, (&images, &others), args, report)?;
-    drop((images, others));
-    let mut store = store;
+    segmentation::fit(&net, &store, &material, args, report)?;
+    drop(material);
     store.set_device(Device::Cpu);
-    let mut manifest = manifest_template();
-    manifest.description = format!(
-        "U-Net trained on the synthetic phantom alone: sonode-worker train --seed {} --images {} --presentations {} \
-         --threads {}",
-        args.seed, args.images, args.presentations, args.threads
-    );
-    export(&net, manifest, &args.out)?;
-    for (number, name, split) in [
-        (1, "validation", Split::Validation),
-        (2, "held out", Split::HeldOut),
-    ] {
-        let images = data::draw_images(seed_of(number), args.score_images, split, args.threads);
+    export(&net, args.manifest(Task::LvSegmentation), &args.out())?;
+    for (number, name, split) in SCORED {
+        let first = args.first_seed(number);
+        let images = data::draw_images(first, args.score_images, split, args.threads);
         let scores = score::score(&net, &images);
         writeln!(report, "{name}, {} images: {scores}", images.len())?;
     }
     Ok(())
 }
 
-/// The manifest of the built-in network, without its checksum.
-pub fn manifest_template() -> Manifest {
+fn gate(task: Task, args: &TrainArgs, report: &mut dyn Write) -> Result<(), TrainError> {
+    let draw = |number, count, split| {
+        gate::draw_images(task, args.first_seed(number), count, split, args.threads)
+    };
+    let images = draw(0, args.images, Split::Train);
+    writeln!(report, "{} images drawn", args.images)?;
+    let mut store = nn::VarStore::new(Device::cuda_if_available());
+    let net = Classifier::new(&store.root(), gate::answers(task));
+    gate::fit(&net, &store, &images, (task, args), report)?;
+    drop(images);
+    store.set_device(Device::Cpu);
+    export(&net, args.manifest(task), &args.out())?;
+    for (number, name, split) in SCORED {
+        let images = draw(number, args.score_images, split);
+        let scores = gate::score(task, &net, &images);
+        writeln!(report, "{name}, {} images: {scores}", images.len())?;
+    }
+    Ok(())
+}
+
+/// What a trained network is scored on.
+const SCORED: [(u64, &str, Split); 2] = [
+    (1, "validation", Split::Validation),
+    (2, "held out", Split::HeldOut),
+];
+
+impl TrainArgs {
+    fn first_seed(&self, split: u64) -> u64 {
+        self.seed.wrapping_mul(4 * SPLIT_SEEDS) + split * SPLIT_SEEDS
+    }
+
+    fn out(&self) -> PathBuf {
+        self.out
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("models").join(self.task().to_string()))
+    }
+
+    fn task(&self) -> Task {
+        match self.network {
+            Trained::LvSegmentation => Task::LvSegmentation,
+            Trained::View => Task::View,
+            Trained::Quality => Task::Quality,
+        }
+    }
+
+    /// The manifest of what these arguments make, without its checksum.
+    fn manifest(&self, task: Task) -> Manifest {
+        let what = if task == Task::LvSegmentation {
+            "U-Net"
+        } else {
+            "Convolutional classifier"
+        };
+        Manifest {
+            description: format!(
+                "{what} trained on the synthetic phantom alone: sonode-worker train {task} --seed {} --images {} \
+                 --presentations {} --threads {}",
+                self.seed, self.images, self.presentations, self.threads
+            ),
+            ..manifest_template(task)
+        }
+    }
+}
+
+/// The manifest of a built-in network, without its checksum.
+pub fn manifest_template(task: Task) -> Manifest {
+    let (name, activation, labels) = match task {
+        Task::View => ("view", Activation::Softmax, gate::VIEWS.to_vec()),
+        Task::Quality => ("quality", Activation::Sigmoid, vec!["quality"]),
+        Task::LvSegmentation | Task::EfRegression => ("maps", Activation::Sigmoid, LABELS.to_vec()),
+    };
     Manifest {
-        name: "lv-segmentation".to_owned(),
+        name: task.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        task: Task::LvSegmentation,
+        task,
         file: "model.pt".to_owned(),
         sha256: "0".repeat(64),
         licence: "MIT OR Apache-2.0".to_owned(),
@@ -154,127 +223,65 @@ pub fn manifest_template() -> Manifest {
             std: vec![1.0],
         },
         output: vec![Output {
-            name: "maps".to_owned(),
-            activation: Activation::Sigmoid,
-            labels: LABELS.map(str::to_owned).to_vec(),
+            name: name.to_owned(),
+            activation,
+            labels: labels.into_iter().map(str::to_owned).collect(),
             unit: None,
         }],
         accuracy: None,
     }
 }
 
-/// Shows the images and adapts the weights.
-fn fit(
-    net: &UNet,
-    store: &nn::VarStore,
-    (images, others): (&[TrainingImage], &[Vec<u8>]),
-    args: &TrainArgs,
-    report: &mut dyn Write,
-) -> Result<(), TrainError> {
-    let mut optimizer = nn::AdamW::default().build(store, RATE)?;
-    let steps = args.presentations / BATCH;
-    let weights = Tensor::from_slice(&LABEL_WEIGHTS).to_device(store.device());
-    let mut order = Order::new(images, args.seed);
-    let mut draw = Draw::new(args.seed, 0x6175_676d);
-    let mut running = 0.0;
-    for step in 0..steps {
-        optimizer.set_lr(rate(step, steps));
-        let batch: Vec<data::Sample> = (0..BATCH)
-            .map(|_| {
-                let image = &images[order.next()];
-                if draw.chance(NEGATIVE_SHARE) {
-                    data::negative(image, others, &mut draw)
-                } else {
-                    data::augmented(image, &mut draw)
-                }
-            })
-            .collect();
-        let (input, masks) = tensors(&batch, store.device());
-        let loss = loss(&net.forward_t(&input, true), &masks, &weights);
-        optimizer.backward_step(&loss);
-        running += loss.double_value(&[]);
-        if (step + 1) % 50 == 0 {
-            writeln!(
-                report,
-                "step {} of {steps}: loss {:.4}",
-                step + 1,
-                running / 50.0
-            )?;
-            report.flush()?;
-            running = 0.0;
-        }
-    }
-    Ok(())
+/// The steps of a training and their learning rates: a linear warm-up, then half a cosine down to nothing.
+struct Schedule<'a> {
+    steps: usize,
+    report: &'a mut dyn Write,
 }
 
-/// Input `[n, 1, side, side]` and masks `[n, labels, side, side]` of a batch.
-fn tensors(batch: &[data::Sample], device: Device) -> (Tensor, Tensor) {
-    let side = data::SIDE as i64;
-    let stack = |part: fn(&data::Sample) -> &[f32], channels: i64| {
-        let values: Vec<f32> = batch
-            .iter()
-            .flat_map(|sample| part(sample).iter().copied())
-            .collect();
-        Tensor::from_slice(&values)
-            .view([batch.len() as i64, channels, side, side])
-            .to_device(device)
-            .to_kind(Kind::Float)
-    };
-    (
-        stack(|s| &s.input, 1),
-        stack(|s| &s.masks, LABELS.len() as i64),
-    )
-}
+impl<'a> Schedule<'a> {
+    /// Highest learning rate, reached after the warm-up.
+    const TOP: f64 = 3e-3;
 
-/// Linear warm-up, then half a cosine down to nothing.
-fn rate(step: usize, steps: usize) -> f64 {
-    let done = (step as f64 + 1.0) / steps as f64;
-    if done < WARM_UP {
-        return RATE * done / WARM_UP;
-    }
-    let part = (done - WARM_UP) / (1.0 - WARM_UP);
-    RATE * (1.0 + (part * std::f64::consts::PI).cos()) / 2.0
-}
+    /// Share of the steps over which the learning rate rises.
+    const WARM_UP: f64 = 0.03;
 
-/// The order of presentation: every image once, small cavities twice, shuffled, and again.
-struct Order {
-    pool: Vec<usize>,
-    at: usize,
-    draw: Draw,
-}
+    /// Steps between two lines of the report.
+    const TELL: usize = 50;
 
-impl Order {
-    fn new(images: &[TrainingImage], seed: u64) -> Self {
-        let is_small = |image: &TrainingImage| {
-            let cavity: f64 = image
-                .labels
-                .iter()
-                .map(|class| f64::from(u8::from(*class == label::LV)))
-                .sum();
-            cavity < SMALL_CAVITY_SHARE * image.labels.len() as f64
-        };
-        let twice = images
-            .iter()
-            .enumerate()
-            .filter(|(_, image)| is_small(image))
-            .map(|(i, _)| i);
-        let pool: Vec<usize> = (0..images.len()).chain(twice).collect();
+    fn new(presentations: usize, report: &'a mut dyn Write) -> Self {
         Self {
-            at: pool.len(),
-            pool,
-            draw: Draw::new(seed, 0x6f72_6465),
+            steps: presentations / BATCH,
+            report,
         }
     }
 
-    fn next(&mut self) -> usize {
-        if self.at >= self.pool.len() {
-            for i in (1..self.pool.len()).rev() {
-                self.pool.swap(i, self.draw.index(i + 1));
+    /// Runs each step with its rate, and reports the losses that it gives.
+    fn run(self, mut step: impl FnMut(f64) -> f64) -> Result<(), TrainError> {
+        let mut running = 0.0;
+        for number in 0..self.steps {
+            running += step(self.rate(number));
+            if (number + 1) % Self::TELL == 0 {
+                let mean = running / Self::TELL as f64;
+                writeln!(
+                    self.report,
+                    "step {} of {}: loss {mean:.4}",
+                    number + 1,
+                    self.steps
+                )?;
+                self.report.flush()?;
+                running = 0.0;
             }
-            self.at = 0;
         }
-        self.at += 1;
-        self.pool[self.at - 1]
+        Ok(())
+    }
+
+    fn rate(&self, step: usize) -> f64 {
+        let done = (step as f64 + 1.0) / self.steps as f64;
+        if done < Self::WARM_UP {
+            return Self::TOP * done / Self::WARM_UP;
+        }
+        let part = (done - Self::WARM_UP) / (1.0 - Self::WARM_UP);
+        Self::TOP * (1.0 + (part * std::f64::consts::PI).cos()) / 2.0
     }
 }
 
@@ -284,20 +291,10 @@ mod tests {
 
     #[test]
     fn the_rate_rises_and_falls_to_nothing() {
-        assert!(rate(0, 1000) < RATE / 10.0);
-        assert!((rate(29, 1000) - RATE).abs() < RATE / 100.0);
-        assert!(rate(999, 1000) < RATE / 1000.0);
-    }
-
-    #[test]
-    fn every_image_comes_in_each_round() {
-        let images = data::draw_images(3, 4, Split::Train, 1);
-        let mut order = Order::new(&images, 9);
-        let round: Vec<usize> = (0..order.pool.len()).map(|_| order.next()).collect();
-        for i in 0..4 {
-            assert!(round.contains(&i));
-        }
-        let mut again = Order::new(&images, 9);
-        assert!(round.iter().all(|i| *i == again.next()));
+        let mut nowhere = io::sink();
+        let schedule = Schedule::new(1000 * BATCH, &mut nowhere);
+        assert!(schedule.rate(0) < Schedule::TOP / 10.0);
+        assert!((schedule.rate(29) - Schedule::TOP).abs() < Schedule::TOP / 100.0);
+        assert!(schedule.rate(999) < Schedule::TOP / 1000.0);
     }
 }

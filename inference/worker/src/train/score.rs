@@ -3,12 +3,11 @@
 use std::fmt;
 
 use sonode_phantom::training::TrainingImage;
-use tch::nn::ModuleT as _;
 use tch::{Device, Tensor};
 
 use super::data;
-use super::tensors;
-use crate::net::{LABELS, UNet};
+use super::segmentation::tensors;
+use crate::net::{LABELS, Network as _, UNet};
 
 /// Images that are mapped at once.
 const BATCH: usize = 16;
@@ -43,11 +42,7 @@ pub(super) fn score(net: &UNet, images: &[TrainingImage]) -> Scores {
     for chunk in images.chunks(BATCH) {
         let batch: Vec<data::Sample> = chunk.iter().map(data::plain).collect();
         let (input, masks) = tensors(&batch, Device::Cpu);
-        let found = tch::no_grad(|| {
-            net.forward_t(&input, false)
-                .gt(0.0)
-                .to_kind(tch::Kind::Float)
-        });
+        let found = tch::no_grad(|| net.logits(&input, false).gt(0.0).to_kind(tch::Kind::Float));
         let sum = |x: &Tensor| x.sum_dim_intlist([2, 3].as_slice(), false, tch::Kind::Float);
         let (both, own, truth) = (sum(&(&found * &masks)), sum(&found), sum(&masks));
         for image in 0..batch.len() as i64 {
@@ -80,6 +75,30 @@ fn thirds(areas: &mut [[f64; 2]]) -> [f64; 3] {
     std::array::from_fn(|_| ratios.next().unwrap_or(0.0))
 }
 
+/// The share of pairs of a true one and a false one in which the true one has the higher score; half of a tie.
+pub(super) fn area_under_curve(scored: &[(f64, bool)]) -> f64 {
+    let of = |wanted: bool| {
+        scored
+            .iter()
+            .filter(move |(_, is)| *is == wanted)
+            .map(|(score, _)| *score)
+    };
+    let (mut won, mut pairs) = (0.0, 0.0);
+    for yes in of(true) {
+        for no in of(false) {
+            pairs += 1.0;
+            won += if yes > no {
+                1.0
+            } else if yes < no {
+                0.0
+            } else {
+                0.5
+            };
+        }
+    }
+    won / pairs
+}
+
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
@@ -87,6 +106,14 @@ fn mean(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_area_under_the_curve_counts_pairs() {
+        let scored = [(0.9, true), (0.4, true), (0.6, false), (0.1, false)];
+        assert!((area_under_curve(&scored) - 0.75).abs() < 1e-9);
+        assert!((area_under_curve(&[(0.5, true), (0.5, false)]) - 0.5).abs() < 1e-9);
+        assert!(area_under_curve(&[(0.5, true)]).is_nan());
+    }
 
     #[test]
     fn thirds_are_taken_by_the_true_area() {
