@@ -12,7 +12,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sonode_findings::{CardiacPhase, Findings, InstanceFindings};
+use sonode_findings::{CardiacPhase, Findings, InstanceFindings, Method};
 use sonode_sr_writer::codes::{self, Unit};
 use sonode_sr_writer::{device_uid, lint, show};
 use support::fixtures::{self, Fixture};
@@ -110,9 +110,9 @@ fn check_function(name: &str, findings: &Findings, groups: &Value) {
         assert_eq!(groups, &json!([]), "{name}");
         return;
     };
-    let source = findings.source().unwrap();
+    let sources = findings.sources();
     let tenth = |value: f64| (value * 10.0).round() / 10.0;
-    let frames = |phases: &[CardiacPhase]| {
+    let frames_of = |source: &InstanceFindings, phases: &[CardiacPhase]| {
         let mut frames: Vec<u32> = source
             .beats
             .iter()
@@ -124,13 +124,28 @@ fn check_function(name: &str, findings: &Findings, groups: &Value) {
             })
             .collect();
         frames.sort_unstable();
-        json!([frames])
+        json!(frames)
+    };
+    let frames = |phases: &[CardiacPhase]| {
+        json!(
+            sources
+                .iter()
+                .map(|source| frames_of(source, phases))
+                .collect::<Vec<_>>()
+        )
     };
     let (ed, es) = (CardiacPhase::EndDiastole, CardiacPhase::EndSystole);
-    let derivation = (source.beats.len() > 1).then_some("373099004");
+    let derivation = sources
+        .iter()
+        .any(|source| source.beats.len() > 1)
+        .then_some("373099004");
+    let method = match lv.measurement.method {
+        Method::ModBiplane => "125207",
+        Method::ModA4c | Method::ModA2c => "125208",
+    };
     let number = |code: &str, value: f64, unit: &str, frames: Value| {
         json!({
-            "code": code, "value": tenth(value), "unit": unit, "method": "125208",
+            "code": code, "value": tenth(value), "unit": unit, "method": method,
             "derivation": derivation, "frames": frames,
         })
     };
@@ -151,7 +166,7 @@ fn check_function(name: &str, findings: &Findings, groups: &Value) {
             .esv_ml
             .map(|ml| number("18148-7", ml, "ml", frames(&[es]))),
     );
-    wanted.extend(source.heart_rate_bpm.map(|bpm| {
+    wanted.extend(sources[0].heart_rate_bpm.map(|bpm| {
         json!({
             "code": "8867-4", "value": bpm.round(), "unit": "/min", "method": null,
             "derivation": null, "frames": [[]],
@@ -165,19 +180,16 @@ fn check_function(name: &str, findings: &Findings, groups: &Value) {
 
 /// The contours of the clip that the summary stands on, each point within the precision of VR FL, closed.
 fn check_contours(name: &str, findings: &Findings, groups: &Value) {
-    let contours = findings
-        .source()
-        .map(|source| source.contours.as_slice())
-        .unwrap_or_default();
+    let contours: Vec<_> = findings
+        .sources()
+        .into_iter()
+        .flat_map(|source| source.contours.iter().map(move |contour| (source, contour)))
+        .collect();
     let groups = groups.as_array().unwrap();
     assert_eq!(groups.len(), contours.len(), "{name}");
-    for (group, contour) in groups.iter().zip(contours) {
+    for (group, (source, contour)) in groups.iter().zip(contours) {
         assert_eq!(group["frame"], contour.frame, "{name}");
-        assert_eq!(
-            group["image"],
-            findings.source().map(source_uid).unwrap(),
-            "{name}"
-        );
+        assert_eq!(group["image"], source_uid(source), "{name}");
         assert_eq!(group["graphic_type"], "POLYLINE", "{name}");
         let mut wanted = contour.points.clone();
         wanted.push(contour.points[0]);

@@ -31,6 +31,8 @@ fn clip() -> InstanceFindings {
         esv_ml: Some(49.0),
         lvef_percent: 58.5,
         complete: true,
+        ed_disks: None,
+        es_disks: None,
     }];
     clip.contours = vec![Contour {
         frame: 3,

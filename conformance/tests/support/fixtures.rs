@@ -1,9 +1,10 @@
 //! Findings, contexts and requests from which the gates' reports are written.
 
 use sonode_conformance::sop_class::{US_IMAGE, US_MULTIFRAME};
+use sonode_findings::grade::{Profile, grades};
 use sonode_findings::{
-    Beat, Calibration, CalibrationSource, CardiacPhase, Check, CheckOutcome, Contour, Findings,
-    Grade, InstanceFindings, LvMeasurement, Method, ModelRef, Phi, Quality, Rejection,
+    Beat, Calibration, CalibrationSource, CardiacPhase, Check, CheckOutcome, Contour, Disks,
+    Findings, Grade, InstanceFindings, LvMeasurement, Method, ModelRef, Phi, Quality, Rejection,
     RequestAttributes, StudyContext, View, ViewLabel,
 };
 use sonode_sr_writer::{
@@ -55,6 +56,7 @@ pub(crate) fn all() -> Vec<Fixture> {
         nothing_there(),
         two_chamber(),
         two_clips(),
+        biplane(),
         revision(),
         failed_check(),
         chinese_report(),
@@ -135,6 +137,29 @@ fn two_chamber() -> Fixture {
     });
     clip.beats.truncate(1);
     with("two-chamber", vec![clip])
+}
+
+/// Two planes of one ventricle, which allow the biplane method.
+fn biplane() -> Fixture {
+    let planes = [
+        (ViewLabel::A4C, "2.25.301", 4.6),
+        (ViewLabel::A2C, "2.25.302", 5.0),
+    ];
+    let clips = planes.map(|(view, uid, diameter): (_, _, f64)| {
+        let mut clip = clip(uid, view, 0.9);
+        let disks = |scale: f64| {
+            Some(Disks {
+                length_cm: 8.1,
+                diameters_cm: vec![diameter * scale; 20],
+            })
+        };
+        for beat in &mut clip.beats {
+            (beat.ed_disks, beat.es_disks) = (disks(1.0), disks(0.7));
+        }
+        clip.grades = grades(58.0, [Profile::AseEacvi2015Women, Profile::Bse2020]);
+        clip
+    });
+    with("biplane", clips.to_vec())
 }
 
 fn two_clips() -> Fixture {
@@ -340,6 +365,8 @@ fn beat(frames: [u32; 2], [edv, esv]: [f64; 2]) -> Beat {
         esv_ml: Some(esv),
         lvef_percent: 100.0 * (edv - esv) / edv,
         complete: true,
+        ed_disks: None,
+        es_disks: None,
     }
 }
 

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sonode_conformance::{SeriesInstanceUid, SopClassUid, SopInstanceUid};
 
+use crate::grade::EfGrade;
+
 /// Everything that was found in one SOP instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InstanceFindings {
@@ -38,6 +40,9 @@ pub struct InstanceFindings {
     pub volume_curve: Vec<f64>,
     /// The clip's summary over its beats.
     pub lv: Option<LvMeasurement>,
+    /// What the reference profiles call the ejection fraction.
+    #[serde(default)]
+    pub grades: Vec<EfGrade>,
     /// Consistency checks of this clip.
     pub checks: Vec<Check>,
     /// Why the instance was not measured; null if it was.
@@ -70,6 +75,7 @@ impl InstanceFindings {
             contours: Vec::new(),
             volume_curve: Vec::new(),
             lv: None,
+            grades: Vec::new(),
             checks: Vec::new(),
             rejected: None,
             rejected_detail: None,
@@ -84,6 +90,7 @@ impl InstanceFindings {
         self.rejected = Some(reason);
         self.rejected_detail = Some(detail.into());
         self.lv = None;
+        self.grades = Vec::new();
         self
     }
 }
@@ -214,6 +221,21 @@ pub struct Beat {
     pub lvef_percent: f64,
     /// Whether the clip holds the whole beat, from end diastole to end diastole.
     pub complete: bool,
+    /// The disks of `edv_ml`; null without a calibration.
+    #[serde(default)]
+    pub ed_disks: Option<Disks>,
+    /// The disks of `esv_ml`; null without a calibration.
+    #[serde(default)]
+    pub es_disks: Option<Disks>,
+}
+
+/// The disks of one volume, for the biplane method: Σ π/4 d² · length/n is the volume.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Disks {
+    /// Long axis from the apex to the middle of the annulus, centimetres.
+    pub length_cm: f64,
+    /// Diameters at equal distances from the annulus to the apex, centimetres.
+    pub diameters_cm: Vec<f64>,
 }
 
 /// One contour of the cavity, open at the mitral annulus: first point and last point are its two hinges.

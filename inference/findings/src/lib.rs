@@ -4,14 +4,16 @@
 //! in. The JSON form of [`Findings`] is part of the interface contract (`findings.json`, `analyze --json`): what is
 //! not known is null, never 0; frames count from 1, as DICOM's do; points are (column, row) in image pixels.
 
+mod biplane;
 mod context;
+pub mod grade;
 mod instance;
 pub mod protocol;
 mod study;
 
 pub use context::{Phi, RequestAttributes, StudyContext};
 pub use instance::{
-    Beat, Calibration, CalibrationSource, CardiacPhase, Check, CheckOutcome, Contour, Grade,
+    Beat, Calibration, CalibrationSource, CardiacPhase, Check, CheckOutcome, Contour, Disks, Grade,
     InstanceFindings, LvMeasurement, Method, ModelRef, Quality, Rejection, View, ViewLabel,
 };
 pub use study::{Findings, LvSummary, SCHEMA};

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
+use crate::biplane;
+use crate::grade::{EfGrade, grades};
 use crate::instance::{Check, InstanceFindings, LvMeasurement, Method, ModelRef, ViewLabel};
 
 /// The schema's name and version.
@@ -31,28 +33,28 @@ pub struct LvSummary {
     /// Volumes, ejection fraction, interval and method.
     #[serde(flatten)]
     pub measurement: LvMeasurement,
-    /// The clip that the summary stands on.
+    /// The clip that the summary stands on; for a biplane measurement its four-chamber clip.
     pub source: SopInstanceUid,
+    /// The two-chamber clip of a biplane measurement.
+    #[serde(default)]
+    pub second_source: Option<SopInstanceUid>,
+    /// What the reference profiles call the ejection fraction.
+    #[serde(default)]
+    pub grades: Vec<EfGrade>,
 }
 
 impl Findings {
     /// Merges the findings of a study's instances.
     ///
-    /// The summary is that of the best clip: A4C before A2C, then the better quality, then more beats, then the
-    /// smaller UID, so that the choice doesn't depend on the order of arrival.
+    /// The summary is biplane where a four-chamber and a two-chamber clip allow it; else that of the best clip: A4C
+    /// before A2C, then the better quality, then more beats, then the smaller UID, so that the choice doesn't depend
+    /// on the order of arrival.
     pub fn merge(
         study_instance_uid: StudyInstanceUid,
         mut instances: Vec<InstanceFindings>,
     ) -> Self {
         instances.sort_by(|a, b| a.sop_instance_uid.cmp(&b.sop_instance_uid));
-        let best = best_clip(&instances);
-        let lv = best.and_then(|clip| {
-            clip.lv.clone().map(|measurement| LvSummary {
-                measurement,
-                source: clip.sop_instance_uid.clone(),
-            })
-        });
-        let checks = best.map(|clip| clip.checks.clone()).unwrap_or_default();
+        let (lv, checks) = summarise(&instances);
         let mut models: Vec<ModelRef> = instances
             .iter()
             .flat_map(|instance| instance.models.iter().cloned())
@@ -69,12 +71,20 @@ impl Findings {
         }
     }
 
-    /// The clip that the summary stands on.
-    pub fn source(&self) -> Option<&InstanceFindings> {
-        let uid = &self.lv.as_ref()?.source;
-        self.instances
-            .iter()
-            .find(|instance| instance.sop_instance_uid == *uid)
+    /// The clips that the summary stands on: none, one, or the two of a biplane measurement, the four-chamber first.
+    pub fn sources(&self) -> Vec<&InstanceFindings> {
+        let Some(lv) = &self.lv else {
+            return Vec::new();
+        };
+        let find = |uid: &SopInstanceUid| {
+            self.instances
+                .iter()
+                .find(|instance| instance.sop_instance_uid == *uid)
+        };
+        [find(&lv.source), lv.second_source.as_ref().and_then(find)]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// Whether any instance is of an echo study, measured or not.
@@ -88,33 +98,66 @@ impl Findings {
     }
 }
 
-fn best_clip(instances: &[InstanceFindings]) -> Option<&InstanceFindings> {
+/// The summary of clips, and its checks.
+fn summarise(instances: &[InstanceFindings]) -> (Option<LvSummary>, Vec<Check>) {
+    let four = best_clip(instances, ViewLabel::A4C);
+    let two = best_clip(instances, ViewLabel::A2C);
+    let Some(best) = four.or(two) else {
+        return (None, Vec::new());
+    };
+    let mut checks = best.checks.clone();
+    let mut summary = best.lv.clone().map(|measurement| LvSummary {
+        measurement,
+        source: best.sop_instance_uid.clone(),
+        second_source: None,
+        grades: best.grades.clone(),
+    });
+    if let (Some(four), Some(two)) = (four, two) {
+        let pair = biplane::measure(four, two);
+        if let Some(measurement) = pair.measurement {
+            let profiles = four.grades.iter().map(|grade| grade.profile);
+            summary = Some(LvSummary {
+                grades: grades(measurement.lvef_percent, profiles),
+                measurement,
+                source: four.sop_instance_uid.clone(),
+                second_source: Some(two.sop_instance_uid.clone()),
+            });
+            checks.extend(two.checks.iter().map(|check| Check {
+                detail: format!("two-chamber clip: {}", check.detail),
+                ..check.clone()
+            }));
+        }
+        checks.extend(pair.checks);
+    }
+    (summary, checks)
+}
+
+/// The best measured clip of a view.
+fn best_clip(instances: &[InstanceFindings], view: ViewLabel) -> Option<&InstanceFindings> {
     let rank = |clip: &InstanceFindings| {
-        let is_a4c = clip
-            .lv
-            .as_ref()
-            .is_some_and(|lv| lv.method == Method::ModA4c)
-            || clip
-                .view
-                .as_ref()
-                .is_some_and(|view| view.label == ViewLabel::A4C);
         let score = clip.quality.as_ref().map_or(0.0, |quality| quality.score);
         let complete = clip.beats.iter().filter(|beat| beat.complete).count();
-        (is_a4c, score, complete)
+        (score, complete)
     };
     instances
         .iter()
-        .filter(|clip| clip.lv.is_some() && clip.rejected.is_none())
+        .filter(|clip| clip.rejected.is_none() && view_of(clip) == Some(view))
         .reduce(|best, clip| {
-            let (best_a4c, best_score, best_beats) = rank(best);
-            let (a4c, score, beats) = rank(clip);
-            let better = a4c
-                .cmp(&best_a4c)
-                .then(score.total_cmp(&best_score))
+            let ((best_score, best_beats), (score, beats)) = (rank(best), rank(clip));
+            let better = score
+                .total_cmp(&best_score)
                 .then(beats.cmp(&best_beats))
                 .is_gt();
             if better { clip } else { best }
         })
+}
+
+/// The view that a clip was measured in.
+fn view_of(clip: &InstanceFindings) -> Option<ViewLabel> {
+    Some(match clip.lv.as_ref()?.method {
+        Method::ModA4c | Method::ModBiplane => ViewLabel::A4C,
+        Method::ModA2c => ViewLabel::A2C,
+    })
 }
 
 #[cfg(test)]
@@ -158,10 +201,9 @@ mod tests {
             let instances = order.iter().map(|i| clips[*i].clone()).collect();
             let findings = Findings::merge("1.2".parse().unwrap(), instances);
             assert_eq!(findings.lv.as_ref().unwrap().source.as_str(), "1.2.1");
-            assert_eq!(
-                findings.source().unwrap().sop_instance_uid.as_str(),
-                "1.2.1"
-            );
+            let sources = findings.sources();
+            assert_eq!(sources.len(), 1);
+            assert_eq!(sources[0].sop_instance_uid.as_str(), "1.2.1");
         }
     }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use sonode_conformance::SopInstanceUid;
 use sonode_conformance::limits::FRAMES_MAX;
+use sonode_findings::grade::profile_of_sex;
 use sonode_findings::{InstanceFindings, Rejection, StudyContext, View};
 
 use crate::clip::Clip;
@@ -120,6 +121,7 @@ impl Prepared {
             findings.contours = reading.contours;
             findings.volume_curve = reading.volume_curve;
             findings.lv = reading.lv;
+            findings.grades = reading.grades;
             findings.checks = reading.checks;
             findings.notes.extend(reading.notes);
             findings.models = reading.models;
@@ -224,6 +226,9 @@ fn decode(
         frame_rate_hz: findings.frame_rate_hz,
         heart_rate_bpm: findings.heart_rate_bpm,
         header_view: scope::view(attributes),
+        norms: attributes
+            .trimmed(dicom_dictionary_std::tags::PATIENT_SEX)
+            .and_then(|sex| profile_of_sex(&sex)),
     })
 }
 

@@ -1,6 +1,7 @@
 //! One cine loop, decoded and cropped: what the networks and the measurement read.
 
 use sonode_findings::ViewLabel;
+use sonode_findings::grade::Profile;
 
 /// One cine loop.
 ///
@@ -30,6 +31,8 @@ pub struct Clip {
     pub heart_rate_bpm: Option<f64>,
     /// The view that View Code Sequence or View Name states; none where they say nothing.
     pub header_view: Option<ViewLabel>,
+    /// The reference profile of the patient's sex; none where the header doesn't tell one.
+    pub norms: Option<Profile>,
 }
 
 impl Clip {

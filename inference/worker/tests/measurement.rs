@@ -51,6 +51,7 @@ fn clip(study: &Study, calibrated: bool) -> Clip {
         frame_rate_hz: Some(f64::from(study.spec().fps)),
         heart_rate_bpm: None,
         header_view: None,
+        norms: None,
     }
 }
 

@@ -10,7 +10,7 @@ pub(crate) use tid1500::measurement_report;
 use std::collections::BTreeMap;
 
 use sonode_conformance::SopInstanceUid;
-use sonode_findings::{Findings, InstanceFindings, Method, Rejection, ViewLabel};
+use sonode_findings::{Findings, InstanceFindings, Rejection, ViewLabel};
 
 use crate::codes::{self, Code};
 use crate::request::{ReportRequest, WriteError};
@@ -57,24 +57,17 @@ impl<'a> Source<'a> {
             .ok_or_else(|| WriteError::SourceUnknown(instance.sop_instance_uid.clone()))
     }
 
-    /// The clips that the summary stands on: one, or for a biplane measurement the measured clips of both views.
+    /// The clips that the summary stands on: one, or the two of a biplane measurement.
     fn measured(&self) -> Result<Vec<&'a InstanceFindings>, WriteError> {
         let Some(lv) = &self.findings.lv else {
             return Ok(Vec::new());
         };
-        let source = self
-            .findings
-            .source()
-            .ok_or_else(|| WriteError::SourceUnknown(lv.source.clone()))?;
-        if lv.measurement.method != Method::ModBiplane {
-            return Ok(vec![source]);
+        let sources = self.findings.sources();
+        if sources.len() == 1 + usize::from(lv.second_source.is_some()) {
+            Ok(sources)
+        } else {
+            Err(WriteError::SourceUnknown(lv.source.clone()))
         }
-        Ok(self
-            .findings
-            .instances
-            .iter()
-            .filter(|clip| clip.lv.is_some() && clip.rejected.is_none())
-            .collect())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::request::WriteError;
 use crate::texts::Language;
 use crate::tree::{Container, Image, Text};
 
-/// Statement, revision, interval, derivation, checks, quality, notes, other clips, refusals and models, in this order.
+/// Statement, revision, interval, derivation, grades, checks, quality, notes, other clips, refusals and models, in this order.
 pub(super) fn evaluations(source: &Source<'_>) -> Result<Container, WriteError> {
     let mut items = statements(source);
     items.extend(result(source)?);
@@ -68,6 +68,13 @@ fn result(source: &Source<'_>) -> Result<Vec<Text>, WriteError> {
         if clips.iter().any(|clip| clip.calibration.is_none()) {
             items.push(comment(language.no_calibration()));
         }
+    }
+    if let Some(lv) = &source.findings.lv {
+        items.extend(
+            lv.grades
+                .iter()
+                .map(|grade| comment(&language.ef_grade(grade))),
+        );
     }
     items.extend(reportable(&source.findings.checks).map(|check| comment(&language.check(check))));
     for clip in source.measured()? {

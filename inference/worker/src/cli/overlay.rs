@@ -30,7 +30,7 @@ pub(super) fn run(args: &OverlayArgs) -> anyhow::Result<()> {
         .with_context(|| format!("reading {}", args.findings.display()))?;
     let findings: Findings = serde_json::from_str(&text)
         .with_context(|| format!("{} holds no findings", args.findings.display()))?;
-    let Some(clip) = findings.source() else {
+    let Some(clip) = findings.sources().first().copied() else {
         bail!("nothing was measured in this study, so there is nothing to draw");
     };
     for file in &args.files {

@@ -9,6 +9,9 @@ const SONODE: &str = "Sonode plausibility bounds";
 /// Where the method comes from.
 const ASE_2015: &str = "ASE/EACVI 2015 (Lang, JASE 28:1)";
 
+/// Long axis over the largest diameter, under which a ventricle looks foreshortened.
+const ELONGATION_MIN: f64 = 1.35;
+
 /// The figures of one clip that rules look at; what is not known is none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Figures {
@@ -35,6 +38,10 @@ pub struct Figures {
     pub apex_travel: f64,
     /// Whether the annulus lies deeper than the apex in both frames.
     pub depth_order: bool,
+    /// Whether the left atrium lies beyond the annulus in both frames; none where no atrium is seen.
+    pub atrium_below: Option<bool>,
+    /// Long axis over the largest diameter at end diastole.
+    pub elongation: f64,
 }
 
 /// What the rules found.
@@ -77,8 +84,10 @@ pub fn check(figures: &Figures) -> Verdict {
             contour_in_sector(figures),
             base_below_apex(figures),
             annulus(figures),
+            atrium_below(figures),
             apex_travel(figures),
             area_length(figures),
+            foreshortening(figures),
         ],
     }
 }
@@ -227,6 +236,38 @@ fn annulus(f: &Figures) -> Check {
     )
 }
 
+fn atrium_below(f: &Figures) -> Check {
+    const ID: &str = "atrium-beyond-annulus";
+    let Some(below) = f.atrium_below else {
+        return skipped(ID, "no left atrium is seen");
+    };
+    let detail = if below {
+        "the left atrium lies beyond the annulus"
+    } else {
+        "what was taken for the left atrium does not lie beyond the annulus"
+    };
+    outcome(ID, Bound::Soft, below, detail.to_owned(), ASE_2015)
+}
+
+/// A plane beside the apex cuts the ventricle short: 10 degrees of tilt take an eighth of the volume at end diastole and
+/// add 2 points to EF, 20 degrees a third and 4 points (measured on the phantom with perfect contours).
+fn foreshortening(f: &Figures) -> Check {
+    let ok = f.elongation >= ELONGATION_MIN;
+    let detail = if ok {
+        format!(
+            "the long axis is {:.2} times the largest diameter (at least {ELONGATION_MIN:.2})",
+            f.elongation
+        )
+    } else {
+        format!(
+            "the long axis is only {:.2} times the largest diameter (at least {ELONGATION_MIN:.2}): the ventricle may be \
+             foreshortened, its volumes too small and its EF too high",
+            f.elongation
+        )
+    };
+    outcome("foreshortening", Bound::Soft, ok, detail, SONODE)
+}
+
 fn apex_travel(f: &Figures) -> Check {
     let travel = 100.0 * f.apex_travel;
     within(
@@ -324,6 +365,8 @@ mod tests {
             annulus_seen: true,
             apex_travel: 0.03,
             depth_order: true,
+            atrium_below: Some(true),
+            elongation: 1.8,
         }
     }
 
@@ -383,6 +426,11 @@ mod tests {
             ("annulus-seen", with(|f| f.annulus_seen = false)),
             ("apex-travel", with(|f| f.apex_travel = 0.4)),
             (
+                "atrium-beyond-annulus",
+                with(|f| f.atrium_below = Some(false)),
+            ),
+            ("foreshortening", with(|f| f.elongation = 1.1)),
+            (
                 "area-length-agreement",
                 with(|f| f.area_length = [124.0, 80.0]),
             ),
@@ -399,9 +447,16 @@ mod tests {
             calibrated: false,
             heart_rate_bpm: None,
             systole_s: None,
+            atrium_below: None,
             ..sound()
         };
-        for id in ["edv-range", "lv-length", "cardiac-output", "es-ed-interval"] {
+        for id in [
+            "atrium-beyond-annulus",
+            "edv-range",
+            "lv-length",
+            "cardiac-output",
+            "es-ed-interval",
+        ] {
             assert_eq!(outcome_of(&figures, id), CheckOutcome::Skipped, "{id}");
         }
         assert_eq!(outcome_of(&figures, "ef-range"), CheckOutcome::Pass);

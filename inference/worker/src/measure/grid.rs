@@ -294,6 +294,7 @@ mod tests {
             frame_rate_hz: None,
             heart_rate_bpm: None,
             header_view: None,
+            norms: None,
         }
     }
 

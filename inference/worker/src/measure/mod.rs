@@ -19,12 +19,14 @@ mod quality;
 mod ventricle;
 mod view;
 
+use sonode_findings::grade::EfGrade;
 use sonode_findings::{
     Beat, Check, Contour, Grade, LvMeasurement, ModelRef, Quality, Rejection, View, ViewLabel,
 };
 
 pub use curve::{Curve, CurveBeat};
 pub use grid::{Grid, Placement, Resampler};
+pub(crate) use numbers::INTERVAL_DEVIATIONS;
 pub use outline::Outline;
 pub use ventricle::{DISKS, Ventricle};
 
@@ -48,6 +50,8 @@ pub struct ClipReading {
     pub volume_curve: Vec<f64>,
     /// The clip's summary.
     pub lv: Option<LvMeasurement>,
+    /// What the reference profiles call the ejection fraction.
+    pub grades: Vec<EfGrade>,
     /// Every rule's outcome.
     pub checks: Vec<Check>,
     /// What a reader should know beside the numbers.
@@ -67,6 +71,7 @@ impl ClipReading {
             contours: Vec::new(),
             volume_curve: Vec::new(),
             lv: None,
+            grades: Vec::new(),
             checks: Vec::new(),
             notes: Vec::new(),
             rejected: None,

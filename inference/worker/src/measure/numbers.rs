@@ -1,7 +1,8 @@
 //! From beats to numbers: volumes, ejection fraction and its interval, contours, checks.
 
+use sonode_findings::grade::{Profile, grades};
 use sonode_findings::{
-    Beat, CardiacPhase, CheckOutcome, Contour, LvMeasurement, Method, Rejection, ViewLabel,
+    Beat, CardiacPhase, CheckOutcome, Contour, Disks, LvMeasurement, Method, Rejection, ViewLabel,
 };
 
 use super::ClipReading;
@@ -9,6 +10,7 @@ use super::checks::{self, Figures, Verdict};
 use super::curve::{Curve, CurveBeat};
 use super::frames::ClipFrames;
 use super::ventricle::Ventricle;
+use super::view;
 use crate::clip::Clip;
 use crate::models::Manifest;
 
@@ -16,13 +18,13 @@ use crate::models::Manifest;
 const CONTOUR_POINTS: usize = 48;
 
 /// Half-width of a 90 % interval in standard deviations of a normal error.
-const INTERVAL_DEVIATIONS: f64 = 1.645;
-
-/// Standard deviation of EF's error in points, where a manifest doesn't tell its model's own.
-const UNKNOWN_ERROR_POINTS: f64 = 8.0;
+pub(crate) const INTERVAL_DEVIATIONS: f64 = 1.645;
 
 /// How much wider the interval of a clip without a complete beat is.
 const PARTIAL_WIDENING: f64 = 1.5;
+
+/// The profiles that apply whatever the patient's sex.
+const SEXLESS_PROFILES: [Profile; 2] = [Profile::Bse2020, Profile::EscHf];
 
 /// How far from an extremum of the curve a frame with a ventricle may lie.
 const NEAR_FRAMES: usize = 2;
@@ -129,6 +131,8 @@ impl<'a> Numbers<'a> {
                 esv_ml: ml(measured.volumes[1]),
                 lvef_percent: measured.lvef_percent,
                 complete: measured.beat.complete,
+                ed_disks: calibrated.then(|| measured.disks(0)),
+                es_disks: calibrated.then(|| measured.disks(1)),
             })
             .collect();
         reading.contours = self
@@ -142,6 +146,8 @@ impl<'a> Numbers<'a> {
             );
         }
         let middle = &self.beats[self.middle];
+        let profiles = clip.norms.into_iter().chain(SEXLESS_PROFILES);
+        reading.grades = grades(middle.lvef_percent, profiles);
         reading.lv = Some(LvMeasurement {
             edv_ml: ml(middle.volumes[0]),
             esv_ml: ml(middle.volumes[1]),
@@ -170,10 +176,30 @@ impl<'a> Measured<'a> {
         })
     }
 
+    /// The disks of one phase: those of its frame, scaled to the smoothed volume that is reported.
+    fn disks(&self, phase: usize) -> Disks {
+        let (ventricle, volume) = (self.ventricles[phase], self.volumes[phase]);
+        let scale = (volume / ventricle.volume()).sqrt();
+        Disks {
+            length_cm: ventricle.length(),
+            diameters_cm: ventricle.diameters().iter().map(|d| d * scale).collect(),
+        }
+    }
+
     fn figures(&self, clip: &Clip, frames: &ClipFrames) -> Figures {
         let [ed, es] = self.ventricles;
         let travel = (ed.apex[0] - es.apex[0]).hypot(ed.apex[1] - es.apex[1]);
         let forward = self.beat.ed < self.beat.es;
+        let widest = ed.diameters().into_iter().fold(f64::EPSILON, f64::max);
+        let atria = self
+            .frames
+            .iter()
+            .zip(self.ventricles)
+            .map(|(at, ventricle)| {
+                let frame = frames.frames.get(*at)?;
+                frame.atrium_centre?;
+                Some(view::atrium_is_below(frame, ventricle))
+            });
         Figures {
             volumes: self.volumes,
             calibrated: clip.cm_per_px.is_some(),
@@ -189,6 +215,10 @@ impl<'a> Measured<'a> {
             annulus_seen: ed.annulus_seen && es.annulus_seen,
             apex_travel: travel / ed.length().max(f64::EPSILON),
             depth_order: ed.apex[1] < ed.base[1] && es.apex[1] < es.base[1],
+            atrium_below: atria
+                .collect::<Option<Vec<bool>>>()
+                .map(|below| below.into_iter().all(|below| below)),
+            elongation: ed.length() / widest,
         }
     }
 
@@ -226,10 +256,7 @@ fn interval(
     beats: &[Measured<'_>],
     middle: usize,
 ) -> [f64; 2] {
-    let model = manifest
-        .accuracy
-        .as_ref()
-        .map_or(UNKNOWN_ERROR_POINTS, |a| a.ef_error_sd_points);
+    let model = manifest.ef_error_points();
     let efs: Vec<f64> = beats.iter().map(|measured| measured.lvef_percent).collect();
     let beat_error = variance(&efs) / efs.len().max(1) as f64;
     let chosen = &beats[middle];

@@ -91,10 +91,15 @@ impl Ventricle {
     /// Volume by the method of disks: Σ π (d/2)² L/20 (Lang 2015, JASE 28:1).
     pub fn volume(&self) -> f64 {
         let height = self.length() / DISKS as f64;
-        diameters(&self.outline, self.base, self.apex)
+        self.diameters()
             .iter()
             .map(|d| PI * d * d / 4.0 * height)
             .sum()
+    }
+
+    /// Diameters across the middles of [`DISKS`] equal parts of the long axis, from the annulus on.
+    pub fn diameters(&self) -> [f64; DISKS] {
+        diameters(&self.outline, self.base, self.apex)
     }
 
     /// Volume by area and length, 8 A² / (3 π L), as a cross-check.

@@ -136,7 +136,7 @@ fn on_axis(ventricle: &Ventricle, point: [f64; 2]) -> [f64; 2] {
     ]
 }
 
-fn atrium_is_below(frame: &FrameReading, ventricle: &Ventricle) -> bool {
+pub(super) fn atrium_is_below(frame: &FrameReading, ventricle: &Ventricle) -> bool {
     frame
         .atrium_centre
         .is_some_and(|centre| on_axis(ventricle, centre)[0] > 0.9)

@@ -154,6 +154,7 @@ fn clip(study: &Study) -> Clip {
         frame_rate_hz: Some(f64::from(spec.fps)),
         heart_rate_bpm: Some(f64::from(study.heart_rate())),
         header_view: None,
+        norms: None,
     }
 }
 

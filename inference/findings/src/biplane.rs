@@ -1,0 +1,271 @@
+//! The biplane method of disks: one ventricle from a four-chamber and a two-chamber clip.
+
+use std::f64::consts::PI;
+
+use crate::instance::{Beat, Check, CheckOutcome, Disks, InstanceFindings, LvMeasurement, Method};
+
+/// Largest difference of the two clips' heart rates, as a share of the slower one.
+const RATE_SHARE_MAX: f64 = 0.10;
+
+/// Largest difference of the two long axes at end diastole, as a share of the longer one.
+const LENGTH_SHARE_MAX: f64 = 0.20;
+
+/// Largest difference of the two planes' ejection fractions that isn't remarked on, in points.
+const EF_POINTS_MAX: f64 = 10.0;
+
+/// Where the method comes from.
+const ASE_2015: &str = "ASE/EACVI 2015 (Lang, JASE 28:1)";
+/// Where the bounds come from.
+const SONODE: &str = "Sonode plausibility bounds";
+
+/// A biplane measurement, or the checks that say why there is none.
+pub(crate) struct Biplane {
+    /// The measurement; none where a check forbids it.
+    pub(crate) measurement: Option<LvMeasurement>,
+    /// What was checked of the pair.
+    pub(crate) checks: Vec<Check>,
+}
+
+/// Measures a pair of clips that were each measured by themselves. Images of a stress stage never come here.
+///
+/// Volumes are π/4 · Σ aᵢ bᵢ · L/20 with the longer of the two long axes (Lang 2015, JASE 28:1).
+pub(crate) fn measure(four: &InstanceFindings, two: &InstanceFindings) -> Biplane {
+    let mut checks = vec![rates_agree(four, two)];
+    let planes = middle_beat(four).zip(middle_beat(two)).and_then(|(a, b)| {
+        Some([
+            [a.ed_disks.as_ref()?, b.ed_disks.as_ref()?],
+            [a.es_disks.as_ref()?, b.es_disks.as_ref()?],
+        ])
+    });
+    let Some([ed, es]) = planes else {
+        checks.push(check(
+            "biplane-lengths",
+            CheckOutcome::Skipped,
+            "one of the two clips has no calibration".to_owned(),
+            SONODE,
+        ));
+        return Biplane {
+            measurement: None,
+            checks,
+        };
+    };
+    checks.push(lengths_agree(ed));
+    let allowed = checks.iter().all(|c| c.outcome == CheckOutcome::Pass);
+    checks.push(planes_agree(four, two));
+    let measurement = allowed.then(|| {
+        let (edv, esv) = (volume(ed), volume(es));
+        let lvef_percent = 100.0 * (edv - esv) / edv;
+        LvMeasurement {
+            edv_ml: Some(edv),
+            esv_ml: Some(esv),
+            lvef_percent,
+            lvef_interval: interval(lvef_percent, four, two),
+            method: Method::ModBiplane,
+        }
+    });
+    Biplane {
+        measurement: measurement.filter(|lv| lv.lvef_percent.is_finite()),
+        checks,
+    }
+}
+
+/// The beat whose ejection fraction is the clip's.
+fn middle_beat(clip: &InstanceFindings) -> Option<&Beat> {
+    let lvef = clip.lv.as_ref()?.lvef_percent;
+    clip.beats.iter().min_by(|a, b| {
+        let off = |beat: &Beat| (beat.lvef_percent - lvef).abs();
+        off(a).total_cmp(&off(b))
+    })
+}
+
+/// Millilitres of one phase, seen in two planes.
+fn volume([a, b]: [&Disks; 2]) -> f64 {
+    let count = a.diameters_cm.len().min(b.diameters_cm.len()).max(1);
+    let products: f64 = a
+        .diameters_cm
+        .iter()
+        .zip(&b.diameters_cm)
+        .map(|(a, b)| a * b)
+        .sum();
+    PI / 4.0 * products * a.length_cm.max(b.length_cm) / count as f64
+}
+
+/// The planes' errors are mostly the model's own, so they don't average out: half the width is the mean of both.
+fn interval(lvef: f64, four: &InstanceFindings, two: &InstanceFindings) -> Option<[f64; 2]> {
+    let half = |clip: &InstanceFindings| {
+        let [low, high] = clip.lv.as_ref()?.lvef_interval?;
+        Some((high - low) / 2.0)
+    };
+    let half = f64::midpoint(half(four)?, half(two)?);
+    Some([(lvef - half).max(0.0), (lvef + half).min(100.0)])
+}
+
+fn rates_agree(four: &InstanceFindings, two: &InstanceFindings) -> Check {
+    const ID: &str = "biplane-heart-rates";
+    let (Some(a), Some(b)) = (four.heart_rate_bpm, two.heart_rate_bpm) else {
+        let detail = "the heart rate of one of the two clips is not known";
+        return check(ID, CheckOutcome::Skipped, detail.to_owned(), SONODE);
+    };
+    let share = (a - b).abs() / a.min(b);
+    let detail = format!(
+        "{a:.0} and {b:.0} beats a minute are {:.0} % apart (at most {:.0} %)",
+        share * 100.0,
+        RATE_SHARE_MAX * 100.0
+    );
+    check(ID, pass_or_warn(share <= RATE_SHARE_MAX), detail, SONODE)
+}
+
+fn lengths_agree([a, b]: [&Disks; 2]) -> Check {
+    let share = (a.length_cm - b.length_cm).abs() / a.length_cm.max(b.length_cm);
+    let detail = format!(
+        "long axes of {:.1} and {:.1} cm are {:.0} % apart (at most {:.0} %): one of them is foreshortened if more",
+        a.length_cm,
+        b.length_cm,
+        share * 100.0,
+        LENGTH_SHARE_MAX * 100.0
+    );
+    check(
+        "biplane-lengths",
+        pass_or_warn(share <= LENGTH_SHARE_MAX),
+        detail,
+        ASE_2015,
+    )
+}
+
+fn planes_agree(four: &InstanceFindings, two: &InstanceFindings) -> Check {
+    let ef = |clip: &InstanceFindings| clip.lv.as_ref().map_or(f64::NAN, |lv| lv.lvef_percent);
+    let (a, b) = (ef(four), ef(two));
+    let apart = (a - b).abs();
+    let detail = format!(
+        "EF {a:.0} % in the four-chamber and {b:.0} % in the two-chamber view: {apart:.0} points apart (at most \
+         {EF_POINTS_MAX:.0})"
+    );
+    check(
+        "planes-agree",
+        pass_or_warn(apart <= EF_POINTS_MAX),
+        detail,
+        SONODE,
+    )
+}
+
+fn pass_or_warn(ok: bool) -> CheckOutcome {
+    if ok {
+        CheckOutcome::Pass
+    } else {
+        CheckOutcome::Warn
+    }
+}
+
+fn check(id: &str, outcome: CheckOutcome, detail: String, source: &str) -> Check {
+    Check {
+        id: id.to_owned(),
+        outcome,
+        detail,
+        source: source.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clip of a circular cylinder: every diameter alike.
+    fn clip(
+        uid: &str,
+        method: Method,
+        [length, ed, es]: [f64; 3],
+        rate: Option<f64>,
+    ) -> InstanceFindings {
+        let disks = |diameter: f64| {
+            Some(Disks {
+                length_cm: length,
+                diameters_cm: vec![diameter; 20],
+            })
+        };
+        let cylinder = |d: f64| PI / 4.0 * d * d * length;
+        let lvef_percent = 100.0 * (1.0 - cylinder(es) / cylinder(ed));
+        let mut clip = InstanceFindings::empty(uid.parse().unwrap());
+        clip.heart_rate_bpm = rate;
+        clip.beats = vec![Beat {
+            ed_frame: 1,
+            es_frame: 9,
+            edv_ml: Some(cylinder(ed)),
+            esv_ml: Some(cylinder(es)),
+            lvef_percent,
+            complete: true,
+            ed_disks: disks(ed),
+            es_disks: disks(es),
+        }];
+        clip.lv = Some(LvMeasurement {
+            edv_ml: Some(cylinder(ed)),
+            esv_ml: Some(cylinder(es)),
+            lvef_percent,
+            lvef_interval: Some([lvef_percent - 6.0, lvef_percent + 6.0]),
+            method,
+        });
+        clip
+    }
+
+    #[test]
+    fn two_planes_of_one_elliptic_cylinder_give_its_volume() {
+        let four = clip("1.2.4", Method::ModA4c, [8.0, 4.0, 3.0], Some(62.0));
+        let two = clip("1.2.2", Method::ModA2c, [7.6, 5.0, 3.5], Some(65.0));
+        let biplane = measure(&four, &two);
+        let lv = biplane.measurement.unwrap();
+        // The longer axis counts for both.
+        assert!((lv.edv_ml.unwrap() - PI / 4.0 * 4.0 * 5.0 * 8.0).abs() < 1e-9);
+        assert!((lv.esv_ml.unwrap() - PI / 4.0 * 3.0 * 3.5 * 8.0).abs() < 1e-9);
+        assert!((lv.lvef_percent - 47.5).abs() < 1e-9);
+        assert_eq!(lv.method, Method::ModBiplane);
+        let [low, high] = lv.lvef_interval.unwrap();
+        assert!((high - low - 12.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn planes_that_do_not_match_are_not_combined_and_say_why() {
+        let four = clip("1.2.4", Method::ModA4c, [8.0, 4.0, 3.0], Some(62.0));
+        let cases = [
+            (
+                "biplane-heart-rates",
+                [7.6, 5.0, 3.5],
+                Some(75.0),
+                CheckOutcome::Warn,
+            ),
+            (
+                "biplane-heart-rates",
+                [7.6, 5.0, 3.5],
+                None,
+                CheckOutcome::Skipped,
+            ),
+            (
+                "biplane-lengths",
+                [6.0, 5.0, 3.5],
+                Some(62.0),
+                CheckOutcome::Warn,
+            ),
+        ];
+        for (id, sizes, rate, outcome) in cases {
+            let biplane = measure(&four, &clip("1.2.2", Method::ModA2c, sizes, rate));
+            assert!(biplane.measurement.is_none(), "{id}");
+            let found = biplane.checks.iter().find(|check| check.id == id).unwrap();
+            assert_eq!(found.outcome, outcome, "{id}");
+        }
+        let mut uncalibrated = clip("1.2.2", Method::ModA2c, [7.6, 5.0, 3.5], Some(62.0));
+        uncalibrated.beats[0].ed_disks = None;
+        assert!(measure(&four, &uncalibrated).measurement.is_none());
+    }
+
+    #[test]
+    fn planes_that_disagree_on_ef_are_remarked_on() {
+        let four = clip("1.2.4", Method::ModA4c, [8.0, 4.0, 2.5], Some(62.0));
+        let two = clip("1.2.2", Method::ModA2c, [8.0, 5.0, 4.4], Some(62.0));
+        let biplane = measure(&four, &two);
+        assert!(biplane.measurement.is_some());
+        let found = biplane
+            .checks
+            .iter()
+            .find(|check| check.id == "planes-agree")
+            .unwrap();
+        assert_eq!(found.outcome, CheckOutcome::Warn);
+    }
+}
