@@ -357,6 +357,14 @@ fn view_samples_are_reproducible_and_cover_the_classes() {
 }
 
 #[test]
+fn fitness_samples_are_reproducible_and_every_second_one_is_spoilt() {
+    let draw = |seed| sonode_phantom::gates::fitness_sample(seed, Split::Train, 56);
+    assert_eq!(draw(3), draw(3));
+    let fit = (0..60).filter(|seed| draw(*seed).fit).count();
+    assert!((18..=42).contains(&fit), "{fit} of 60");
+}
+
+#[test]
 fn visibility_falls_when_the_wall_is_hidden() {
     use sonode_phantom::gates::visibility;
     let clear = training::TrainingImage {

@@ -139,6 +139,9 @@ pub struct Accuracy {
     pub measured_on: String,
 }
 
+/// Standard deviation of EF's error in points, where a manifest doesn't tell its model's own.
+const UNKNOWN_ERROR_POINTS: f64 = 8.0;
+
 /// A model's manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -204,6 +207,13 @@ impl Manifest {
             sha256: self.sha256.clone(),
             research: self.research,
         }
+    }
+
+    /// Standard deviation of EF's error in points, from an evaluation where there is one.
+    pub fn ef_error_points(&self) -> f64 {
+        self.accuracy
+            .as_ref()
+            .map_or(UNKNOWN_ERROR_POINTS, |accuracy| accuracy.ef_error_sd_points)
     }
 
     fn check(&self) -> Result<(), ManifestError> {

@@ -210,6 +210,11 @@ impl Models {
         &self.segmentation
     }
 
+    /// The manifests of the models that were loaded.
+    pub fn manifests(&self) -> Vec<&Manifest> {
+        vec![self.segmentation.manifest()]
+    }
+
     /// The models that were loaded.
     pub fn refs(&self) -> Vec<ModelRef> {
         vec![self.segmentation.manifest().model_ref()]

@@ -2,20 +2,15 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
-use sonode_phantom::anatomy::View;
-use sonode_phantom::cine::{Quality, Study, StudySpec, Subject};
-use sonode_phantom::style::Style;
 use tch::Device;
 
-use super::case::{Case, Outcome};
-use super::document;
-use crate::models::manifest::{Accuracy, Manifest};
-use crate::models::{MANIFEST, Models, ModelsError, hex, list};
+use super::case::Case;
+use super::{cines, document};
+use crate::measure::INTERVAL_DEVIATIONS;
+use crate::models::manifest::{Accuracy, Manifest, Task};
+use crate::models::{MANIFEST, Models, ModelsError, list};
 
 /// What `sonode-worker evaluate` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,18 +21,19 @@ pub struct EvaluateArgs {
     /// The document to write.
     #[arg(long, default_value = "inference/EVALUATION.md")]
     pub out: PathBuf,
-    /// Four-chamber cines of each of the four styles.
-    #[arg(long, default_value_t = 25)]
+    /// Four-chamber cines of each held-out style; there are half as many of each other style.
+    #[arg(long, default_value_t = 200)]
     pub cines: usize,
-    /// First seed.
+    /// First seed; with --calibrate it should be another one, such as 700000.
     #[arg(long, default_value_t = 900_000)]
     pub seed: u64,
     /// Cines that are rendered and read at once.
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
-    /// Write the measured error of EF into the model's manifest, from which intervals are made.
+    /// Write no document: read cines of the styles of the training instead, and write the error of EF that makes a
+    /// 90 % interval hold nine in ten of them into the model's manifest.
     #[arg(long)]
-    pub record: bool,
+    pub calibrate: bool,
 }
 
 /// Why an evaluation failed.
@@ -55,140 +51,60 @@ pub enum EvaluateError {
         #[source]
         source: io::Error,
     },
+    /// Nothing was measured that an error could be found from.
+    #[error("none of the {0} cines was measured: there is no error to calibrate with")]
+    NothingMeasured(usize),
     /// The manifest can't be written as TOML.
     #[error("the manifest can't be written: {0}")]
     Manifest(#[from] toml::ser::Error),
 }
 
-/// Reads phantom cines of every style and writes what was found against what is true.
+/// Reads phantom cines and writes what was found against what is true, or with `calibrate` how far EF is off.
 ///
 /// # Errors
 /// Every variant of [`EvaluateError`].
 pub fn run(args: &EvaluateArgs, report: &mut (dyn Write + Send)) -> Result<(), EvaluateError> {
     let models = Models::load(&args.models, Device::cuda_if_available(), true)?;
-    let specs = specs(args);
-    let cases = read_all(&specs, &models, args.threads, report);
-    let text = document::write(args, &models, &seed_digest(&specs), &cases);
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| EvaluateError::Io { path, source }
-    };
-    fs::write(&args.out, text).map_err(io(&args.out))?;
-    if args.record {
-        record(args, &cases)?;
+    if args.calibrate {
+        let specs = cines::calibration(args.cines, args.seed);
+        let cases = cines::read(&specs, &models, args.threads, report);
+        return calibrate(args, &models, &cases);
     }
-    Ok(())
+    let specs = cines::evaluation(args.cines, args.seed);
+    let cases = cines::read(&specs, &models, args.threads, report);
+    let text = document::write(args, &models, &cines::digest(&specs), &cases);
+    fs::write(&args.out, text).map_err(|source| EvaluateError::Io {
+        path: args.out.clone(),
+        source,
+    })
 }
 
-/// The cines: for each style four-chamber ones, then a fifth as many two-chamber ones, spoilt ones and other subjects.
-fn specs(args: &EvaluateArgs) -> Vec<StudySpec> {
-    let mut specs = Vec::new();
-    let others = args.cines.div_ceil(5);
-    for (number, style) in Style::ALL.into_iter().enumerate() {
-        let first = args.seed + 10_000 * number as u64;
-        for i in 0..args.cines as u64 {
-            let mut spec = StudySpec::new(first + i, style);
-            spec.quality = if i % 2 == 0 {
-                Quality::Good
-            } else {
-                Quality::Fair
-            };
-            specs.push(spec);
-        }
-        for i in 0..others as u64 {
-            let seed = first + 5_000 + i;
-            specs.push(StudySpec::of(seed, style, Subject::Apical(View::A2c)));
-            let spoilt = StudySpec {
-                quality: Quality::Poor,
-                ..StudySpec::new(seed + 1_000, style)
-            };
-            specs.push(spoilt);
-            for subject in [
-                Subject::Plax,
-                Subject::ShortAxis,
-                Subject::Noise,
-                Subject::Blank,
-            ] {
-                specs.push(StudySpec::of(seed + 2_000, style, subject));
-            }
-        }
-    }
-    specs
-}
-
-/// Renders and reads every cine; the result doesn't depend on the number of threads.
-fn read_all(
-    specs: &[StudySpec],
-    models: &Models,
-    threads: usize,
-    report: &mut (dyn Write + Send),
-) -> Vec<Case> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        while let Some((at, spec)) = {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            specs.get(at).map(|spec| (at, spec))
-        } {
-            done.push((at, Case::read(&Study::generate(spec), models)));
-        }
-        done
-    };
-    let mut cases: Vec<(usize, Case)> = thread::scope(|scope| {
-        let workers: Vec<_> = (1..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        let mut cases = work();
-        for worker in workers {
-            cases.extend(
-                worker
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            );
-        }
-        cases
-    });
-    cases.sort_by_key(|(at, _)| *at);
-    let cases: Vec<Case> = cases.into_iter().map(|(_, case)| case).collect();
-    for case in &cases {
-        // A report that nobody reads any more must not end the evaluation.
-        if writeln!(report, "{case}").is_err() {
-            break;
-        }
-    }
-    cases
-}
-
-/// SHA-256 of the seeds, so that a reader can see which cines a table stands on.
-fn seed_digest(specs: &[StudySpec]) -> String {
-    let mut digest = Sha256::new();
-    for spec in specs {
-        digest.update(format!(
-            "{:?} {:?} {}\n",
-            spec.style, spec.subject, spec.seed
-        ));
-    }
-    hex(&digest.finalize())
-}
-
-/// Writes the deviation of EF's error into the manifest.
-fn record(args: &EvaluateArgs, cases: &[Case]) -> Result<(), EvaluateError> {
-    let errors: Vec<f64> = cases
+/// Writes the error of EF into the segmentation model's manifest.
+fn calibrate(args: &EvaluateArgs, models: &Models, cases: &[Case]) -> Result<(), EvaluateError> {
+    let stated = models.segmentation().manifest().ef_error_points();
+    let needed: Vec<f64> = cases
         .iter()
-        .filter(|case| case.is_four_chamber() && !case.is_spoilt())
-        .filter_map(|case| match &case.outcome {
-            Outcome::Measured(m) => Some(m.lvef_percent - case.truth.as_ref()?.lvef_percent),
-            Outcome::Refused(..) => None,
+        .filter_map(|case| {
+            let (measured, truth) = case.measured()?;
+            let error = measured.lvef_percent - truth.lvef_percent;
+            Some(error_needed(error, measured.interval, stated))
         })
         .collect();
-    let square = errors.iter().map(|error| error * error).sum::<f64>() / errors.len().max(1) as f64;
+    let ef_error_sd_points =
+        covering(needed, COVERED_SHARE).ok_or(EvaluateError::NothingMeasured(cases.len()))?;
     let accuracy = Accuracy {
-        ef_error_sd_points: (square.sqrt() * 10.0).round() / 10.0,
+        ef_error_sd_points: (ef_error_sd_points * 10.0).round() / 10.0,
         measured_on: format!(
-            "{} phantom cines of four styles, seed {}, see inference/EVALUATION.md",
-            errors.len(),
-            args.seed
+            "{} phantom cines of the styles of the training: sonode-worker evaluate --calibrate --seed {} --cines {}",
+            cases.len(),
+            args.seed,
+            args.cines
         ),
     };
-    for model in list(&args.models)? {
+    let segmentation = list(&args.models)?
+        .into_iter()
+        .filter(|model| model.manifest.task == Task::LvSegmentation);
+    for model in segmentation {
         let manifest = Manifest {
             accuracy: Some(accuracy.clone()),
             ..model.manifest
@@ -198,4 +114,45 @@ fn record(args: &EvaluateArgs, cases: &[Case]) -> Result<(), EvaluateError> {
         fs::write(&path, text).map_err(|source| EvaluateError::Io { path, source })?;
     }
     Ok(())
+}
+
+/// The share of cines whose true EF an interval should hold.
+const COVERED_SHARE: f64 = 0.90;
+
+/// The model's error, in points, with which the interval of this cine would just hold the true EF: what the clip
+/// itself contributes to its width, beside the error that was `stated` when it was made, stays as it is.
+fn error_needed(error: f64, interval: [f64; 2], stated: f64) -> f64 {
+    let deviation = (interval[1] - interval[0]) / 2.0 / INTERVAL_DEVIATIONS;
+    let of_clip = (deviation * deviation - stated * stated).max(0.0);
+    let wanted = error.abs() / INTERVAL_DEVIATIONS;
+    (wanted * wanted - of_clip).max(0.0).sqrt()
+}
+
+/// The smallest of the values that a share of them doesn't exceed.
+fn covering(mut values: Vec<f64>, share: f64) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let rank = (values.len() as f64 * share).ceil() as usize;
+    values.get(rank.checked_sub(1)?).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_that_covers_nine_in_ten_is_the_ninetieth_percentile_of_those_needed() {
+        let values: Vec<f64> = (1..=10).map(f64::from).collect();
+        assert_eq!(covering(values, 0.9), Some(9.0));
+        assert_eq!(covering(Vec::new(), 0.9), None);
+    }
+
+    #[test]
+    fn what_the_clip_contributes_is_not_asked_of_the_model() {
+        // A deviation of 5, of which the model's stated 4 leaves 3 to the clip.
+        let half = 5.0 * INTERVAL_DEVIATIONS;
+        let needed = |error: f64| error_needed(error, [50.0 - half, 50.0 + half], 4.0);
+        assert!((needed(half) - 4.0).abs() < 1e-9);
+        assert!((needed(-half) - 4.0).abs() < 1e-9);
+        assert!(needed(3.0 * INTERVAL_DEVIATIONS).abs() < 1e-6);
+    }
 }

@@ -4,15 +4,18 @@
 //! data, distort     images, and what is done to them before each presentation
 //! segmentation      maps of the chambers                  score
 //! gate              view and quality
-//! evaluate          whole cines, read and compared with the truth        case, document
+//! evaluate          whole cines, read and compared with the truth        cines, case; document, figures, outcomes
 //! ```
 
 mod case;
+mod cines;
 mod data;
 mod distort;
 mod document;
 pub mod evaluate;
+mod figures;
 mod gate;
+mod outcomes;
 mod score;
 mod segmentation;
 
@@ -288,6 +291,27 @@ impl<'a> Schedule<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_seed_on_one_thread_gives_the_same_weights_again() {
+        for network in [Trained::LvSegmentation, Trained::View] {
+            let train = || {
+                let folder = tempfile::tempdir().unwrap();
+                let args = TrainArgs {
+                    network,
+                    out: Some(folder.path().to_owned()),
+                    seed: 7,
+                    images: BATCH,
+                    presentations: 2 * BATCH,
+                    score_images: 1,
+                    threads: 1,
+                };
+                run(&args, &mut io::sink()).unwrap();
+                std::fs::read(folder.path().join("model.pt")).unwrap()
+            };
+            assert!(train() == train(), "{network:?}");
+        }
+    }
 
     #[test]
     fn the_rate_rises_and_falls_to_nothing() {
