@@ -1,18 +1,12 @@
 //! The network that maps the ventricle: crops in, probabilities out.
 
-use std::fmt;
+use tch::{CModule, Device, Kind, TchError, Tensor};
 
-use tch::{CModule, Device, Kind, Tensor};
-
-use super::manifest::{Activation, Fit, Layout, Manifest};
+use super::manifest::Manifest;
+use super::module::{BUCKETS, Module, bucket};
+use super::prepare;
 use crate::clip::Clip;
 use crate::measure::{Grid, Placement, Resampler};
-
-/// Batch sizes that are run: libtorch tunes itself to each size that it meets, so it meets few.
-pub const BUCKETS: [usize; 4] = [1, 4, 8, 16];
-
-/// The brightest luma that a frame is scaled by is at least this, so that a dark frame's noise doesn't become an image.
-const BRIGHTEST_MIN: f32 = 24.0;
 
 /// Probabilities of one frame on the network's grid. A structure that the network doesn't know is 0 everywhere.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,21 +30,23 @@ struct Channels {
     right: Option<usize>,
 }
 
-/// A loaded segmentation network.
-pub struct Segmenter {
-    manifest: Manifest,
-    module: CModule,
-    device: Device,
-    channels: Channels,
+/// Which of the structures that a view is told by a network maps; every network maps the cavity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Structures {
+    /// The ventricle's wall.
+    pub myocardium: bool,
+    /// The left atrium.
+    pub la: bool,
+    /// The right ventricle and the right atrium.
+    pub right: bool,
 }
 
-impl fmt::Debug for Segmenter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Segmenter")
-            .field("name", &self.manifest.name)
-            .field("device", &self.device)
-            .finish_non_exhaustive()
-    }
+/// A loaded segmentation network.
+#[derive(Debug)]
+pub struct Segmenter {
+    manifest: Manifest,
+    module: Module,
+    channels: Channels,
 }
 
 impl Segmenter {
@@ -59,32 +55,19 @@ impl Segmenter {
     /// # Errors
     /// What the manifest and the module disagree on, in words.
     pub fn new(manifest: Manifest, module: CModule, device: Device) -> Result<Self, String> {
-        let input = &manifest.input;
-        if input.layout != Layout::Nchw || input.height != input.width {
-            return Err("lv-segmentation takes square frames in the layout NCHW".to_owned());
-        }
-        if input.fit == Fit::CentreSquare || input.zoom != 0.0 {
-            return Err(
-                "lv-segmentation must see the whole crop: fit stretch or letterbox".to_owned(),
-            );
-        }
-        let [output] = &manifest.output[..] else {
-            return Err("lv-segmentation has one output".to_owned());
-        };
-        if output.activation != Activation::Sigmoid {
-            return Err("lv-segmentation gives logits: activation sigmoid".to_owned());
-        }
-        let label = |name: &str| output.labels.iter().position(|label| label == name);
+        let answer = manifest.answer().ok_or("no output is labelled lv")?;
+        let labels = &manifest.output[answer].labels;
+        let label = |name: &str| labels.iter().position(|label| label == name);
         let channels = Channels {
             lv: label("lv").ok_or("no output is labelled lv")?,
             myocardium: label("myocardium"),
             la: label("la"),
             right: label("right-heart"),
         };
+        let module = Module::new(&manifest, module, device);
         let segmenter = Self {
             manifest,
             module,
-            device,
             channels,
         };
         segmenter.try_buckets()?;
@@ -98,7 +81,27 @@ impl Segmenter {
 
     /// Where it runs.
     pub fn device(&self) -> Device {
-        self.device
+        self.module.device()
+    }
+
+    /// The file itself.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// What it maps beside the cavity.
+    pub fn structures(&self) -> Structures {
+        let Channels {
+            myocardium,
+            la,
+            right,
+            ..
+        } = self.channels;
+        Structures {
+            myocardium: myocardium.is_some(),
+            la: la.is_some(),
+            right: right.is_some(),
+        }
     }
 
     /// Side of the grid, pixels.
@@ -108,31 +111,20 @@ impl Segmenter {
 
     /// How the grid lies over a clip's crop.
     pub fn placement(&self, clip: &Clip) -> Placement {
-        match self.manifest.input.fit {
-            Fit::Letterbox => Placement::letterbox(clip, self.side()),
-            Fit::Stretch | Fit::CentreSquare => Placement::stretch(clip, self.side()),
-        }
+        Placement::new(&self.manifest.input, clip)
     }
 
-    /// The network's input for one frame of a clip, `[side, side]`: resampled, scaled and normalised.
+    /// The network's input for one frame of a clip, `[side, side]`: resampled and scaled.
     pub fn prepare(&self, resampler: &Resampler, frame: &[u8]) -> Vec<f32> {
         let mut grid = resampler.sample(frame);
         self.normalise(&mut grid);
         grid
     }
 
-    /// Scales and normalises luma in place, as the manifest says.
+    /// Scales luma in place to the range that the manifest says. Mean and std, which differ by channel, come in
+    /// [`Self::run`].
     pub fn normalise(&self, luma: &mut [f32]) {
-        let input = &self.manifest.input;
-        match input.brightest_percentile {
-            Some(percentile) => scale_to_brightest(luma, percentile),
-            None => luma.iter_mut().for_each(|value| *value /= 255.0),
-        }
-        let [low, high] = input.value_range.map(|bound| bound as f32);
-        let (mean, std) = (input.mean[0] as f32, input.std[0] as f32);
-        for value in luma {
-            *value = (low + (high - low) * *value - mean) / std;
-        }
+        prepare::scale(&self.manifest.input, luma);
     }
 
     /// Maps any number of prepared frames, and again from their mirror images: for each frame, what the network sees
@@ -140,7 +132,7 @@ impl Segmenter {
     ///
     /// # Errors
     /// As libtorch reports them.
-    pub fn run(&self, frames: &[Vec<f32>]) -> Result<Vec<[FrameMaps; 2]>, tch::TchError> {
+    pub fn run(&self, frames: &[Vec<f32>]) -> Result<Vec<[FrameMaps; 2]>, TchError> {
         let mut maps = Vec::with_capacity(frames.len());
         let mut rest = frames;
         while !rest.is_empty() {
@@ -151,13 +143,13 @@ impl Segmenter {
         Ok(maps)
     }
 
-    fn run_batch(&self, frames: &[Vec<f32>]) -> Result<Vec<[FrameMaps; 2]>, tch::TchError> {
+    fn run_batch(&self, frames: &[Vec<f32>]) -> Result<Vec<[FrameMaps; 2]>, TchError> {
         let side = self.side();
-        let bucket = bucket(frames.len());
+        let bucket = bucket(&BUCKETS, frames.len());
         let mut pixels = frames.concat();
         pixels.resize(bucket * side * side, 0.0);
-        let input = Tensor::from_slice(&pixels).view([bucket as i64, 1, side as i64, side as i64]);
-        let input = input.expand([-1, i64::from(self.manifest.input.channels), -1, -1], false);
+        let luma = Tensor::from_slice(&pixels).view([bucket as i64, 1, side as i64, side as i64]);
+        let input = prepare::normalise(&self.manifest.input, &luma)?;
         let direct = self.forward(&input)?;
         let mirrored = self.forward(&input.flip([3]))?.flip([3]);
         let labels = direct.size()[1] as usize;
@@ -175,14 +167,10 @@ impl Segmenter {
     }
 
     /// Probabilities `[batch, labels, side, side]` on the CPU.
-    fn forward(&self, input: &Tensor) -> Result<Tensor, tch::TchError> {
-        // Both are settings of the calling thread; optimised graphs would be recompiled for every new batch size.
-        tch::jit::f_set_graph_executor_optimize(false)?;
-        tch::no_grad(|| {
-            let input = input.to_device(self.device).contiguous();
-            let logits = self.module.forward_ts(&[input])?;
-            Ok(logits.to_kind(Kind::Float).sigmoid().to_device(Device::Cpu))
-        })
+    fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
+        let logits = self.module.forward(input)?.pop();
+        let logits = logits.ok_or_else(|| TchError::Convert("gives no output".to_owned()))?;
+        logits.f_sigmoid()
     }
 
     fn frame_maps(&self, maps: &[f32]) -> FrameMaps {
@@ -213,20 +201,11 @@ impl Segmenter {
     }
 
     fn try_buckets(&self) -> Result<(), String> {
-        let (side, labels) = (
-            self.side() as i64,
-            self.manifest.output[0].labels.len() as i64,
-        );
+        let side = self.side() as i64;
+        let labels = self.manifest.output[0].labels.len() as i64;
         for bucket in BUCKETS {
-            let shape = [
-                bucket as i64,
-                i64::from(self.manifest.input.channels),
-                side,
-                side,
-            ];
-            let maps = self
-                .forward(&Tensor::zeros(shape, (Kind::Float, Device::Cpu)))
-                .map_err(|error| error.to_string())?;
+            let zeros = Tensor::zeros(self.module.input_shape(bucket), (Kind::Float, Device::Cpu));
+            let maps = self.forward(&zeros).map_err(|error| error.to_string())?;
             let expected = [bucket as i64, labels, side, side];
             if maps.size() != expected {
                 return Err(format!(
@@ -258,50 +237,5 @@ impl FrameMaps {
             la: mean(&a.la, &b.la),
             right: mean(&a.right, &b.right),
         }
-    }
-}
-
-/// The smallest bucket that holds `count` frames.
-fn bucket(count: usize) -> usize {
-    BUCKETS
-        .into_iter()
-        .find(|bucket| *bucket >= count)
-        .unwrap_or(BUCKETS[BUCKETS.len() - 1])
-}
-
-/// Scales luma so that a percentile of it, 0 to 100, becomes 1, and cuts what is brighter.
-pub fn scale_to_brightest(luma: &mut [f32], percentile: f64) {
-    let brightest = percentile_of(luma, percentile).max(BRIGHTEST_MIN);
-    for value in luma {
-        *value = (*value / brightest).min(1.0);
-    }
-}
-
-/// A percentile, 0 to 100, by rank.
-fn percentile_of(values: &[f32], percentile: f64) -> f32 {
-    let mut sorted = values.to_vec();
-    let rank = ((sorted.len().saturating_sub(1)) as f64 * percentile / 100.0).round() as usize;
-    if rank >= sorted.len() {
-        return 0.0;
-    }
-    *sorted.select_nth_unstable_by(rank, f32::total_cmp).1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_takes_the_smallest_bucket_that_holds_it() {
-        let of: Vec<usize> = [1, 2, 4, 5, 8, 9, 16].into_iter().map(bucket).collect();
-        assert_eq!(of, [1, 4, 4, 8, 8, 16, 16]);
-    }
-
-    #[test]
-    fn a_percentile_is_a_rank() {
-        let values: Vec<f32> = (0..=100).rev().map(|v| v as f32).collect();
-        assert!((percentile_of(&values, 99.0) - 99.0).abs() < f32::EPSILON);
-        assert!((percentile_of(&values, 0.0)).abs() < f32::EPSILON);
-        assert!((percentile_of(&[], 50.0)).abs() < f32::EPSILON);
     }
 }
