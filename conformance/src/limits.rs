@@ -42,6 +42,9 @@ pub const FRAMES_MAX: u32 = 4000;
 
 /// Associations at once, unless configured.
 pub const ASSOCIATIONS: usize = 64;
+/// Idle for this long, an association makes room for another peer when the node is full. Longer than a cart takes from
+/// one object of a study to the next, much shorter than [`IDLE`].
+pub const SHARE_IDLE: Duration = Duration::from_secs(30);
 /// Without a new instance before a study closes.
 pub const QUIET_PERIOD: Duration = Duration::from_mins(5);
 /// Longest time that a study stays open although instances keep coming.

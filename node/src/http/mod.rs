@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use serde_json::json;
 use sonode_conformance::StudyInstanceUid;
-use sonode_pipeline::CommandError;
+use sonode_pipeline::{CommandError, Timestamp};
 
 use crate::node::Node;
 use crate::scu;
@@ -106,8 +106,10 @@ struct PeerView {
     ae_title: String,
     address: Option<String>,
     allow_from: Vec<String>,
-    /// Unix time of the last association that it opened, in seconds.
-    last_called_us: Option<u64>,
+    /// When it last opened an association with this node; null before it has since the start.
+    last_call: Option<Timestamp>,
+    /// Its associations that stand.
+    associations: usize,
     delivery: Option<sonode_pipeline::PeerHealth>,
 }
 
@@ -122,7 +124,8 @@ async fn peers(State(node): Shared) -> Response {
             ae_title: peer.ae_title.to_string(),
             address: peer.address.as_ref().map(ToString::to_string),
             allow_from: peer.allow_from.iter().map(ToString::to_string).collect(),
-            last_called_us: node.last_call(&peer.name),
+            last_call: node.last_call(&peer.name),
+            associations: node.associations_of(&peer.name),
             delivery: health
                 .iter()
                 .position(|state| state.name == peer.name)
