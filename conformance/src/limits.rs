@@ -21,6 +21,9 @@ pub const ASSOCIATE_RQ_BYTES_MAX: u32 = 1 << 20;
 pub const COMMAND_SET_BYTES_MAX: usize = 64 * 1024;
 /// Longest data set that is kept.
 pub const INSTANCE_BYTES_MAX: u64 = 8 << 30;
+/// Free space below which a node says that it isn't ready. Few echo objects are longer: an uncompressed cine of three
+/// seconds has about 86 MB.
+pub const FREE_BYTES_MIN: u64 = 256 << 20;
 /// How much of a data set the header scanner keeps.
 pub const HEADER_KEPT_BYTES_MAX: usize = 256 * 1024;
 /// How much the header scanner reads before it gives up looking for the attributes it needs.

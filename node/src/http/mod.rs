@@ -30,6 +30,7 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
         .route("/api/v1/studies/{uid}/retry", post(retry))
         .route("/api/v1/studies/{uid}/close", post(close))
         .route("/api/v1/studies/{uid}/discard", post(discard))
+        .route("/api/v1/unsorted", get(unsorted))
         .route("/api/v1/peers", get(peers))
         .route("/api/v1/peers/{name}/echo", post(echo))
         .with_state(node)
@@ -59,6 +60,10 @@ async fn metrics(State(node): Shared) -> Response {
 
 async fn studies(State(node): Shared) -> Response {
     Json(node.pipeline().studies()).into_response()
+}
+
+async fn unsorted(State(node): Shared) -> Response {
+    Json(node.pipeline().unsorted()).into_response()
 }
 
 async fn study(State(node): Shared, Path(uid): Path<String>) -> Response {
