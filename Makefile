@@ -47,7 +47,7 @@ fast:
 # Whole nodes with DCMTK, Orthanc and pynetdicom around them, a few at a time.
 interop: binaries
 	$(CARGO) test $(RELEASE) --no-fail-fast --test cli --test http --test interop_receive --test interop_report \
-		--test interop_loop -- --test-threads=2
+		--test interop_loop --test share --test unsorted -- --test-threads=2
 
 crash: binaries
 	$(CARGO) test $(RELEASE) --test crash -- --test-threads=2

@@ -21,6 +21,9 @@ pub const ASSOCIATE_RQ_BYTES_MAX: u32 = 1 << 20;
 pub const COMMAND_SET_BYTES_MAX: usize = 64 * 1024;
 /// Longest data set that is kept.
 pub const INSTANCE_BYTES_MAX: u64 = 8 << 30;
+/// Free space below which a node says that it isn't ready. Few echo objects are longer: an uncompressed cine of three
+/// seconds has about 86 MB.
+pub const FREE_BYTES_MIN: u64 = 256 << 20;
 /// How much of a data set the header scanner keeps.
 pub const HEADER_KEPT_BYTES_MAX: usize = 256 * 1024;
 /// How much the header scanner reads before it gives up looking for the attributes it needs.
@@ -42,6 +45,9 @@ pub const FRAMES_MAX: u32 = 4000;
 
 /// Associations at once, unless configured.
 pub const ASSOCIATIONS: usize = 64;
+/// Idle for this long, an association makes room for another peer when the node is full. Longer than a cart takes from
+/// one object of a study to the next, much shorter than [`IDLE`].
+pub const SHARE_IDLE: Duration = Duration::from_secs(30);
 /// Without a new instance before a study closes.
 pub const QUIET_PERIOD: Duration = Duration::from_mins(5);
 /// Longest time that a study stays open although instances keep coming.

@@ -25,6 +25,14 @@ pub(crate) trait Service {
 
     /// Takes a piece of a message. An answer is the command set of a response, for the message's own context.
     fn message(&mut self, event: DimseEvent<'_>) -> Option<Vec<u8>>;
+
+    /// Bytes came (`true`), or all that came was dealt with and no message is unfinished (`false`).
+    fn set_busy(&mut self, _busy: bool) {}
+
+    /// Whether the association has to end so that another peer gets its place. Asked only while nothing comes.
+    fn has_to_yield(&mut self) -> bool {
+        false
+    }
 }
 
 /// How an association ended.
@@ -38,6 +46,8 @@ pub(crate) enum End {
     Probe,
     /// The node is stopping.
     Stopped,
+    /// It was idle, the node full, and another peer had less than its share.
+    Yielded,
     /// Otherwise, in words.
     Broken(String),
 }
@@ -90,15 +100,15 @@ impl Driver<'_> {
                 return Ok(());
             }
             if stop.load(Ordering::Relaxed) && !self.inside_message() && self.end.is_none() {
-                self.end = Some(End::Stopped);
-                self.acceptor.abort(Abort::NOT_SPECIFIED, Instant::now());
-                self.flush()?;
-                return Ok(());
+                return self.abort(End::Stopped);
             }
             match self.read()? {
                 Incoming::Nothing => {
                     if let Some(event) = self.acceptor.on_timeout(Instant::now()) {
                         self.note(&event);
+                    } else if !self.inside_message() && self.end.is_none() && service.has_to_yield()
+                    {
+                        return self.abort(End::Yielded);
                     }
                 }
                 Incoming::Closed => {
@@ -111,9 +121,25 @@ impl Driver<'_> {
                     }
                     return Ok(());
                 }
-                Incoming::Bytes => self.take_pdus(service)?,
+                Incoming::Bytes => {
+                    service.set_busy(true);
+                    self.take_pdus(service)?;
+                    service.set_busy(self.inside_message());
+                }
             }
         }
+    }
+
+    /// Ends an association that stands, between two messages.
+    ///
+    /// By A-ABORT, as when the idle timer runs out, and not by A-RELEASE: PS3.8 lets an acceptor ask for release, but
+    /// storage SCUs don't expect it. DCMTK's reads nothing between two objects, takes an A-RELEASE-RQ for a protocol
+    /// error when it does read, and aborts by itself. An A-ABORT ends every sender the same way: it opens another
+    /// association for its next object.
+    fn abort(&mut self, why: End) -> io::Result<()> {
+        self.end = Some(why);
+        self.acceptor.abort(Abort::NOT_SPECIFIED, Instant::now());
+        self.flush()
     }
 
     fn inside_message(&self) -> bool {

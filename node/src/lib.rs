@@ -16,6 +16,7 @@ mod listener;
 mod metrics;
 mod node;
 mod part10;
+mod places;
 mod scu;
 mod sender;
 mod socket;

@@ -82,6 +82,10 @@ fn serve(node: &Arc<Node>, stream: &TcpStream, address: SocketAddr, _open: &Open
         End::Stopped => {
             tracing::info!(peer, %address, stored, "association ended: the node stops");
         }
+        End::Yielded => {
+            node.metrics().yielded(peer);
+            tracing::info!(peer, %address, stored, "association ended: it was idle and the node full, and another peer needed its place");
+        }
         End::Broken(reason) => {
             tracing::warn!(peer, %address, stored, reason, "association broken");
         }

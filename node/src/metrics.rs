@@ -39,6 +39,11 @@ struct StoreLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PeerLabels {
+    peer: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DeliveryLabels {
     peer: String,
     outcome: String,
@@ -49,6 +54,7 @@ struct DeliveryLabels {
 pub(crate) struct Metrics {
     registry: Registry,
     associations: Family<AssociationLabels, Counter>,
+    yielded_associations: Family<PeerLabels, Counter>,
     stores: Family<StoreLabels, Counter>,
     deliveries: Family<DeliveryLabels, Counter>,
     store_seconds: Histogram,
@@ -66,6 +72,12 @@ impl Metrics {
             "associations",
             "Associations by result",
             associations.clone(),
+        );
+        let yielded_associations = Family::default();
+        registry.register(
+            "yielded_associations",
+            "Idle associations of a peer that were closed so that another peer got its share of a full node",
+            yielded_associations.clone(),
         );
         let stores = Family::default();
         registry.register("stores", "C-STORE requests by result", stores.clone());
@@ -97,6 +109,7 @@ impl Metrics {
         Self {
             registry,
             associations,
+            yielded_associations,
             stores,
             deliveries,
             store_seconds,
@@ -109,6 +122,14 @@ impl Metrics {
         self.associations
             .get_or_create(&AssociationLabels { result })
             .inc();
+    }
+
+    /// An idle association of this peer made room for another peer.
+    pub(crate) fn yielded(&self, peer: &str) {
+        let labels = PeerLabels {
+            peer: peer.to_owned(),
+        };
+        self.yielded_associations.get_or_create(&labels).inc();
     }
 
     pub(crate) fn stored(&self, result: StoreResult, seconds: f64) {
@@ -163,10 +184,11 @@ mod tests {
         metrics.association(AssociationResult::Accepted);
         metrics.stored(StoreResult::Stored, 0.004);
         metrics.delivered("pacs", "stored");
+        metrics.yielded("cart-1");
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &metrics.registry).unwrap();
         let names = text.lines().filter(|line| !line.starts_with('#'));
-        assert!(names.clone().count() > 5);
+        assert!(names.clone().count() > 6);
         assert!(
             names.clone().all(|line| line.starts_with("sonode_")),
             "{text}"

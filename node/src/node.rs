@@ -5,19 +5,21 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 use sonode_conformance::limits;
 use sonode_pipeline::spool::Spool;
 use sonode_pipeline::{
-    Pipeline, Ports, ReportUnmeasured, Route, Routing, Settings, SystemClock, WorkerSettings,
+    Pipeline, Ports, ReportUnmeasured, Route, Routing, Settings, SystemClock, Timestamp,
+    WorkerSettings,
 };
 use tokio::net::TcpListener;
 
 use crate::config::{self, Config};
 use crate::header::FileHeaders;
 use crate::metrics::Metrics;
+use crate::places::{Places, Rules};
 use crate::sender::Sender;
 use crate::{http, listener};
 
@@ -33,10 +35,10 @@ pub(crate) struct Node {
     stopping: AtomicBool,
     /// TCP connections, whether or not they carry an association.
     connections: AtomicUsize,
-    /// Associations that stand.
-    associations: AtomicUsize,
+    /// Associations that stand. Connections that ask for nothing, probes among them, take nobody's place.
+    places: Places,
     next_association: AtomicU64,
-    last_calls: Mutex<HashMap<String, u64>>,
+    last_calls: Mutex<HashMap<String, Timestamp>>,
 }
 
 impl Node {
@@ -75,16 +77,27 @@ impl Node {
         OpenConnection(Arc::clone(self))
     }
 
-    /// Counts an association for as long as the guard lives; none if `max` stand already. Connections that ask for
-    /// nothing, probes among them, take nobody's place.
-    pub(crate) fn count_association(self: &Arc<Self>, max: usize) -> Option<OpenAssociation> {
-        self.associations
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |open| {
-                (open < max).then_some(open + 1)
-            })
-            .ok()?;
+    /// Takes a place for an association of this peer for as long as the guard lives; none if the node is full and
+    /// nobody has to make room. It may wait for a moment: see [`Places::take`].
+    pub(crate) fn take_place(self: &Arc<Self>, id: u64, peer: &str) -> Option<OpenAssociation> {
+        let limits = &self.config().limits;
+        let rules = Rules {
+            max: limits.max_associations,
+            idle: limits.share_idle,
+        };
+        if !self.places.take(id, peer, rules) {
+            return None;
+        }
         self.metrics.open_associations.inc();
-        Some(OpenAssociation(Arc::clone(self)))
+        Some(OpenAssociation {
+            node: Arc::clone(self),
+            id,
+        })
+    }
+
+    /// Associations of a peer that stand.
+    pub(crate) fn associations_of(&self, peer: &str) -> usize {
+        self.places.held(peer)
     }
 
     pub(crate) fn next_association(&self) -> u64 {
@@ -93,10 +106,7 @@ impl Node {
 
     /// Remembers that a peer called now.
     pub(crate) fn note_call(&self, peer: &str) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
+        let now = Timestamp::from_system(SystemTime::now());
         let mut calls = self
             .last_calls
             .lock()
@@ -104,8 +114,8 @@ impl Node {
         calls.insert(peer.to_owned(), now);
     }
 
-    /// Unix time in seconds of a peer's last call.
-    pub(crate) fn last_call(&self, peer: &str) -> Option<u64> {
+    /// When a peer last opened an association with us.
+    pub(crate) fn last_call(&self, peer: &str) -> Option<Timestamp> {
         self.last_calls
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -143,12 +153,27 @@ impl Drop for OpenConnection {
 }
 
 /// One association that stands.
-pub(crate) struct OpenAssociation(Arc<Node>);
+pub(crate) struct OpenAssociation {
+    node: Arc<Node>,
+    id: u64,
+}
+
+impl OpenAssociation {
+    /// A message began, or everything that came was dealt with.
+    pub(crate) fn set_busy(&self, busy: bool) {
+        self.node.places.set_busy(self.id, busy);
+    }
+
+    /// Whether it has to make room for another peer.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.node.places.is_wanted(self.id)
+    }
+}
 
 impl Drop for OpenAssociation {
     fn drop(&mut self) {
-        self.0.associations.fetch_sub(1, Ordering::SeqCst);
-        self.0.metrics.open_associations.dec();
+        self.node.places.leave(self.id);
+        self.node.metrics.open_associations.dec();
     }
 }
 
@@ -187,7 +212,7 @@ impl Running {
             metrics: Metrics::new(),
             stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
-            associations: AtomicUsize::new(0),
+            places: Places::default(),
             next_association: AtomicU64::new(1),
             last_calls: Mutex::default(),
         });

@@ -159,6 +159,10 @@ fn network(text: &mut String) -> std::fmt::Result {
     for (name, value) in [
         ("ARTIM", limits::ARTIM),
         ("between messages", limits::IDLE),
+        (
+            "between messages, while the node is full and another peer has less than its share",
+            limits::SHARE_IDLE,
+        ),
         ("inside a message without a byte", limits::INSIDE_MESSAGE),
         ("response of a peer", limits::RESPONSE),
         ("TCP connection to a peer", limits::CONNECT),
@@ -171,6 +175,14 @@ fn network(text: &mut String) -> std::fmt::Result {
          from this address), application context or protocol version not supported. Transient: local limit exceeded, \
          over `max_associations` ({} by default) or while the node stops.\n",
         limits::ASSOCIATIONS
+    )?;
+    writeln!(
+        text,
+        "One peer alone may have all of `max_associations`. When the node is full and a peer calls that has fewer than \
+         `max_associations` divided by the number of peers that have or want one, or none, then the peer that has the \
+         most loses the association that has been idle longest, if that is at least {} s: it gets an A-ABORT (source \
+         service-provider, reason not specified) between two messages, never inside one, and the newcomer is accepted.\n",
+        limits::SHARE_IDLE.as_secs()
     )?;
     writeln!(
         text,

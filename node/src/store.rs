@@ -278,7 +278,7 @@ impl StoreService {
 impl Service for StoreService {
     fn admit(&mut self, request: &AssociateRequest) -> Result<Acceptance, Rejection> {
         tracing::Span::current().record("calling_ae", tracing::field::display(&request.calling));
-        let admitted = admit(&self.node, request, self.address);
+        let admitted = admit(&self.node, self.association, request, self.address);
         let result = match &admitted {
             Ok(_) => AssociationResult::Accepted,
             Err(rejection) if rejection.is_transient() => AssociationResult::Overload,
@@ -327,6 +327,16 @@ impl Service for StoreService {
             DimseEvent::Data { bytes, is_last, .. } => self.data(bytes, is_last),
         }
     }
+
+    fn set_busy(&mut self, busy: bool) {
+        if let Some(open) = &self.open {
+            open.set_busy(busy);
+        }
+    }
+
+    fn has_to_yield(&mut self) -> bool {
+        self.open.as_ref().is_some_and(OpenAssociation::is_wanted)
+    }
 }
 
 impl Drop for StoreService {
@@ -340,6 +350,7 @@ impl Drop for StoreService {
 /// Whom a request is from, if it may associate now.
 fn admit(
     node: &Arc<Node>,
+    association: u64,
     request: &AssociateRequest,
     address: SocketAddr,
 ) -> Result<(Peer, OpenAssociation), Rejection> {
@@ -360,7 +371,7 @@ fn admit(
         return Err(Rejection::LOCAL_LIMIT);
     }
     let open = node
-        .count_association(config.limits.max_associations)
+        .take_place(association, &peer.name)
         .ok_or(Rejection::LOCAL_LIMIT)?;
     Ok((peer.clone(), open))
 }
@@ -374,7 +385,9 @@ fn own_words(rejection: Rejection) -> &'static str {
         Rejection::CALLING_AE_TITLE => {
             "no [[peer]] has this title and address: add one, or widen its allow_from"
         }
-        Rejection::LOCAL_LIMIT => "limits.max_associations stand already, or the node is stopping",
+        Rejection::LOCAL_LIMIT => {
+            "limits.max_associations stand already and none of them is idle and over its peer's share, or the node is stopping"
+        }
         _ => "the request can't be served",
     }
 }

@@ -31,6 +31,6 @@ pub use report::{REPORT_SERIES_NUMBER, content_date_time};
 pub use settings::{ReportUnmeasured, RetrySettings, Route, Routing, Settings, WorkerSettings};
 pub use status::{
     Counters, DeliveryAnswer, DeliveryCounts, DeliveryStatus, Health, InstanceStatus, PeerHealth,
-    QueueLengths, StudyDetail, StudyStatus, Timeline, VersionStatus, WorkerState,
+    QueueLengths, StudyDetail, StudyStatus, Timeline, UnsortedStatus, VersionStatus, WorkerState,
 };
 pub use time::Timestamp;

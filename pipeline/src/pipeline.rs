@@ -15,7 +15,7 @@ use crate::report::Renderer;
 use crate::runtime::{self, Message};
 use crate::settings::{Routing, Settings};
 use crate::spool::{Committed, Spool};
-use crate::status::{Health, StudyDetail, StudyStatus};
+use crate::status::{Health, StudyDetail, StudyStatus, UnsortedStatus};
 
 /// Messages that wait for the engine thread: a flood of objects makes their senders wait, not the memory grow.
 const MESSAGES_MAX: usize = 1024;
@@ -179,6 +179,11 @@ impl Pipeline {
     /// Every study: open ones first, then those that are done, latest first.
     pub fn studies(&self) -> Vec<StudyStatus> {
         self.ask(Message::Studies).unwrap_or_default()
+    }
+
+    /// What lies in `unsorted/`, in order of arrival.
+    pub fn unsorted(&self) -> Vec<UnsortedStatus> {
+        self.ask(Message::Unsorted).unwrap_or_default()
     }
 
     /// One study with everything that is known of it.

@@ -9,12 +9,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid, limits};
 use sonode_findings::InstanceFindings;
-use sonode_findings::protocol::AnalyzeJob;
+use sonode_findings::protocol::{AnalyzeJob, ToWorker};
 
 use crate::engine::{
-    Action, ArrivalKind, Assembly, Command, Engine, Event, Stored, Study, WorkerEnd,
+    Action, ArrivalKind, Assembly, Command, Engine, Event, Filing, Stored, Study, UnsortedArrival,
+    WorkerEnd,
 };
 use crate::header::HeaderSummary;
 use crate::pipeline::{Arrival, CommandError, StartError};
@@ -23,7 +24,7 @@ use crate::queue::Queue;
 use crate::report::{self, Member, Renderer, ReportPlan, Station};
 use crate::settings::{Routing, Settings, WorkerSettings};
 use crate::spool::{Committed, Spool, SpoolError, StoredInstance};
-use crate::status::{Health, StudyDetail, StudyStatus};
+use crate::status::{Health, StudyDetail, StudyStatus, UnsortedStatus};
 use crate::time::Timestamp;
 use crate::workers::{Worker, WorkerEvent};
 
@@ -45,6 +46,7 @@ pub(crate) enum Message {
     Plan(ReportKey, Reply<Option<ReportPlan>>),
     Rendered(ReportKey, ReportForm, SopInstanceUid, Reply<()>),
     Studies(Reply<Vec<StudyStatus>>),
+    Unsorted(Reply<Vec<UnsortedStatus>>),
     Study(StudyInstanceUid, Reply<Option<StudyDetail>>),
     Members(StudyInstanceUid, Reply<Option<Vec<Member>>>),
     Command(StudyInstanceUid, Command, Reply<Result<(), CommandError>>),
@@ -84,7 +86,6 @@ pub(crate) fn start(
         worker: None,
         dirty: BTreeSet::new(),
         drain_by: None,
-        unsorted: 0,
     };
     runtime.recover()?;
     let thread = thread::Builder::new()
@@ -111,8 +112,6 @@ struct Runtime {
     /// Studies whose records have to be written.
     dirty: BTreeSet<StudyInstanceUid>,
     drain_by: Option<Instant>,
-    /// Objects without a readable study.
-    unsorted: usize,
 }
 
 impl Runtime {
@@ -174,6 +173,7 @@ impl Runtime {
                 answer(&reply, ());
             }
             Message::Studies(reply) => answer(&reply, self.studies()),
+            Message::Unsorted(reply) => answer(&reply, self.engine.unsorted()),
             Message::Study(uid, reply) => answer(&reply, self.study(&uid)),
             Message::Members(uid, reply) => answer(&reply, self.members(&uid)),
             Message::Command(uid, command, reply) => {
@@ -235,13 +235,15 @@ impl Runtime {
             }
             Action::Analyze(generation, id, stored) => {
                 let path = self.spool.locate(&stored).unwrap_or(stored.path);
-                if let Some((running, worker)) = &mut self.worker
-                    && *running == generation
-                {
-                    worker.analyze(AnalyzeJob { id, path });
-                }
+                self.give_worker(generation, ToWorker::Analyze(AnalyzeJob { id, path }));
                 None
             }
+            Action::Identify(generation, id, stored) => {
+                let path = stored.path;
+                self.give_worker(generation, ToWorker::Identify(AnalyzeJob { id, path }));
+                None
+            }
+            Action::File(filing) => Some(self.file(*filing)),
             Action::Assemble(study) => self.assemble(study),
             Action::Submit(job) => {
                 let job = self.located(job);
@@ -274,6 +276,14 @@ impl Runtime {
                 note("discarding", self.queue.discard(&study));
                 None
             }
+        }
+    }
+
+    fn give_worker(&mut self, generation: u64, job: ToWorker) {
+        if let Some((running, worker)) = &mut self.worker
+            && *running == generation
+        {
+            worker.give(&job);
         }
     }
 
@@ -397,12 +407,25 @@ impl Runtime {
         };
         let instance = arrival.committed.instance().clone();
         let Some(study) = instance.study.clone() else {
-            self.unsorted += 1;
-            tracing::warn!(sop_instance = %instance.sop_instance, "an object without a readable study; it is kept in unsorted/");
-            return;
+            tracing::warn!(sop_instance = %instance.sop_instance, "an object without a readable study; it is kept in unsorted/ and the worker is asked whose it is");
+            let received = self.now();
+            return self.event(Event::Unsorted(Box::new(UnsortedArrival {
+                instance,
+                received,
+                peer: Some(arrival.peer),
+                association: arrival.association,
+            })));
         };
-        if kind != ArrivalKind::Duplicate && !self.engine.knows(&study) {
-            self.take_back(&study);
+        if !self.engine.knows(&study) {
+            if kind != ArrivalKind::Duplicate {
+                self.take_back(&study);
+            } else if let Some(done) = self.queue.finished(&study)
+                && self
+                    .engine
+                    .is_wanted_again(&done, &instance.sop_instance, &arrival.peer)
+            {
+                self.engine.adopt(done);
+            }
         }
         let own = self.is_own(&instance, &arrival.header);
         self.event(Event::Stored(Box::new(Stored {
@@ -413,6 +436,41 @@ impl Runtime {
             association: arrival.association,
             own,
         })));
+    }
+
+    /// Moves an object out of `unsorted/`. From then on its file is what a restart finds, in one place or the other;
+    /// what isn't in memory yet is repeated work.
+    fn file(&mut self, filing: Filing) -> Event {
+        let Filing { arrival, context } = filing;
+        let study = context.study_instance_uid.clone();
+        let kind = match self.engine.study(&study) {
+            Some(known) if known.has(&arrival.instance) => ArrivalKind::Duplicate,
+            Some(known) if known.instances.contains_key(&arrival.instance.sop_instance) => {
+                ArrivalKind::NewVersion
+            }
+            _ => ArrivalKind::New,
+        };
+        let instance = match self.spool.file_unsorted(&arrival.instance, &study) {
+            Ok(instance) => instance,
+            Err(error) => return Event::NotFiled(Box::new(arrival), error.to_string()),
+        };
+        tracing::info!(%study, sop_instance = %instance.sop_instance, "an object of unsorted/ was filed");
+        if !self.engine.knows(&study) {
+            self.take_back(&study);
+        }
+        let header = self
+            .ports
+            .headers
+            .read(&instance.path, &instance.transfer_syntax);
+        let own = self.is_own(&instance, &header);
+        Event::Stored(Box::new(Stored {
+            instance,
+            kind,
+            context,
+            peer: arrival.peer,
+            association: arrival.association,
+            own,
+        }))
     }
 
     fn is_own(&self, instance: &StoredInstance, header: &HeaderSummary) -> bool {
@@ -470,12 +528,16 @@ impl Runtime {
 
     fn health(&self) -> Health {
         let mut health = self.engine.health();
-        health.queue.instances_unsorted = self.unsorted;
         if self.spool.is_poisoned() {
             health.ready = false;
             health.problems.push(
                 "an fsync failed and nothing more is taken in: check the disk, then restart the node".to_owned(),
             );
+        }
+        let free = self.spool.free_bytes();
+        if let Some(problem) = too_full(&free.map_err(|error| error.to_string())) {
+            health.ready = false;
+            health.problems.push(problem);
         }
         health
     }
@@ -486,6 +548,21 @@ impl Runtime {
                 note("record", self.queue.save(study));
             }
         }
+    }
+}
+
+/// Why the disk may not take the next object.
+fn too_full(free: &Result<u64, String>) -> Option<String> {
+    match free {
+        Ok(free) if *free >= limits::FREE_BYTES_MIN => None,
+        Ok(free) => Some(format!(
+            "the disk of data_dir has {} MiB left, and an object may need {}: make room, or C-STOREs are answered A700",
+            free >> 20,
+            limits::FREE_BYTES_MIN >> 20
+        )),
+        Err(error) => Some(format!(
+            "the disk of data_dir can't be asked for its free space: {error}"
+        )),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the pipeline tells people: the JSON of `GET /api/v1/studies[/{uid}]`, the readiness and the counters.
 
 use serde::{Deserialize, Serialize};
-use sonode_conformance::{DimseStatus, SopClassUid, SopInstanceUid, StudyInstanceUid};
+use sonode_conformance::{AeTitle, DimseStatus, SopClassUid, SopInstanceUid, StudyInstanceUid};
 use sonode_findings::{LvSummary, ModelRef, Phi, Rejection};
 
 use crate::time::Timestamp;
@@ -33,6 +33,27 @@ pub struct StudyStatus {
     pub deliveries: DeliveryCounts,
     /// When what happened.
     pub timeline: Timeline,
+}
+
+/// One object of `unsorted/`: acknowledged and kept, and of no study that is known. It holds no patient data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UnsortedStatus {
+    /// Its file under `unsorted/` of the data folder.
+    pub file: String,
+    /// SOP Instance UID under which it was sent.
+    pub sop_instance_uid: SopInstanceUid,
+    /// SOP Class UID under which it was sent.
+    pub sop_class_uid: SopClassUid,
+    /// When it came.
+    pub received: Timestamp,
+    /// Name of the peer that sent it; null where nothing tells.
+    pub from: Option<String>,
+    /// AE title under which it was sent.
+    pub calling_ae: Option<AeTitle>,
+    /// Length of its data set in bytes.
+    pub bytes: u64,
+    /// Why it can't be filed; null while the worker hasn't said whose it is.
+    pub reason: Option<String>,
 }
 
 /// How many deliveries are in which state.

@@ -34,6 +34,8 @@ pub struct Config {
     pub quiet_period_s: u32,
     /// `limits.max_associations`.
     pub max_associations: u32,
+    /// `limits.share_idle_s`.
+    pub share_idle_s: u32,
     /// `[[peer]]` beside the cart.
     pub peers: Vec<Peer>,
     /// `[[route]]`.
@@ -100,6 +102,7 @@ impl Default for Config {
         Self {
             quiet_period_s: 1,
             max_associations: 64,
+            share_idle_s: 30,
             peers: vec![Peer::caller("cart-1", CART)],
             routes: Vec::new(),
         }
@@ -125,8 +128,8 @@ impl Config {
         writeln!(toml, "[http]\nlisten = \"127.0.0.1:{http_port}\"")?;
         writeln!(
             toml,
-            "[limits]\nmax_associations = {}",
-            self.max_associations
+            "[limits]\nmax_associations = {}\nshare_idle_s = {}",
+            self.max_associations, self.share_idle_s
         )?;
         writeln!(toml, "[study]\nquiet_period_s = {}", self.quiet_period_s)?;
         writeln!(

@@ -16,9 +16,12 @@ use crate::{InstanceFindings, ModelRef, StudyContext};
 pub enum ToWorker {
     /// Analyse one instance.
     Analyze(AnalyzeJob),
+    /// Read only which study and instance a file is of. The answer is an [`Analyzed`] that holds the context, the SOP
+    /// Instance UID and, where the file can't be parsed, the rejection; no pixel is looked at.
+    Identify(AnalyzeJob),
 }
 
-/// One analysis.
+/// A file to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnalyzeJob {
     /// The node's number for this run; comes back in the answer.

@@ -46,6 +46,25 @@ pub struct Analysis {
 /// # Errors
 /// Where reading fails: that says nothing about the instance, and would be wrong as its answer.
 pub fn prepare(path: &Path) -> io::Result<Prepared> {
+    read(path, prepare_opened)
+}
+
+/// Reads only which study and instance a file is of.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn identify(path: &Path) -> io::Result<Prepared> {
+    read(path, |opened, findings| Prepared {
+        context: context::study_context(opened),
+        findings,
+        clip: None,
+    })
+}
+
+fn read(
+    path: &Path,
+    then: impl FnOnce(&Opened, InstanceFindings) -> Prepared,
+) -> io::Result<Prepared> {
     let sha256 = Some(sha256(path)?);
     Ok(match dicom::open(path) {
         Ok(opened) => {
@@ -54,7 +73,7 @@ pub fn prepare(path: &Path) -> io::Result<Prepared> {
                 .unwrap_or_else(|| uid_without_header(path, sha256.as_deref()));
             let mut findings = InstanceFindings::empty(uid);
             findings.sha256 = sha256;
-            prepare_opened(&opened, findings)
+            then(&opened, findings)
         }
         Err(OpenError::Io(error)) => return Err(error),
         Err(error) => {

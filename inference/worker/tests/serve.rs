@@ -65,6 +65,13 @@ impl Talk {
         }
     }
 
+    fn identify(&mut self, path: &Path) -> Analyzed {
+        let path = path.to_owned();
+        let job = AnalyzeJob { id: 7, path };
+        write_frame(&mut self.to, &ToWorker::Identify(job)).unwrap();
+        self.answer().unwrap()
+    }
+
     fn ask(&mut self, path: &Path) -> Analyzed {
         self.send(9, path);
         let answer = self.answer().unwrap();
@@ -138,6 +145,10 @@ fn every_file_has_an_answer_and_a_bad_one_does_not_spoil_the_next() {
         talk.ask(&cut).findings.rejected,
         Some(Rejection::Undecodable)
     );
+    // Whose it is, and nothing about its pixels.
+    let known = talk.identify(&colour);
+    assert!(known.context.is_some() && known.findings.rejected.is_none());
+    assert!(talk.identify(&garbage).context.is_none());
     let answer = talk.ask(&colour).findings;
     assert_eq!(answer.rejected, Some(Rejection::ColourDoppler));
     assert!(answer.lv.is_none() && answer.rejected_detail.is_some());

@@ -1,6 +1,6 @@
 //! `sonode sr show|lint`: any Structured Report as a readable tree, and our linter.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Sr) -> Result<(), CliError> {
     }
 }
 
-fn read(file: &PathBuf) -> Result<Vec<u8>, CliError> {
-    let bytes = std::fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
-    Ok(bytes)
+fn read(file: &Path) -> Result<Vec<u8>, CliError> {
+    std::fs::read(file)
+        .map_err(|error| CliError::Usage(anyhow::anyhow!("{}: {error}", file.display())))
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use sonode_conformance::StudyInstanceUid;
-use sonode_pipeline::StudyStatus;
+use sonode_pipeline::{StudyStatus, UnsortedStatus};
 
 use super::CliError;
 use crate::config::Config;
@@ -22,7 +22,7 @@ pub(super) struct Studies {
 
 #[derive(Debug, Subcommand)]
 enum StudiesCommand {
-    /// Every study, a line each.
+    /// Every study, a line each; then the objects of unsorted/, whose study nobody could read.
     List,
     /// Everything about one study, as JSON.
     Show { uid: StudyInstanceUid },
@@ -41,12 +41,17 @@ pub(super) fn run(args: &Studies) -> Result<(), CliError> {
         .as_deref()
         .ok_or_else(|| CliError::Usage(anyhow::anyhow!("give the running node's --config FILE")))?;
     let config = Config::load(path)?;
-    let base = format!("http://{}/api/v1/studies", config.http_listen);
+    let api = format!("http://{}/api/v1", config.http_listen);
+    let base = format!("{api}/studies");
     match &args.command {
         None | Some(StudiesCommand::List) => {
             let studies: Vec<StudyStatus> =
                 serde_json::from_value(get(&base)?).context("the node's answer can't be read")?;
+            let unsorted: Vec<UnsortedStatus> =
+                serde_json::from_value(get(&format!("{api}/unsorted"))?)
+                    .context("the node's answer can't be read")?;
             list(&studies);
+            list_unsorted(&unsorted);
             Ok(())
         }
         Some(StudiesCommand::Show { uid }) => {
@@ -78,6 +83,27 @@ fn list(studies: &[StudyStatus]) {
             counts.sent + counts.confirmed + counts.unconfirmed,
             counts.dead,
             study.reason.as_deref().unwrap_or(""),
+        );
+    }
+}
+
+fn list_unsorted(objects: &[UnsortedStatus]) {
+    for object in objects {
+        let title = object.calling_ae.as_ref().map(ToString::to_string);
+        println!(
+            "unsorted/{}  received {} from {}  {} bytes  {}",
+            object.file,
+            object.received,
+            object
+                .from
+                .as_deref()
+                .or(title.as_deref())
+                .unwrap_or("unknown"),
+            object.bytes,
+            object
+                .reason
+                .as_deref()
+                .unwrap_or("waits for the worker to read its header"),
         );
     }
 }

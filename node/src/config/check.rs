@@ -115,6 +115,13 @@ fn network_limits(mut section: Section, problems: &mut Problems) -> Limits {
         .unwrap_or(limits::ASSOCIATIONS);
     let limits = Limits {
         max_associations,
+        share_idle: seconds(
+            &mut section,
+            "share_idle_s",
+            day,
+            limits::SHARE_IDLE,
+            problems,
+        ),
         artim: seconds(&mut section, "artim_s", day, limits::ARTIM, problems),
         idle: seconds(&mut section, "idle_s", day, limits::IDLE, problems),
         inside_message: seconds(
@@ -129,6 +136,7 @@ fn network_limits(mut section: Section, problems: &mut Problems) -> Limits {
     section.finish(
         &[
             "max_associations",
+            "share_idle_s",
             "artim_s",
             "idle_s",
             "message_s",

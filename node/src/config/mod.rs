@@ -48,8 +48,11 @@ pub struct Node {
 /// `[limits]`: bounds and timers of the network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
-    /// Associations at once; one more is rejected transiently. Default 64.
+    /// Associations at once; one more is rejected transiently, unless another peer has idle ones over its share.
+    /// Default 64.
     pub max_associations: usize,
+    /// `share_idle_s`: see [`sonode_conformance::limits::SHARE_IDLE`].
+    pub share_idle: Duration,
     /// `artim_s`: see [`sonode_conformance::limits::ARTIM`].
     pub artim: Duration,
     /// `idle_s`: see [`sonode_conformance::limits::IDLE`].

@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 use serde_json::json;
 use sonode_conformance::StudyInstanceUid;
-use sonode_pipeline::CommandError;
+use sonode_pipeline::{CommandError, Timestamp};
 
 use crate::node::Node;
 use crate::scu;
@@ -30,6 +30,7 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
         .route("/api/v1/studies/{uid}/retry", post(retry))
         .route("/api/v1/studies/{uid}/close", post(close))
         .route("/api/v1/studies/{uid}/discard", post(discard))
+        .route("/api/v1/unsorted", get(unsorted))
         .route("/api/v1/peers", get(peers))
         .route("/api/v1/peers/{name}/echo", post(echo))
         .with_state(node)
@@ -59,6 +60,10 @@ async fn metrics(State(node): Shared) -> Response {
 
 async fn studies(State(node): Shared) -> Response {
     Json(node.pipeline().studies()).into_response()
+}
+
+async fn unsorted(State(node): Shared) -> Response {
+    Json(node.pipeline().unsorted()).into_response()
 }
 
 async fn study(State(node): Shared, Path(uid): Path<String>) -> Response {
@@ -106,8 +111,10 @@ struct PeerView {
     ae_title: String,
     address: Option<String>,
     allow_from: Vec<String>,
-    /// Unix time of the last association that it opened, in seconds.
-    last_called_us: Option<u64>,
+    /// When it last opened an association with this node; null before it has since the start.
+    last_call: Option<Timestamp>,
+    /// Its associations that stand.
+    associations: usize,
     delivery: Option<sonode_pipeline::PeerHealth>,
 }
 
@@ -122,7 +129,8 @@ async fn peers(State(node): Shared) -> Response {
             ae_title: peer.ae_title.to_string(),
             address: peer.address.as_ref().map(ToString::to_string),
             allow_from: peer.allow_from.iter().map(ToString::to_string).collect(),
-            last_called_us: node.last_call(&peer.name),
+            last_call: node.last_call(&peer.name),
+            associations: node.associations_of(&peer.name),
             delivery: health
                 .iter()
                 .position(|state| state.name == peer.name)

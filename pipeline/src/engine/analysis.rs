@@ -9,6 +9,7 @@ use sonode_findings::protocol::Analyzed;
 use sonode_findings::{InstanceFindings, Rejection};
 
 use super::arrivals::advance_instance;
+use super::unsorted::Key;
 use super::worker::Phase;
 use super::{Action, Engine};
 use crate::states::{InstanceEvent, InstanceState, StudyEvent, StudyState};
@@ -49,10 +50,17 @@ pub(super) struct Analysis {
 }
 
 pub(super) struct Running {
-    pub(super) study: StudyInstanceUid,
-    pub(super) sop: SopInstanceUid,
+    pub(super) task: Task,
     /// No other job was in flight at any time of this run.
     alone: bool,
+}
+
+/// What the worker was asked.
+pub(super) enum Task {
+    /// To analyse an instance.
+    Analysis(StudyInstanceUid, SopInstanceUid),
+    /// To say whose an object of `unsorted/` is.
+    Identification(Key),
 }
 
 impl Analysis {
@@ -107,11 +115,15 @@ impl Analysis {
 impl Engine {
     /// A run ended with its worker. It is charged only where nothing else can have been the cause.
     pub(super) fn on_run_lost(&mut self, job: &Running, now: Timestamp) {
+        let (uid, sop) = match &job.task {
+            Task::Analysis(uid, sop) => (uid, sop),
+            Task::Identification(key) => return self.on_identification_lost(key),
+        };
         let attempts_max = self.settings.worker.attempts_max;
         let Some(instance) = self
             .studies
-            .get_mut(&job.study)
-            .and_then(|study| study.instances.get_mut(&job.sop))
+            .get_mut(uid)
+            .and_then(|study| study.instances.get_mut(sop))
         else {
             return;
         };
@@ -120,9 +132,9 @@ impl Engine {
             instance.attempts += 1;
             self.counters.attempts_charged += 1;
         }
-        tracing::warn!(study = %job.study, sop_instance = %job.sop, attempts = instance.attempts, charged = job.alone, "analysis lost");
+        tracing::warn!(study = %uid, sop_instance = %sop, attempts = instance.attempts, charged = job.alone, "analysis lost");
         if instance.attempts >= attempts_max {
-            self.reject_undecodable(&job.study, &job.sop, now);
+            self.reject_undecodable(uid, sop, now);
             return;
         }
         let mark = Mark {
@@ -135,10 +147,10 @@ impl Engine {
             .map(|version| version.received)
             .unwrap_or_default();
         self.actions
-            .push(Action::SetMark(job.study.clone(), job.sop.clone(), mark));
+            .push(Action::SetMark(uid.clone(), sop.clone(), mark));
         self.analysis
-            .enqueue(received, job.study.clone(), job.sop.clone(), true);
-        self.save(&job.study);
+            .enqueue(received, uid.clone(), sop.clone(), true);
+        self.save(uid);
     }
 
     /// The instance has used up its attempts: the study is reported without it.
@@ -167,15 +179,17 @@ impl Engine {
         };
         self.analysis.deaths = 0;
         self.extend_deadline(now);
-        if let (Some(study), Some(context)) = (self.studies.get_mut(&job.study), &answer.context) {
+        let (uid, sop) = match job.task {
+            Task::Analysis(uid, sop) => (uid, sop),
+            Task::Identification(key) => return self.on_identified(&key, answer),
+        };
+        if let (Some(study), Some(context)) = (self.studies.get_mut(&uid), &answer.context) {
             // The worker reads the whole file, sequences included. It completes what the header scanner saw.
-            if context.study_instance_uid == job.study
-                && study.context.patient_id == context.patient_id
-            {
+            if context.study_instance_uid == uid && study.context.patient_id == context.patient_id {
                 text::complete(&mut study.context, context);
             }
         }
-        self.take_findings(&job.study, &job.sop, answer.findings, now);
+        self.take_findings(&uid, &sop, answer.findings, now);
     }
 
     fn take_findings(
@@ -252,7 +266,8 @@ impl Engine {
         }
     }
 
-    /// Gives the worker what it has credits for. While a suspect waits, nothing else begins: it runs alone and next.
+    /// Gives the worker what it has credits for. While a suspect or an object of `unsorted/` waits, nothing else begins:
+    /// it runs alone and next.
     pub(super) fn dispatch_analyses(&mut self, now: Timestamp) {
         let Phase::Ready { ready, .. } = &self.analysis.phase else {
             return;
@@ -262,22 +277,22 @@ impl Engine {
             .clamp(1, CREDITS_MAX);
         while !self.draining {
             let analysis = &mut self.analysis;
-            let (_, study, sop) = if analysis.suspects.is_empty() {
-                if analysis.running.len() >= credits || analysis.running_suspect(&self.studies) {
-                    return;
-                }
-                let Some(job) = analysis.waiting.pop_first() else {
-                    return;
-                };
-                job
-            } else {
+            if !analysis.suspects.is_empty() || self.unsorted.is_waiting() {
                 if !analysis.running.is_empty() {
                     return;
                 }
-                let Some(job) = analysis.suspects.pop_first() else {
-                    return;
-                };
-                job
+                if let Some((_, study, sop)) = analysis.suspects.pop_first() {
+                    self.begin(study, sop, now);
+                } else if let Some(key) = self.unsorted.pop_waiting() {
+                    self.begin_identification(key, now);
+                }
+                continue;
+            }
+            if analysis.running.len() >= credits || analysis.is_running_alone(&self.studies) {
+                return;
+            }
+            let Some((_, study, sop)) = analysis.waiting.pop_first() else {
+                return;
             };
             self.begin(study, sop, now);
         }
@@ -299,8 +314,20 @@ impl Engine {
             attempts: instance.attempts,
             suspect: instance.suspect,
         };
-        let analysis = &mut self.analysis;
-        let alone = analysis.running.is_empty();
+        tracing::info_span!("study", uid = %study).in_scope(|| {
+            let _attempt = tracing::info_span!("attempt", n = mark.attempts + 1).entered();
+            tracing::debug!(sop_instance = %sop, "analysis begins");
+        });
+        self.actions
+            .push(Action::SetMark(study.clone(), sop.clone(), mark));
+        let id = self.start_run(Task::Analysis(study, sop), now);
+        self.actions
+            .push(Action::Analyze(self.analysis.generation, id, stored));
+    }
+
+    /// Books a run; gives its number.
+    pub(super) fn start_run(&mut self, task: Task, now: Timestamp) -> u64 {
+        let alone = self.analysis.running.is_empty();
         if alone {
             // Waiting for a job is not an overrun.
             self.extend_deadline(now);
@@ -311,26 +338,21 @@ impl Engine {
         }
         analysis.next_job += 1;
         let id = analysis.next_job;
-        tracing::info_span!("study", uid = %study).in_scope(|| {
-            let _attempt = tracing::info_span!("attempt", n = mark.attempts + 1).entered();
-            tracing::debug!(sop_instance = %sop, alone, "analysis begins");
-        });
-        self.actions
-            .push(Action::SetMark(study.clone(), sop.clone(), mark));
-        self.actions
-            .push(Action::Analyze(analysis.generation, id, stored));
-        analysis.running.insert(id, Running { study, sop, alone });
+        analysis.running.insert(id, Running { task, alone });
         self.arm_deadline(now);
+        id
     }
 }
 
 impl Analysis {
-    fn running_suspect(&self, studies: &BTreeMap<StudyInstanceUid, super::Study>) -> bool {
-        self.running.values().any(|job| {
-            studies
-                .get(&job.study)
-                .and_then(|study| study.instances.get(&job.sop))
-                .is_some_and(|instance| instance.suspect)
+    /// Whether a job runs beside which none may begin.
+    fn is_running_alone(&self, studies: &BTreeMap<StudyInstanceUid, super::Study>) -> bool {
+        self.running.values().any(|job| match &job.task {
+            Task::Identification(_) => true,
+            Task::Analysis(study, sop) => studies
+                .get(study)
+                .and_then(|study| study.instances.get(sop))
+                .is_some_and(|instance| instance.suspect),
         })
     }
 }

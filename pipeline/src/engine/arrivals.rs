@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 impl Engine {
     pub(super) fn on_stored(&mut self, stored: Stored, now: Timestamp) {
         let Some(uid) = stored.instance.study.clone() else {
-            // In unsorted/: kept and acknowledged, and no study's business.
+            // In unsorted/: that is `Event::Unsorted`.
             return;
         };
         match stored.kind {
@@ -24,16 +24,21 @@ impl Engine {
             }
         }
         if stored.kind == ArrivalKind::Duplicate && !self.knows(&uid) {
-            // Of a study that is done: nothing is owed on its account.
+            // Of a study that is done: nothing is owed on its account, or `is_wanted_again` had it taken back.
             return;
         }
+        let sop = stored.instance.sop_instance.clone();
         let (own, association, peer) = (stored.own, stored.association, stored.peer.clone());
         let context = stored.context.clone();
         let is_new = self.take_in(&uid, stored, now);
         if own {
             self.counters.own_objects += u64::from(is_new);
         } else {
-            self.carry(&uid, association, peer, now, is_new);
+            match peer {
+                Some(peer) => self.add_source(&uid, &sop, &peer, now),
+                None => self.owe_image(&uid, &sop, None, now),
+            }
+            self.carry(&uid, association, now, is_new);
             self.check_patient(&uid, &context);
         }
         self.save(&uid);
@@ -45,7 +50,6 @@ impl Engine {
         let Stored {
             instance: stored,
             context,
-            peer,
             own,
             ..
         } = arrived;
@@ -87,9 +91,6 @@ impl Engine {
         instance.late = late;
         study.instances.insert(sop.clone(), instance);
         self.queue_analysis(uid, &sop, now);
-        if !own {
-            self.owe_image(uid, &sop, peer.as_deref(), now);
-        }
         true
     }
 
@@ -126,20 +127,50 @@ impl Engine {
             .enqueue(received, uid.clone(), sop.clone(), suspect);
     }
 
-    /// The association holds the study open; a new instance starts its quiet period again.
-    fn carry(
+    /// Whether a duplicate gives a study that is done something to do: its sender is a new one, or a route wants from
+    /// this sender what it took from no other.
+    pub(crate) fn is_wanted_again(&self, study: &Study, sop: &SopInstanceUid, peer: &str) -> bool {
+        let object = ObjectKey::Image(sop.clone());
+        let has = |to: &String| {
+            let mut deliveries = study.deliveries.iter();
+            deliveries.any(|delivery| delivery.peer == *to && delivery.object == object)
+        };
+        !study.from.contains(peer) || !self.image_targets(Some(peer)).iter().all(has)
+    }
+
+    /// Whoever sends an object is a source of its study, although another peer sent the same bytes before: the routes
+    /// of both count.
+    fn add_source(
         &mut self,
         uid: &StudyInstanceUid,
-        association: u64,
-        peer: Option<String>,
+        sop: &SopInstanceUid,
+        peer: &str,
         now: Timestamp,
-        is_new: bool,
     ) {
         let Some(study) = self.studies.get_mut(uid) else {
             return;
         };
+        let routes = self.settings.routing.routes.iter();
+        let mut reports = routes.filter(|route| route.send_sr && route.from.is_some());
+        let opens_a_route = reports
+            .any(|route| route.takes(peer) && !study.from.iter().any(|known| route.takes(known)));
+        study.from.insert(peer.to_owned());
+        let is_reported = study.state == StudyState::Reported;
+        self.owe_image(uid, sop, Some(peer), now);
+        if opens_a_route && is_reported {
+            self.bring_back(uid);
+            self.step(uid, StudyEvent::NewSource);
+        } else if self.studies.get(uid).is_some_and(Study::is_owing) {
+            self.bring_back(uid);
+        }
+    }
+
+    /// The association holds the study open; a new instance starts its quiet period again.
+    fn carry(&mut self, uid: &StudyInstanceUid, association: u64, now: Timestamp, is_new: bool) {
+        let Some(study) = self.studies.get_mut(uid) else {
+            return;
+        };
         if is_new {
-            study.from.extend(peer);
             study.timeline.received_first.get_or_insert(now);
             study.timeline.received_last = Some(now);
             study.quiet_from = now;
@@ -187,20 +218,21 @@ impl Engine {
         peer: Option<&str>,
         now: Timestamp,
     ) {
-        let to: Vec<String> = self
-            .settings
-            .routing
-            .routes
-            .iter()
+        for to in self.image_targets(peer) {
+            self.owe(uid, &to, ObjectKey::Image(sop.clone()), now);
+        }
+    }
+
+    /// The peers to which a route forwards what this peer sends.
+    fn image_targets(&self, peer: Option<&str>) -> Vec<String> {
+        let routes = self.settings.routing.routes.iter();
+        routes
             .filter(|route| route.send_images)
             .filter(|route| peer.map_or(route.from.is_none(), |peer| route.takes(peer)))
             // Whoever sent it has it.
             .filter(|route| peer != Some(route.to.as_str()))
             .map(|route| route.to.clone())
-            .collect();
-        for peer in to {
-            self.owe(uid, &peer, ObjectKey::Image(sop.clone()), now);
-        }
+            .collect()
     }
 }
 

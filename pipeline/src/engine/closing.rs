@@ -144,6 +144,11 @@ impl Engine {
             for peer in owed_to {
                 self.owe(uid, &peer, ObjectKey::Report(revision), now);
             }
+        } else if let Some(revision) = study.report().map(|report| report.revision) {
+            // A route that takes a later sender's studies: the report that stands is owed to it too.
+            for peer in owed_to {
+                self.owe(uid, &peer, ObjectKey::Report(revision), now);
+            }
         }
         self.step(uid, StudyEvent::Complete);
         self.settle(uid, now);

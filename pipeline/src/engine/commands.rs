@@ -20,6 +20,28 @@ pub(crate) enum Command {
     Discard,
 }
 
+/// What an operator can do who wanted to close a study that can't be closed.
+fn instead_of_closing(state: &StudyState) -> String {
+    match state {
+        StudyState::Receiving | StudyState::Held(_) => "the study can be closed".to_owned(),
+        StudyState::Closed => {
+            "the study is closed already: its instances are being analysed, then it is reported; \
+                               nothing is left to do"
+                .to_owned()
+        }
+        StudyState::Reported => {
+            "the study is closed and its report decided already: `sonode studies show` tells what \
+                                 went where, `sonode studies retry` sends again what was given up"
+                .to_owned()
+        }
+        StudyState::Quarantined(reason) => {
+            format!(
+                "the study is quarantined ({reason}): mend the cause, then `sonode studies retry`"
+            )
+        }
+    }
+}
+
 impl Engine {
     /// Carries out a command on a study in hand.
     pub(crate) fn command(
@@ -45,8 +67,8 @@ impl Engine {
             .studies
             .get_mut(uid)
             .ok_or_else(|| CommandError::NoSuchStudy(uid.clone()))?;
-        if let Err(prohibited) = study.state.after(StudyEvent::Close) {
-            let result = Err(CommandError::NotNow(prohibited.to_string()));
+        if study.state.after(StudyEvent::Close).is_err() {
+            let result = Err(CommandError::NotNow(instead_of_closing(&study.state)));
             self.settle(uid, now);
             return result;
         }

@@ -14,6 +14,7 @@ mod record;
 mod recover;
 #[cfg(test)]
 mod tests;
+mod unsorted;
 mod view;
 mod worker;
 
@@ -34,18 +35,23 @@ pub(crate) use analysis::Mark;
 pub(crate) use commands::Command;
 pub(crate) use record::{Lane, Report, Study};
 pub(crate) use recover::{Recovered, RecoveredInstance};
+pub(crate) use unsorted::{Filing, UnsortedArrival};
 
 /// What happens.
 pub(crate) enum Event {
     /// An object is durable.
     Stored(Box<Stored>),
+    /// An object without a readable study is durable.
+    Unsorted(Box<UnsortedArrival>),
+    /// [`Action::File`] failed, and the object lies where it was.
+    NotFiled(Box<UnsortedArrival>, String),
     AssociationOpened(u64),
     AssociationClosed(u64),
     /// The worker of this generation takes jobs.
     WorkerReady(u64, Ready),
     /// The worker of this generation is gone.
     WorkerEnded(u64, WorkerEnd),
-    /// The worker of this generation answered.
+    /// The worker of this generation answered a job: an analysis or an identification.
     Analyzed(u64, Box<Analyzed>),
     /// The answer to [`Action::Assemble`].
     Assembled(StudyInstanceUid, Box<Assembly>),
@@ -115,6 +121,10 @@ pub(crate) enum Action {
     KillWorker(u64),
     /// Give the worker a job.
     Analyze(u64, u64, StoredInstance),
+    /// Ask the worker whose this object of `unsorted/` is; answered like an analysis.
+    Identify(u64, u64, StoredInstance),
+    /// Move an object of `unsorted/` to its study, durably, and answer with [`Event::Stored`] or [`Event::NotFiled`].
+    File(Box<Filing>),
     /// Read the study's findings and answer with [`Event::Assembled`].
     Assemble(StudyInstanceUid),
     /// Hand a job to the sender.
@@ -140,6 +150,7 @@ pub(crate) struct Engine {
     /// When receiving studies close.
     closings: BTreeSet<(Timestamp, StudyInstanceUid)>,
     analysis: analysis::Analysis,
+    unsorted: unsorted::Unsorted,
     sending: delivery::Sending,
     counters: Counters,
     draining: bool,
@@ -155,6 +166,7 @@ impl Engine {
             associations: BTreeMap::new(),
             closings: BTreeSet::new(),
             analysis: analysis::Analysis::default(),
+            unsorted: unsorted::Unsorted::default(),
             sending: delivery::Sending::default(),
             counters: Counters::default(),
             draining: false,
@@ -166,6 +178,8 @@ impl Engine {
     pub(crate) fn handle(&mut self, event: Event, now: Timestamp) -> Vec<Action> {
         match event {
             Event::Stored(stored) => self.on_stored(*stored, now),
+            Event::Unsorted(arrival) => self.keep_unsorted(*arrival),
+            Event::NotFiled(arrival, detail) => self.on_not_filed(*arrival, &detail),
             Event::AssociationOpened(id) => {
                 self.associations.entry(id).or_default();
             }

@@ -87,6 +87,7 @@ impl Engine {
             }
         }
         queue.deliveries_due = due.values().sum();
+        queue.instances_unsorted = self.unsorted.len();
         (
             queue.instances_waiting,
             queue.instances_running,

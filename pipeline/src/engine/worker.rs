@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sonode_findings::protocol::Ready;
 
-use super::analysis::{Mark, Running, backoff};
+use super::analysis::{Mark, Running, Task, backoff};
 use super::{Action, Engine, WorkerEnd};
 use crate::time::Timestamp;
 
@@ -152,7 +152,11 @@ impl Engine {
     /// The worker is stopped by the node itself: what it had begun counts as never begun.
     pub(crate) fn stop(&mut self) -> Vec<Action> {
         let running = std::mem::take(&mut self.analysis.running);
-        for Running { study, sop, .. } in running.into_values() {
+        for Running { task, .. } in running.into_values() {
+            // What lies in unsorted/ has no mark, and every start asks about it again.
+            let Task::Analysis(study, sop) = task else {
+                continue;
+            };
             let instance = self
                 .studies
                 .get(&study)

@@ -6,10 +6,10 @@ use sonode_conformance::StudyInstanceUid;
 use sonode_findings::{InstanceFindings, Rejection};
 
 use super::{Runtime, note};
-use crate::engine::{Recovered, RecoveredInstance, Study};
+use crate::engine::{Recovered, RecoveredInstance, Study, UnsortedArrival};
 use crate::pipeline::StartError;
 use crate::queue::QueueError;
-use crate::spool::{OpenStudy, SpoolError, StoredInstance, StudyPlace};
+use crate::spool::{OpenStudy, SpoolError, StoredInstance, StudyPlace, Unsorted};
 use crate::time::Timestamp;
 
 impl Runtime {
@@ -42,10 +42,6 @@ impl Runtime {
             .spool
             .scan_open()
             .map_err(|error| StartError::Spool(error.to_string()))?;
-        self.unsorted = self
-            .spool
-            .scan_unsorted()
-            .map_or(0, |found| found.instances.len());
         tracing::info!(studies = open.len(), records = records.len(), "recovering");
         for found in open {
             // A study that was done and got something new just before the end has only its old record.
@@ -57,7 +53,36 @@ impl Runtime {
         for (uid, record) in records {
             self.settle_stray(&uid, &record);
         }
+        self.recover_unsorted();
         Ok(())
+    }
+
+    fn recover_unsorted(&mut self) {
+        let found = self.spool.scan_unsorted().unwrap_or_else(|error| {
+            tracing::error!(%error, "unsorted/ can't be read: what lies there is asked about at the next start");
+            Unsorted::default()
+        });
+        for instance in found.instances {
+            self.engine.keep_unsorted(UnsortedArrival {
+                received: self.modified(&instance),
+                peer: self.sender_of(&instance),
+                association: 0,
+                instance,
+            });
+        }
+    }
+
+    /// When a file was written.
+    fn modified(&self, stored: &StoredInstance) -> Timestamp {
+        std::fs::metadata(&stored.path)
+            .and_then(|file| file.modified())
+            .map_or_else(|_| self.now(), Timestamp::from_system)
+    }
+
+    /// Name of the peer that sent an instance, as far as its file tells.
+    fn sender_of(&self, stored: &StoredInstance) -> Option<String> {
+        let ae = stored.calling_ae.as_ref()?;
+        self.routing.peer_names.get(ae).cloned()
     }
 
     /// A record whose study doesn't lie in `open/`: it was finished or removed just before the end.
@@ -117,11 +142,8 @@ impl Runtime {
                 .headers
                 .read(&stored.path, &stored.transfer_syntax)
         });
-        let ae = stored.calling_ae.as_ref();
         RecoveredInstance {
-            modified: std::fs::metadata(&stored.path)
-                .and_then(|file| file.modified())
-                .map_or_else(|_| self.now(), Timestamp::from_system),
+            modified: self.modified(stored),
             findings: found
                 .findings
                 .get(&stored.digest.short())
@@ -130,7 +152,7 @@ impl Runtime {
                 .as_ref()
                 .is_some_and(|header| self.is_own(stored, header)),
             context: header.map(|header| header.context(found.uid.clone())),
-            peer: ae.and_then(|ae| self.routing.peer_names.get(ae)).cloned(),
+            peer: self.sender_of(stored),
             stored: stored.clone(),
         }
     }

@@ -98,6 +98,10 @@ impl Node {
     }
 
     fn store(&self, association: u64, class: &str, sop: &str, data: &[u8]) {
+        self.store_in(Some("1.2"), association, class, sop, data);
+    }
+
+    fn store_in(&self, study: Option<&str>, association: u64, class: &str, sop: &str, data: &[u8]) {
         let meta = FileMeta {
             sop_class: class.parse().unwrap(),
             sop_instance: sop.parse().unwrap(),
@@ -106,7 +110,7 @@ impl Node {
         };
         let mut writer = self.spool.begin(association, &meta).unwrap();
         writer.write(data).unwrap();
-        let study = Some("1.2".parse().unwrap());
+        let study = study.map(|study| study.parse().unwrap());
         let committed: Committed = self.spool.commit(writer.finish().unwrap(), study).unwrap();
         self.pipeline.stored(Arrival {
             committed,
@@ -322,6 +326,55 @@ fn without_a_usable_model_the_study_is_kept_and_health_says_what_to_do() {
     );
     assert_eq!(node.study().status.state, "closed");
     node.stop();
+}
+
+#[test]
+fn an_object_of_unsorted_is_filed_and_reported_and_another_one_waits_for_a_better_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), "nameless=1.2", &["pacs"]);
+    node.pipeline.association_opened(1, "cart");
+    for sop in ["1.2.7", "1.2.8"] {
+        node.store_in(None, 1, US_MULTIFRAME, sop, sop.as_bytes());
+    }
+    node.pipeline.association_closed(1);
+    let list = loop {
+        let list = node.pipeline.unsorted();
+        if list.iter().all(|object| object.reason.is_some()) {
+            break list;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(list.len(), 2);
+    assert!(list[0].file.starts_with("1.2.7.") && list[0].from.as_deref() == Some("cart"));
+    assert_eq!(list[0].bytes, 5);
+    assert!(node.pipeline.studies().is_empty());
+    node.stop();
+
+    // The next start asks again, and this worker can read one of them.
+    let node = Node::start(folder.path(), "nameless=1.2.8", &["pacs"]);
+    let (job, key) = node.job();
+    assert_eq!(key.study.as_str(), "1.2");
+    node.accept(job);
+    assert_eq!(node.study().status.analysed, 1);
+    let stays = node.pipeline.unsorted();
+    assert!(stays.len() == 1 && stays[0].file.starts_with("1.2.8."));
+    assert_eq!(node.pipeline.health().queue.instances_unsorted, 1);
+    node.stop();
+    let node = Node::start(folder.path(), "nameless=1.2.8", &["pacs"]);
+    assert!(node.study().status.done, "it was filed for good");
+    node.stop();
+}
+
+#[test]
+fn a_full_disk_is_a_problem_that_says_what_to_do() {
+    let least = sonode_conformance::limits::FREE_BYTES_MIN;
+    assert_eq!(super::too_full(&Ok(least)), None);
+    let full = super::too_full(&Ok(least - 1)).unwrap();
+    assert!(
+        full.contains("255 MiB left") && full.contains("make room"),
+        "{full}"
+    );
+    assert!(super::too_full(&Err("gone".to_owned())).is_some());
 }
 
 #[test]

@@ -29,7 +29,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
 use super::error::SpoolError;
-use super::instance::{Committed, StoredInstance};
+use super::instance::{Committed, Digest, StoredInstance};
 use super::integrity::{Unreadable, read_instance, stored_instance};
 use super::layout;
 use super::moves::Move;
@@ -214,7 +214,7 @@ impl Committer {
         let sop = &pending.meta.sop_instance;
         let name = layout::instance_name(sop, pending.digest.short());
         self.ensure_folder(study.as_ref())?;
-        if let Some(stored) = self.look_up(study.as_ref(), &name, &pending)? {
+        if let Some(stored) = self.look_up(study.as_ref(), &name, pending.digest)? {
             return Ok(Committed::Duplicate(stored));
         }
         self.ensure_open(study.as_ref(), batch)?;
@@ -247,11 +247,11 @@ impl Committer {
 
     /// The instance that has this name already, if its file is whole. A damaged one is set aside: what comes now is
     /// better.
-    fn look_up(
+    pub(super) fn look_up(
         &mut self,
         study: Option<&StudyInstanceUid>,
         name: &str,
-        pending: &Pending,
+        digest: Digest,
     ) -> Result<Option<StoredInstance>, SpoolError> {
         let shared = Arc::clone(&self.shared);
         let folder = self.folder_mut(study)?;
@@ -260,7 +260,7 @@ impl Committer {
         }
         let path = folder.path.join(name);
         match read_instance(&shared, &path)? {
-            Ok(found) if found.digest == pending.digest => {
+            Ok(found) if found.digest == digest => {
                 Ok(Some(stored_instance(found, study.cloned(), path)))
             }
             // Two data sets of one SOP Instance UID whose digests agree in 64 bits: made on purpose, or never.

@@ -17,7 +17,7 @@
 //!     delivered-<peer>-<SOPUID>        empty: the peer has the object; peer's name percent-encoded
 //!     <SOPUID>.<hash16>.dcm.<uuid>.damaged    a damaged file whose instance was received again
 //!   done/<yyyymmdd>/<StudyUID>/ the same, when nothing is owed any more
-//!   unsorted/                   instances without a readable Study Instance UID, and their findings
+//!   unsorted/                   instances without a readable Study Instance UID, until the worker can name their study
 //!   queue/                      the queue's own; not the spool's
 //! ```
 //!

@@ -138,34 +138,48 @@ impl Committer {
     ) -> Result<PathBuf, SpoolError> {
         self.ensure_folder(Some(study))?;
         self.reopen(study)?;
-        let shared = Arc::clone(&self.shared);
         let instance = layout::instance_name(sop, digest.short());
         let findings = layout::findings_name(digest.short());
-        let unsorted = self.folder_mut(None)?;
-        let from = unsorted.path.clone();
-        let mut moving = Vec::new();
+        // A copy that the study has already must be whole before the one in unsorted/ goes.
+        self.look_up(Some(study), &instance, digest)?;
         // The findings first: an instance without them is analysed again, findings without an instance are of no use.
-        for name in [findings, instance.clone()] {
-            if unsorted.names.remove(&name) {
-                moving.push(name);
-            }
+        let moved = [&findings, &instance]
+            .into_iter()
+            .try_for_each(|name| self.move_from_unsorted(name, study));
+        if let Err(error) = moved {
+            // What was moved and what wasn't: the folders know.
+            self.folders.clear();
+            return Err(error);
+        }
+        let to = self.folder_mut(Some(study))?.path.clone();
+        let from = self.folder_mut(None)?.path.clone();
+        // As for a study's move: where it goes is durable before the place it came from forgets it.
+        self.shared.sync_folder(&to)?;
+        self.shared.sync_folder(&from)?;
+        Ok(to.join(instance))
+    }
+
+    fn move_from_unsorted(
+        &mut self,
+        name: &str,
+        study: &StudyInstanceUid,
+    ) -> Result<(), SpoolError> {
+        let shared = Arc::clone(&self.shared);
+        let unsorted = self.folder_mut(None)?;
+        let from = unsorted.path.join(name);
+        if !unsorted.names.remove(name) {
+            return Ok(());
         }
         let folder = self.folder_mut(Some(study))?;
-        for name in moving {
-            let to = folder.path.join(&name);
-            if folder.names.contains(&name) {
-                // The study has it already, under a name that tells the same bytes.
-                let dropped = shared.disk.remove_file(&from.join(&name));
-                dropped.map_err(SpoolError::io("remove", &from))?;
-            } else {
-                let moved = shared.disk.rename(&from.join(&name), &to);
-                moved.map_err(SpoolError::io("move to", &to))?;
-                folder.names.insert(name);
-            }
+        let to = folder.path.join(name);
+        if folder.names.contains(name) {
+            // The study has it already, under a name that tells the same bytes.
+            let dropped = shared.disk.remove_file(&from);
+            return dropped.map_err(SpoolError::io("remove", &from));
         }
-        let path = folder.path.clone();
-        shared.sync_folder(&path)?;
-        shared.sync_folder(&from)?;
-        Ok(path.join(instance))
+        let moved = shared.disk.rename(&from, &to);
+        moved.map_err(SpoolError::io("move to", &to))?;
+        folder.names.insert(name.to_owned());
+        Ok(())
     }
 }

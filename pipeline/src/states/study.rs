@@ -27,6 +27,8 @@ pub(crate) enum StudyEvent {
     Complete,
     /// An image that came after the close was measured.
     LateEvidence,
+    /// Another peer sent it too, and a route takes what that peer sends.
+    NewSource,
     /// Its instances contradict each other.
     Contradiction(String),
     /// Something failed.
@@ -41,7 +43,7 @@ impl StudyState {
     /// ```text
     ///                Close               Complete
     ///   Receiving ----------> Closed ----------------> Reported
-    ///       ^                  | ^ ^                      |
+    ///       ^                  | ^ ^ ^------NewSource-----+
     ///       |   LateEvidence   | | |                      |
     ///       +------------------+-|-|----------------------+
     ///                            | |
@@ -58,7 +60,8 @@ impl StudyState {
     pub(crate) fn after(&self, event: StudyEvent) -> Result<Self, Prohibited> {
         match (self, event) {
             (Self::Receiving | Self::Held(_), StudyEvent::Close)
-            | (Self::Quarantined(_), StudyEvent::Retry) => Ok(Self::Closed),
+            | (Self::Quarantined(_), StudyEvent::Retry)
+            | (Self::Reported, StudyEvent::NewSource) => Ok(Self::Closed),
             (Self::Closed, StudyEvent::Complete) => Ok(Self::Reported),
             (Self::Closed | Self::Reported, StudyEvent::LateEvidence) => Ok(Self::Receiving),
             (
@@ -115,6 +118,7 @@ mod tests {
         for event in [
             StudyEvent::Complete,
             StudyEvent::LateEvidence,
+            StudyEvent::NewSource,
             StudyEvent::Contradiction(String::new()),
             StudyEvent::Failure(String::new()),
         ] {

@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use sonode_findings::protocol::{
     AnalyzeJob, Analyzed, FromWorker, Ready, ToWorker, read_frame, write_frame,
 };
-use sonode_findings::{InstanceFindings, LvMeasurement, Method, ModelRef, Rejection};
+use sonode_findings::{InstanceFindings, LvMeasurement, Method, ModelRef, Rejection, StudyContext};
 
 const VARIABLE: &str = "SONODE_FAKE_WORKER";
 
 /// Program and arguments of a fake. Its script is a list of `<what>=<part of a path>`: what it does with a job whose
-/// path contains that part; `die`, `hang`, `garbage`, `reject`. `exit=<code>` and `version=<text>` count at its start.
+/// path contains that part; `die`, `hang`, `garbage`, `reject`, and `nameless` for an identification that finds no study.
+/// `exit=<code>` and `version=<text>` count at its start.
 pub(crate) fn command(script: &str) -> (PathBuf, Vec<String>) {
     let exe = std::env::current_exe().unwrap();
     let shell = format!(
@@ -58,13 +59,19 @@ fn run() {
         credits: 4,
     };
     write_frame(&mut node, &FromWorker::Ready(ready)).unwrap();
-    while let Ok(ToWorker::Analyze(job)) = read_frame(&mut node) {
-        serve(&mut node, &rules, &job);
+    while let Ok(message) = read_frame(&mut node) {
+        let (ToWorker::Analyze(job) | ToWorker::Identify(job)) = &message;
+        serve(
+            &mut node,
+            &rules,
+            job,
+            matches!(message, ToWorker::Identify(_)),
+        );
     }
     std::process::exit(0);
 }
 
-fn serve(node: &mut UnixStream, rules: &[(&str, &str)], job: &AnalyzeJob) {
+fn serve(node: &mut UnixStream, rules: &[(&str, &str)], job: &AnalyzeJob, identify: bool) {
     let name = job.path.file_name().unwrap().to_str().unwrap().to_owned();
     let rule = rules.iter().find(|(_, part)| name.starts_with(part));
     let sop = name.rsplitn(3, '.').nth(2).unwrap().parse().unwrap();
@@ -93,10 +100,12 @@ fn serve(node: &mut UnixStream, rules: &[(&str, &str)], job: &AnalyzeJob) {
         Some("reject") => findings = findings.reject(Rejection::View, "no apical view"),
         _ => {}
     }
+    let is_nameless = rule.is_some_and(|(what, _)| *what == "nameless");
+    let study = (identify && !is_nameless).then(|| "1.2".parse().unwrap());
     let answer = Analyzed {
         id: job.id,
         findings,
-        context: None,
+        context: study.map(StudyContext::unknown),
     };
     write_frame(node, &FromWorker::Analyzed(Box::new(answer))).unwrap();
 }

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use sonode_findings::protocol::{
-    AnalyzeJob, Analyzed, FrameError, FromWorker, Ready, ToWorker, read_frame, write_frame,
+    Analyzed, FrameError, FromWorker, Ready, ToWorker, read_frame, write_frame,
 };
 
 use crate::engine::WorkerEnd;
@@ -88,8 +88,8 @@ impl Worker {
     }
 
     /// Hands a job over. A worker that doesn't take it is killed: its end is told as any other.
-    pub(crate) fn analyze(&mut self, job: AnalyzeJob) {
-        if let Err(error) = write_frame(&mut self.jobs, &ToWorker::Analyze(job)) {
+    pub(crate) fn give(&mut self, job: &ToWorker) {
+        if let Err(error) = write_frame(&mut self.jobs, job) {
             tracing::warn!(%error, "the worker doesn't take a job");
             self.kill();
         }

@@ -1,5 +1,7 @@
 use std::sync::mpsc::{Receiver, channel};
 
+use sonode_findings::protocol::AnalyzeJob;
+
 use super::*;
 
 fn start(script: &str) -> (Worker, Receiver<WorkerEvent>) {
@@ -25,11 +27,11 @@ fn ended(events: &Receiver<WorkerEvent>) -> WorkerEnd {
     }
 }
 
-fn job(id: u64, sop: &str) -> AnalyzeJob {
-    AnalyzeJob {
+fn job(id: u64, sop: &str) -> ToWorker {
+    ToWorker::Analyze(AnalyzeJob {
         id,
         path: format!("/spool/{sop}.0123456789abcdef.dcm").into(),
-    }
+    })
 }
 
 #[test]
@@ -37,7 +39,7 @@ fn it_is_ready_and_answers_and_ends_when_it_is_killed() {
     let (mut worker, events) = start("reject=1.2.9");
     assert_eq!(ready(&events).version, env!("CARGO_PKG_VERSION"));
     for (id, sop) in [(1, "1.2.3"), (2, "1.2.9")] {
-        worker.analyze(job(id, sop));
+        worker.give(&job(id, sop));
         let WorkerEvent::Analyzed(answer) = events.recv().unwrap() else {
             panic!("no answer");
         };
@@ -53,7 +55,7 @@ fn it_is_ready_and_answers_and_ends_when_it_is_killed() {
 fn a_death_in_mid_job_is_told_with_its_signal() {
     let (mut worker, events) = start("die=1.2.3");
     ready(&events);
-    worker.analyze(job(1, "1.2.3"));
+    worker.give(&job(1, "1.2.3"));
     let end = ended(&events);
     assert!(
         end.detail.starts_with("the worker was ended by signal 6"),
@@ -67,7 +69,7 @@ fn a_death_in_mid_job_is_told_with_its_signal() {
 fn one_that_talks_nonsense_is_killed() {
     let (mut worker, events) = start("garbage=1.2.3");
     ready(&events);
-    worker.analyze(job(1, "1.2.3"));
+    worker.give(&job(1, "1.2.3"));
     let end = ended(&events);
     assert!(end.detail.contains("over the limit"), "{}", end.detail);
 }

@@ -268,6 +268,27 @@ fn an_unsorted_instance_is_filed_with_its_findings() {
 }
 
 #[test]
+fn an_unsorted_instance_replaces_a_damaged_copy_in_its_study_and_gives_way_to_a_whole_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    for damaged in [true, false] {
+        let stored = store(&spool, None, 1, b"data").unwrap().instance().clone();
+        let copy = store(&spool, Some(study(0)), 1, b"data").unwrap();
+        let copy = copy.instance().path.clone();
+        if damaged {
+            fs::write(&copy, b"cut").unwrap();
+        }
+        let filed = spool.file_unsorted(&stored, &study(0)).unwrap();
+        assert_eq!(filed.path, copy);
+        assert!(fs::read(&copy).unwrap().ends_with(b"data"));
+        let found = spool.scan_study(&study(0)).unwrap();
+        assert_eq!(found.instances, [filed]);
+        assert_eq!(found.skipped.len(), 1, "set aside, not deleted");
+        assert!(spool.scan_unsorted().unwrap().instances.is_empty());
+    }
+}
+
+#[test]
 fn a_second_process_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(folder.path()).unwrap();

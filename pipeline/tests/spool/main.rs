@@ -10,4 +10,5 @@ mod concurrency;
 mod crash_disk;
 mod durability;
 mod faults;
+mod filing;
 mod oracle;

@@ -46,5 +46,6 @@ fn request(item: Attributes<'_>) -> RequestAttributes {
 }
 
 fn phi(attributes: Attributes<'_>, tag: Tag) -> Phi {
-    Phi::new(attributes.text(tag).unwrap_or_default())
+    // Trimmed on both sides, as the node does it: it compares Patient IDs.
+    Phi::new(attributes.trimmed(tag).unwrap_or_default())
 }

@@ -22,7 +22,7 @@ use sonode_findings::protocol::{
     AnalyzeJob, Analyzed, FrameError, FromWorker, Ready, ToWorker, read_frame, write_frame,
 };
 
-use crate::analysis::{Analysis, Prepared, prepare};
+use crate::analysis::{Analysis, Prepared, identify, prepare};
 use crate::device::{self, DeviceChoice};
 use crate::models::{Models, ModelsError};
 
@@ -146,10 +146,10 @@ fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ServeEr
         .map_err(ServeError::Thread)
 }
 
-fn read_jobs(mut input: impl Read, jobs: &SyncSender<AnalyzeJob>, ended: &AtomicBool) {
+fn read_jobs(mut input: impl Read, jobs: &SyncSender<ToWorker>, ended: &AtomicBool) {
     loop {
         match read_frame(&mut input) {
-            Ok(ToWorker::Analyze(job)) => {
+            Ok(job) => {
                 if jobs.send(job).is_err() {
                     break;
                 }
@@ -164,13 +164,15 @@ fn read_jobs(mut input: impl Read, jobs: &SyncSender<AnalyzeJob>, ended: &Atomic
     ended.store(true, Ordering::Relaxed);
 }
 
-fn decode_jobs(
-    jobs: &Receiver<AnalyzeJob>,
-    clips: &SyncSender<(u64, Result<Prepared, ServeError>)>,
-) {
-    while let Ok(AnalyzeJob { id, path }) = jobs.recv() {
+fn decode_jobs(jobs: &Receiver<ToWorker>, clips: &SyncSender<(u64, Result<Prepared, ServeError>)>) {
+    while let Ok(message) = jobs.recv() {
+        let (AnalyzeJob { id, path }, identified) = match message {
+            ToWorker::Analyze(job) => (job, false),
+            ToWorker::Identify(job) => (job, true),
+        };
+        let read = if identified { identify } else { prepare };
         // Header parsing is others' code too; what it can't survive is undecodable.
-        let prepared = catch_unwind(AssertUnwindSafe(|| prepare(&path)))
+        let prepared = catch_unwind(AssertUnwindSafe(|| read(&path)))
             .unwrap_or_else(|_| Ok(Prepared::given_up(&path)))
             .or_else(|error| match error.kind() {
                 // Discarded while it waited in the queue.
@@ -192,22 +194,21 @@ mod tests {
 
     use super::*;
 
-    fn framed(jobs: &[AnalyzeJob]) -> Vec<u8> {
+    fn framed(jobs: &[ToWorker]) -> Vec<u8> {
         let mut wire = Vec::new();
         for job in jobs {
-            write_frame(&mut wire, &ToWorker::Analyze(job.clone())).unwrap();
+            write_frame(&mut wire, job).unwrap();
         }
         wire
     }
 
     #[test]
     fn jobs_come_in_order_and_the_end_of_input_is_noticed() {
-        let jobs: Vec<AnalyzeJob> = (0..2)
-            .map(|id| AnalyzeJob {
-                id,
-                path: format!("/spool/{id}.dcm").into(),
-            })
-            .collect();
+        let job = |id| AnalyzeJob {
+            id,
+            path: format!("/spool/{id}.dcm").into(),
+        };
+        let jobs = [ToWorker::Analyze(job(0)), ToWorker::Identify(job(1))];
         for cut in [0, 3] {
             let mut wire = framed(&jobs);
             wire.truncate(wire.len() - cut);
@@ -215,7 +216,7 @@ mod tests {
             let ended = AtomicBool::new(false);
             read_jobs(wire.as_slice(), &sender, &ended);
             drop(sender);
-            let got: Vec<AnalyzeJob> = receiver.iter().collect();
+            let got: Vec<ToWorker> = receiver.iter().collect();
             assert_eq!(got, jobs[..jobs.len() - usize::from(cut > 0)]);
             assert!(ended.load(Ordering::Relaxed));
         }
@@ -224,7 +225,8 @@ mod tests {
     fn decoded(path: PathBuf) -> Result<Prepared, ServeError> {
         let (job_sender, jobs) = sync_channel(1);
         let (clip_sender, clips) = sync_channel(1);
-        job_sender.send(AnalyzeJob { id: 5, path }).unwrap();
+        let job = AnalyzeJob { id: 5, path };
+        job_sender.send(ToWorker::Analyze(job)).unwrap();
         drop(job_sender);
         decode_jobs(&jobs, &clip_sender);
         let (id, prepared) = clips.recv().unwrap();

@@ -1,3 +1,4 @@
 mod properties;
 mod scenarios;
+mod unsorted;
 mod world;

@@ -20,6 +20,12 @@ enum Step {
         version: u8,
         association: u64,
     },
+    ArriveUnsorted {
+        study: u8,
+        kind: usize,
+        n: u8,
+        association: u64,
+    },
     Open(u64),
     Close(u64),
     Pass(u64),
@@ -46,8 +52,18 @@ fn step() -> impl Strategy<Value = Step> {
             association,
         },
     );
+    let arrive_unsorted =
+        (0..3_u8, 0..KINDS.len(), 0..3_u8, 0..4_u64).prop_map(|(study, kind, n, association)| {
+            Step::ArriveUnsorted {
+                study,
+                kind,
+                n,
+                association,
+            }
+        });
     prop_oneof![
         8 => arrive,
+        2 => arrive_unsorted,
         2 => (0..4_u64).prop_map(Step::Open),
         2 => (0..4_u64).prop_map(Step::Close),
         4 => prop_oneof![1..10_u64, 200..2000_u64].prop_map(Step::Pass),
@@ -73,6 +89,12 @@ fn take(world: &mut World, step: &Step) {
         } => {
             world.arrive(study, kind, n, version, association);
         }
+        Step::ArriveUnsorted {
+            study,
+            kind,
+            n,
+            association,
+        } => world.arrive_unsorted(study, kind, n, association),
         Step::Open(id) => world.event(Event::AssociationOpened(id)),
         Step::Close(id) => world.event(Event::AssociationClosed(id)),
         Step::Pass(seconds) => world.pass(Duration::from_secs(seconds)),
@@ -106,6 +128,14 @@ fn take(world: &mut World, step: &Step) {
 /// Nothing is lost: every instance that was stored ends analysed or rejected, and rightly so.
 fn check_instances(world: &World, queue_was_lost: bool) {
     assert!(world.open.is_empty(), "every study ends");
+    let listed = world.engine.unsorted();
+    assert_eq!(listed.len(), world.unsorted.len());
+    for object in listed {
+        let why = object.reason.unwrap();
+        // A healthy one stays only where it was alone with so many deaths.
+        let is_nameless = kind_of(&object.sop_instance_uid) == Kind::OtherView;
+        assert!(is_nameless || why.contains("3 attempts"), "{why}");
+    }
     for (uid, sop, _) in world.files.keys() {
         let Some(study) = world.finished.get(uid) else {
             // It was done when the queue was lost: it lies in done/, and nobody has asked for it since.

@@ -112,6 +112,40 @@ fn the_operator_closes_a_study_and_is_told_where_that_makes_no_sense() {
     assert_eq!(unknown, Err(crate::CommandError::NoSuchStudy(study_uid(9))));
 }
 
+/// A cart without a route sends first, then the same objects come from one that has a route.
+#[test]
+fn the_sender_of_a_duplicate_is_a_source_too() {
+    let mut to_pacs = route("pacs-a");
+    to_pacs.from = Some(vec!["routed".to_owned()]);
+    to_pacs.send_images = true;
+    for is_done in [false, true] {
+        let mut world = World::with_routes(vec![to_pacs.clone()]);
+        world.worker_ready();
+        world.arrive(1, MEASURABLE, 0, 0, 0);
+        world.arrive(1, MEASURABLE, 1, 0, 0);
+        if is_done {
+            world.come_to_rest();
+            assert!(world.finished.contains_key(&study_uid(1)));
+        }
+        world.peer = "routed";
+        world.arrive(1, MEASURABLE, 0, 0, 0);
+        world.arrive(1, MEASURABLE, 1, 0, 0);
+        world.come_to_rest();
+        assert_eq!(world.accepted.len(), 1, "{is_done}");
+        let study = &world.finished[&study_uid(1)];
+        assert_eq!(study.status().from, ["cart", "routed"]);
+        // The report and both images, once.
+        assert_eq!(study.status().deliveries.sent, 3, "{is_done}");
+        world.arrive(1, MEASURABLE, 0, 0, 0);
+        world.come_to_rest();
+        let study = &world.finished[&study_uid(1)];
+        assert_eq!(
+            (study.status().deliveries.sent, study.reports.len()),
+            (3, 1)
+        );
+    }
+}
+
 #[test]
 fn late_evidence_makes_a_new_revision_and_nothing_else_does() {
     let mut world = reporting();

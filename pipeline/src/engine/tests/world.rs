@@ -42,8 +42,12 @@ pub(super) struct World {
     pub(super) engine: Engine,
     pub(super) now: Timestamp,
     pub(super) settings: Settings,
+    /// Who sends what arrives.
+    pub(super) peer: &'static str,
     // The spool.
     pub(super) files: BTreeMap<(StudyInstanceUid, SopInstanceUid, Digest), StoredInstance>,
+    /// The files of `unsorted/`.
+    pub(super) unsorted: BTreeMap<(SopInstanceUid, Digest), StoredInstance>,
     pub(super) findings: BTreeMap<(StudyInstanceUid, Digest), InstanceFindings>,
     /// Studies whose folders lie in `open/`.
     pub(super) open: BTreeSet<StudyInstanceUid>,
@@ -89,6 +93,27 @@ pub(super) fn sop_uid(study: u8, kind: usize, n: u8) -> SopInstanceUid {
     format!("1.2.{study}.{n}.{kind}").parse().unwrap()
 }
 
+fn instance(study: u8, kind: usize, n: u8, version: u8) -> StoredInstance {
+    let sop = sop_uid(study, kind, n);
+    let is_document = matches!(KINDS[kind], Kind::Document | Kind::Own);
+    let class = if is_document {
+        COMPREHENSIVE_3D_SR
+    } else {
+        US_MULTIFRAME
+    };
+    let bytes = [study, u8::try_from(kind).unwrap(), n, version];
+    StoredInstance {
+        study: None,
+        sop_class: class.parse().unwrap(),
+        transfer_syntax: transfer_syntax::EXPLICIT_LITTLE.parse().unwrap(),
+        digest: Digest::from_bytes(bytes.repeat(8).try_into().unwrap()),
+        path: format!("/spool/{sop}.dcm").into(),
+        sop_instance: sop,
+        bytes: 1,
+        calling_ae: None,
+    }
+}
+
 pub(super) fn kind_of(sop: &SopInstanceUid) -> Kind {
     let last = sop.as_str().rsplit('.').next().unwrap();
     KINDS[last.parse::<usize>().unwrap()]
@@ -103,7 +128,9 @@ impl World {
             engine: Engine::new(settings.clone()),
             now: Timestamp::from_millis(1_000_000),
             settings,
+            peer: "cart",
             files: BTreeMap::new(),
+            unsorted: BTreeMap::new(),
             findings: BTreeMap::new(),
             open: BTreeSet::new(),
             reports: BTreeSet::new(),
@@ -190,6 +217,12 @@ impl World {
                 self.lose_runs();
             }
             Action::Analyze(generation, id, stored) => self.begin(generation, id, stored),
+            Action::Identify(generation, id, stored) => {
+                assert!(generation == self.generation && self.is_ready);
+                assert!(self.running.is_empty(), "an identification runs alone");
+                self.running.push((id, stored, true));
+            }
+            Action::File(filing) => return Some(self.file(*filing)),
             Action::Assemble(uid) => return Some(self.assemble(uid)),
             Action::Submit(job) => {
                 assert!(
@@ -225,6 +258,12 @@ impl World {
             !matches!(kind, Kind::Own | Kind::Document),
             "{kind:?} is analysed"
         );
+        assert!(
+            self.running
+                .iter()
+                .all(|(_, other, _)| other.study.is_some()),
+            "a job begins beside an identification"
+        );
         let is_suspect = self.suspects.contains(&stored.sop_instance);
         assert!(
             !is_suspect || self.running.is_empty(),
@@ -249,6 +288,9 @@ impl World {
 
     fn lose_runs(&mut self) {
         for (_, stored, alone) in std::mem::take(&mut self.running) {
+            if stored.study.is_none() {
+                continue;
+            }
             if alone {
                 *self.charges.entry(stored.sop_instance.clone()).or_default() += 1;
             }
@@ -303,29 +345,44 @@ impl World {
         association: u64,
         patient: &str,
     ) {
-        let (uid, sop) = (study_uid(study), sop_uid(study, kind, n));
-        let digest = Digest::from_bytes(
-            [study, u8::try_from(kind).unwrap(), n, version]
-                .repeat(8)
-                .try_into()
-                .unwrap(),
+        let mut instance = instance(study, kind, n, version);
+        instance.study = Some(study_uid(study));
+        let event = self.stored(instance, patient, association);
+        self.event(event);
+    }
+
+    /// An object comes whose study the header scanner can't read. The worker can't either where it shows another view.
+    pub(super) fn arrive_unsorted(&mut self, study: u8, kind: usize, n: u8, association: u64) {
+        let instance = instance(study, kind, n, 0);
+        let key = (instance.sop_instance.clone(), instance.digest);
+        self.unsorted.insert(key, instance.clone());
+        let received = self.now;
+        self.event(Event::Unsorted(Box::new(UnsortedArrival {
+            instance,
+            received,
+            peer: Some("cart".to_owned()),
+            association,
+        })));
+    }
+
+    /// As the runtime does it: the file moves, and the object is one of its study.
+    fn file(&mut self, filing: Filing) -> Event {
+        let Filing { arrival, context } = filing;
+        let mut instance = arrival.instance;
+        self.unsorted
+            .remove(&(instance.sop_instance.clone(), instance.digest))
+            .expect("what is filed was there");
+        instance.study = Some(context.study_instance_uid);
+        self.stored(instance, "PATIENT", arrival.association)
+    }
+
+    /// The spool has it: what the engine is told.
+    fn stored(&mut self, instance: StoredInstance, patient: &str, association: u64) -> Event {
+        let (uid, sop) = (
+            instance.study.clone().unwrap(),
+            instance.sop_instance.clone(),
         );
-        let is_document = matches!(KINDS[kind], Kind::Document | Kind::Own);
-        let class = if is_document {
-            COMPREHENSIVE_3D_SR
-        } else {
-            US_MULTIFRAME
-        };
-        let instance = StoredInstance {
-            study: Some(uid.clone()),
-            sop_class: class.parse().unwrap(),
-            sop_instance: sop.clone(),
-            transfer_syntax: transfer_syntax::EXPLICIT_LITTLE.parse().unwrap(),
-            digest,
-            path: format!("/spool/{sop}.dcm").into(),
-            bytes: 1,
-            calling_ae: None,
-        };
+        let digest = instance.digest;
         let others = self
             .files
             .keys()
@@ -341,27 +398,28 @@ impl World {
             self.open.insert(uid.clone());
         }
         self.files.entry(key).or_insert_with(|| instance.clone());
-        if kind_of_arrival != ArrivalKind::Duplicate && !self.engine.knows(&uid) {
+        let is_duplicate = kind_of_arrival == ArrivalKind::Duplicate;
+        if !self.engine.knows(&uid) {
+            let mut files = self.files.keys();
             if let Some(done) = self.finished.get(&uid) {
-                self.engine.adopt(done.clone());
-            } else if self
-                .files
-                .keys()
-                .any(|(study, other, _)| *study == uid && *other != sop)
+                if !is_duplicate || self.engine.is_wanted_again(done, &sop, self.peer) {
+                    self.engine.adopt(done.clone());
+                }
+            } else if !is_duplicate && files.any(|(study, other, _)| *study == uid && *other != sop)
             {
                 self.recover(uid.clone());
             }
         }
         let mut context = StudyContext::unknown(uid);
         context.patient_id = Phi::new(patient);
-        self.event(Event::Stored(Box::new(Stored {
+        Event::Stored(Box::new(Stored {
+            own: kind_of(&sop) == Kind::Own,
             instance,
             kind: kind_of_arrival,
             context,
-            peer: Some("cart".to_owned()),
+            peer: Some(self.peer.to_owned()),
             association,
-            own: KINDS[kind] == Kind::Own,
-        })));
+        }))
     }
 
     pub(super) fn pass(&mut self, time: Duration) {
@@ -409,6 +467,9 @@ impl World {
         }
         let which = which % self.running.len();
         let (id, stored, _) = self.running[which].clone();
+        if stored.study.is_none() {
+            return self.worker_identifies(id, &stored.sop_instance);
+        }
         let empty = InstanceFindings::empty(stored.sop_instance.clone());
         let findings = match kind_of(&stored.sop_instance) {
             Kind::Killer => return self.worker_dies(),
@@ -422,6 +483,23 @@ impl World {
             id,
             findings,
             context: None,
+        };
+        self.event(Event::Analyzed(self.generation, Box::new(answer)));
+    }
+
+    fn worker_identifies(&mut self, id: u64, sop: &SopInstanceUid) {
+        let study = match kind_of(sop) {
+            Kind::Killer => return self.worker_dies(),
+            Kind::OtherView => None,
+            _ => sop.as_str().split('.').nth(2),
+        };
+        self.running.clear();
+        let context =
+            study.map(|study| StudyContext::unknown(format!("1.2.{study}").parse().unwrap()));
+        let answer = Analyzed {
+            id,
+            findings: InstanceFindings::empty(sop.clone()),
+            context,
         };
         self.event(Event::Analyzed(self.generation, Box::new(answer)));
     }
@@ -534,7 +612,7 @@ impl World {
         }
         // The node's death charges nobody; what was in flight runs alone.
         for (_, stored, _) in std::mem::take(&mut self.running) {
-            if !lose_queue {
+            if !lose_queue && stored.study.is_some() {
                 self.suspects.insert(stored.sop_instance);
             }
         }
@@ -545,6 +623,14 @@ impl World {
         self.engine = Engine::new(self.settings.clone());
         for uid in self.open.clone() {
             self.recover(uid);
+        }
+        for instance in self.unsorted.values() {
+            self.engine.keep_unsorted(UnsortedArrival {
+                instance: instance.clone(),
+                received: self.now,
+                peer: Some("cart".to_owned()),
+                association: 0,
+            });
         }
         self.event(Event::Tick);
     }
