@@ -1,7 +1,7 @@
 //! From a clip to volumes: maps, ventricles, view, quality, beats, numbers, checks.
 //!
 //! ```text
-//! frames     every frame mapped by the network; the ventricle found in each        grid, outline, ventricle, annulus
+//! frames     every frame mapped by the network; the ventricle found in each        lanes, grid, outline, ventricle, annulus
 //! view       which chambers are seen, and where
 //! quality    is that good enough to be measured?
 //! curve      volumes over time -> beats
@@ -13,6 +13,7 @@ pub mod checks;
 mod curve;
 mod frames;
 mod grid;
+mod lanes;
 mod numbers;
 mod outline;
 mod quality;
@@ -28,9 +29,10 @@ pub use grid::{Grid, Placement, Resampler};
 pub use outline::Outline;
 pub use ventricle::{DISKS, Ventricle};
 
+use crate::analysis::sentence;
 use crate::clip::Clip;
 use crate::models::Models;
-use frames::ClipFrames;
+use frames::{ClipFrames, ReadError};
 use numbers::Numbers;
 
 /// What was read in one clip. Frames count from 1; points are image pixels.
@@ -90,13 +92,18 @@ impl ClipReading {
     reason = "a process whose libtorch fails can't answer for any further clip"
 )]
 pub fn read_clip(clip: &Clip, models: &Models) -> ClipReading {
-    let reading = ClipReading::new(models);
-    if quality::is_blank(clip) {
-        return reading.reject(Rejection::Quality, "The image is blank.");
-    }
+    let mut reading = ClipReading::new(models);
     match ClipFrames::read(clip, models.segmentation()) {
+        Ok(frames) if quality::is_blank(&frames) => {
+            reading.reject(Rejection::Quality, "The image is blank.")
+        }
         Ok(frames) => interpret(clip, models, &frames, reading),
-        Err(error) => panic!("libtorch failed: {error}"),
+        Err(ReadError::Pixels(error)) => {
+            // No model has read this clip.
+            reading.models.clear();
+            reading.reject(Rejection::Undecodable, sentence(&error))
+        }
+        Err(ReadError::Torch(error)) => panic!("libtorch failed: {error}"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! A folder of models has one folder for each: `model.toml` and a TorchScript file. A manifest that lacks anything is
 //! refused by name, and so is a file whose SHA-256 is another.
 
+mod golden;
 pub mod manifest;
 mod segmenter;
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use tch::{CModule, Device, Kind, Tensor};
 
+use super::golden::{self, Way};
 use super::manifest::{Activation, Fit, Layout, Manifest};
 use crate::clip::Clip;
 use crate::measure::{Grid, Placement, Resampler};
@@ -42,6 +43,7 @@ pub struct Segmenter {
     module: CModule,
     device: Device,
     channels: Channels,
+    way: Way,
 }
 
 impl fmt::Debug for Segmenter {
@@ -49,6 +51,7 @@ impl fmt::Debug for Segmenter {
         f.debug_struct("Segmenter")
             .field("name", &self.manifest.name)
             .field("device", &self.device)
+            .field("way", &self.way)
             .finish_non_exhaustive()
     }
 }
@@ -81,12 +84,14 @@ impl Segmenter {
             la: label("la"),
             right: label("right-heart"),
         };
-        let segmenter = Self {
+        let mut segmenter = Self {
             manifest,
             module,
             device,
             channels,
+            way: Way::PLAIN,
         };
+        segmenter.way = segmenter.fastest_that_agrees()?;
         segmenter.try_buckets()?;
         Ok(segmenter)
     }
@@ -99,6 +104,11 @@ impl Segmenter {
     /// Where it runs.
     pub fn device(&self) -> Device {
         self.device
+    }
+
+    /// How it is run, in words.
+    pub fn way(&self) -> &'static str {
+        self.way.name()
     }
 
     /// Side of the grid, pixels.
@@ -158,8 +168,8 @@ impl Segmenter {
         pixels.resize(bucket * side * side, 0.0);
         let input = Tensor::from_slice(&pixels).view([bucket as i64, 1, side as i64, side as i64]);
         let input = input.expand([-1, i64::from(self.manifest.input.channels), -1, -1], false);
-        let direct = self.forward(&input)?;
-        let mirrored = self.forward(&input.flip([3]))?.flip([3]);
+        let direct = self.forward(&input, self.way)?;
+        let mirrored = self.forward(&input.flip([3]), self.way)?.flip([3]);
         let labels = direct.size()[1] as usize;
         let size = labels * side * side;
         let [direct, mirrored] =
@@ -175,14 +185,44 @@ impl Segmenter {
     }
 
     /// Probabilities `[batch, labels, side, side]` on the CPU.
-    fn forward(&self, input: &Tensor) -> Result<Tensor, tch::TchError> {
+    fn forward(&self, input: &Tensor, way: Way) -> Result<Tensor, tch::TchError> {
         // Both are settings of the calling thread; optimised graphs would be recompiled for every new batch size.
         tch::jit::f_set_graph_executor_optimize(false)?;
         tch::no_grad(|| {
-            let input = input.to_device(self.device).contiguous();
-            let logits = self.module.forward_ts(&[input])?;
+            let input = input.to_device(self.device);
+            let input = if way.channels_last {
+                channels_last(&input)?
+            } else {
+                input.contiguous()
+            };
+            let logits = tch::autocast(way.half, || self.module.forward_ts(&[input]))?;
             Ok(logits.to_kind(Kind::Float).sigmoid().to_device(Device::Cpu))
         })
+    }
+
+    /// The first way that runs at all and agrees with the plain one on the golden images.
+    fn fastest_that_agrees(&self) -> Result<Way, String> {
+        let mut images = golden::images(self.side());
+        for image in &mut images {
+            self.normalise(image);
+        }
+        let side = self.side() as i64;
+        let input = Tensor::from_slice(&images.concat()).view([-1, 1, side, side]);
+        let input = input.expand([-1, i64::from(self.manifest.input.channels), -1, -1], false);
+        let maps = |way: Way| {
+            let maps = self.forward(&input, way)?;
+            Vec::<f32>::try_from(maps.contiguous().view([-1]))
+        };
+        let reference = maps(Way::PLAIN).map_err(|error| error.to_string())?;
+        let name = &self.manifest.name;
+        for way in Way::faster(self.device) {
+            match maps(*way) {
+                Ok(maps) if golden::agrees(&reference, &maps) => return Ok(*way),
+                Ok(_) => tracing::warn!("{name}: {} differs and is not used", way.name()),
+                Err(error) => tracing::warn!("{name}: {} fails: {error}", way.name()),
+            }
+        }
+        Ok(Way::PLAIN)
     }
 
     fn frame_maps(&self, maps: &[f32]) -> FrameMaps {
@@ -225,7 +265,7 @@ impl Segmenter {
                 side,
             ];
             let maps = self
-                .forward(&Tensor::zeros(shape, (Kind::Float, Device::Cpu)))
+                .forward(&Tensor::zeros(shape, (Kind::Float, Device::Cpu)), self.way)
                 .map_err(|error| error.to_string())?;
             let expected = [bucket as i64, labels, side, side];
             if maps.size() != expected {
@@ -259,6 +299,14 @@ impl FrameMaps {
             right: mean(&a.right, &b.right),
         }
     }
+}
+
+/// The same values with the channels of a pixel side by side in memory.
+fn channels_last(input: &Tensor) -> Result<Tensor, tch::TchError> {
+    let (n, c, h, w) = input.size4()?;
+    let pixels = input.permute([0, 2, 3, 1]).contiguous();
+    // Strides that say so of a single channel too, where both layouts are the same.
+    pixels.f_as_strided([n, c, h, w], [c * h * w, 1, c * w, c], None::<i64>)
 }
 
 /// The smallest bucket that holds `count` frames.
@@ -295,6 +343,17 @@ mod tests {
     fn a_batch_takes_the_smallest_bucket_that_holds_it() {
         let of: Vec<usize> = [1, 2, 4, 5, 8, 9, 16].into_iter().map(bucket).collect();
         assert_eq!(of, [1, 4, 4, 8, 8, 16, 16]);
+    }
+
+    #[test]
+    fn channels_last_moves_values_and_changes_none() {
+        for channels in [1, 3] {
+            let input = Tensor::arange(2 * channels * 4 * 5, (Kind::Float, Device::Cpu))
+                .view([2, channels, 4, 5]);
+            let moved = channels_last(&input).unwrap();
+            assert_eq!(moved.stride(), [channels * 20, 1, channels * 5, channels]);
+            assert_eq!(moved, input);
+        }
     }
 
     #[test]
