@@ -1,5 +1,6 @@
-//! One file to its findings, in two halves: [`prepare`] reads, decides and decodes, and may run on any thread;
-//! [`Prepared::measure`] needs the models, and runs on the thread that owns them.
+//! One file to its findings, in two halves: [`prepare`] reads and decides, and may run on any thread;
+//! [`Prepared::measure`] needs the models, and runs on the thread that owns them. Frames are decoded beside the network,
+//! so that a broken one may come to light in either half.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,12 +12,13 @@ use sonode_conformance::limits::FRAMES_MAX;
 use sonode_findings::grade::profile_of_sex;
 use sonode_findings::{InstanceFindings, Rejection, StudyContext, View};
 
-use crate::clip::Clip;
-use crate::dicom::pixels::{CLIP_BYTES_MAX, Frames, PixelError, doppler_share};
+use crate::clip::{Clip, Pixels};
+use crate::dicom::pixels::{CLIP_PIXELS_MAX, Frames, PixelError};
 use crate::dicom::regions::{Crop, Geometry, geometry};
 use crate::dicom::{self, OpenError, Opened, context, scope, timing};
 use crate::measure;
 use crate::models::Models;
+use crate::parallel;
 
 /// Frames that are looked at in colour: flow shows in some part of every beat.
 const COLOUR_SAMPLES: usize = 9;
@@ -39,7 +41,7 @@ pub struct Analysis {
     pub context: Option<StudyContext>,
 }
 
-/// Reads the header, applies the gates, and decodes a clip that passes them.
+/// Reads the header, applies the gates, and finds the frames of a clip that passes them.
 ///
 /// Every instance has an answer: what can't be parsed or decoded is rejected as `undecodable`.
 ///
@@ -162,7 +164,7 @@ fn prepare_opened(opened: &Opened, mut findings: InstanceFindings) -> Prepared {
     let geometry = describe(opened, &mut findings);
     let outcome = match scope::refusal(opened) {
         Some(refusal) => Err(refusal),
-        None => decode(opened, &geometry, &mut findings),
+        None => clip(opened, &geometry, &mut findings),
     };
     let (findings, clip) = match outcome {
         Ok(clip) => (findings, Some(clip)),
@@ -200,7 +202,7 @@ fn describe(opened: &Opened, findings: &mut InstanceFindings) -> Geometry {
     geometry
 }
 
-fn decode(
+fn clip(
     opened: &Opened,
     geometry: &Geometry,
     findings: &mut InstanceFindings,
@@ -212,7 +214,7 @@ fn decode(
     let count = frames
         .count()
         .min(FRAMES_MAX as usize)
-        .min(CLIP_BYTES_MAX / size.max(1));
+        .min(CLIP_PIXELS_MAX / size.max(1));
     if count < frames.stated() {
         findings.notes.push(format!(
             "{count} of the {} stated frames were analysed.",
@@ -239,9 +241,9 @@ fn decode(
         frames: count,
         height: crop.height,
         width: crop.width,
-        pixels: frames.luma(crop, count).map_err(undecodable)?,
         origin: [crop.column, crop.row],
         image: frames.size(),
+        pixels: Pixels::Coded { frames, crop },
         cm_per_px: geometry
             .calibration
             .as_ref()
@@ -257,16 +259,14 @@ fn decode(
 }
 
 /// The share that a colour box paints, where one is burned into the pixels; headers often don't say.
-fn colour_box(frames: &Frames<'_>, crop: Crop, count: usize) -> Result<Option<f64>, PixelError> {
+fn colour_box(frames: &Frames, crop: Crop, count: usize) -> Result<Option<f64>, PixelError> {
     if !frames.is_colour() {
         return Ok(None);
     }
     let samples = COLOUR_SAMPLES.min(count);
-    let mut fullest: f64 = 0.0;
-    for sample in 0..samples {
-        let frame = frames.rgb(sample * (count - 1) / (samples - 1).max(1))?;
-        fullest = fullest.max(doppler_share(&frame, crop));
-    }
+    let share = |sample| frames.doppler_share(crop, sample * (count - 1) / (samples - 1).max(1));
+    let shares = parallel::try_map(samples, parallel::cores(), share)?;
+    let fullest = shares.into_iter().fold(0.0, f64::max);
     Ok((fullest >= DOPPLER_SHARE).then_some(fullest))
 }
 
@@ -311,7 +311,7 @@ fn sha256(path: &Path) -> io::Result<String> {
 }
 
 /// An error as a sentence.
-fn sentence(error: &dyn std::error::Error) -> String {
+pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
     let text = error.to_string();
     let mut letters = text.chars();
     let first = letters.next().map(|c| c.to_uppercase().to_string());

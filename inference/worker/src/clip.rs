@@ -1,13 +1,17 @@
-//! One cine loop, decoded and cropped: what the networks and the measurement read.
+//! One cine loop, cropped: what the networks and the measurement read.
+
+use std::borrow::Cow;
 
 use sonode_findings::ViewLabel;
 use sonode_findings::grade::Profile;
 
+use crate::dicom::pixels::{Frames, PixelError};
+use crate::dicom::regions::Crop;
+
 /// One cine loop.
 ///
-/// `pixels` is `[frames, height, width]`, row-major `u8` luma of the crop alone: the 2D tissue region, without the text
-/// and the ECG around it.
-#[derive(Debug, Clone, PartialEq)]
+/// Its frames are luma of the crop alone: the 2D tissue region, without the text and the ECG around it.
+#[derive(Debug)]
 pub struct Clip {
     /// Number of frames, at least 2.
     pub frames: usize,
@@ -15,8 +19,8 @@ pub struct Clip {
     pub height: usize,
     /// Columns of the crop.
     pub width: usize,
-    /// Luma, `[frames, height, width]`.
-    pub pixels: Vec<u8>,
+    /// The frames.
+    pub pixels: Pixels,
     /// Column and row of the crop's upper left pixel in the image.
     pub origin: [usize; 2],
     /// Columns and rows of the image.
@@ -35,11 +39,44 @@ pub struct Clip {
     pub norms: Option<Profile>,
 }
 
+/// Where a clip's pixels are.
+#[derive(Debug)]
+pub enum Pixels {
+    /// In memory: row-major luma, `[frames, height, width]`.
+    Decoded(Vec<u8>),
+    /// In the file. A frame is decoded whenever it is asked for, so that no more of them are in memory than are looked
+    /// at.
+    Coded {
+        /// The file's frames, at least as many as the clip has.
+        frames: Frames,
+        /// The clip's part of them.
+        crop: Crop,
+    },
+}
+
+impl From<Vec<u8>> for Pixels {
+    fn from(luma: Vec<u8>) -> Self {
+        Self::Decoded(luma)
+    }
+}
+
 impl Clip {
-    /// The luma of one frame, `[height, width]`, counted from 0; none past the end.
-    pub fn frame(&self, index: usize) -> Option<&[u8]> {
-        let size = self.height.checked_mul(self.width)?;
-        let from = index.checked_mul(size)?;
-        self.pixels.get(from..from.checked_add(size)?)
+    /// The luma of one frame, `[height, width]`, counted from 0. Any number of threads may ask at once.
+    ///
+    /// # Errors
+    /// [`PixelError`] where it can't be decoded, [`PixelError::NoFrame`] past the end.
+    pub fn frame(&self, index: usize) -> Result<Cow<'_, [u8]>, PixelError> {
+        if index >= self.frames {
+            return Err(PixelError::NoFrame);
+        }
+        match &self.pixels {
+            Pixels::Decoded(luma) => {
+                let size = self.height * self.width;
+                luma.get(index * size..(index + 1) * size)
+                    .map(Cow::Borrowed)
+                    .ok_or(PixelError::NoFrame)
+            }
+            Pixels::Coded { frames, crop } => frames.luma(*crop, index).map(Cow::Owned),
+        }
     }
 }

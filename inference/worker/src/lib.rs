@@ -30,5 +30,6 @@ pub mod measure;
 pub mod models;
 pub mod net;
 pub mod overlay;
+mod parallel;
 pub mod serve;
 pub mod train;

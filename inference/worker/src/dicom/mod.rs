@@ -16,6 +16,7 @@ pub mod timing;
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
@@ -46,7 +47,8 @@ pub struct Opened {
     transfer_syntax: String,
     media_sop_class: Option<String>,
     media_sop_instance: Option<String>,
-    source: Source,
+    /// Shared with the frames that are decoded later.
+    source: Arc<Source>,
     pixel_data: Option<PixelData>,
     big_endian: bool,
     truncated: bool,
@@ -103,7 +105,7 @@ pub fn open(path: &Path) -> Result<Opened, OpenError> {
         transfer_syntax: meta.transfer_syntax,
         media_sop_class: meta.sop_class,
         media_sop_instance: meta.sop_instance,
-        source,
+        source: Arc::new(source),
         pixel_data,
         big_endian: encoding.big,
         truncated,

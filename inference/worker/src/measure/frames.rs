@@ -1,12 +1,15 @@
-//! Every frame mapped by the network, and what measurement needs of the maps; the maps themselves are let go, so that
-//! a clip's length costs little memory.
-
-use tch::TchError;
+//! Every frame decoded and mapped by the network, and what measurement needs of the maps; pixels and maps are let go,
+//! so that a clip's length costs little memory.
 
 use super::grid::{Grid, Placement, Resampler};
+use super::lanes::{self, Network};
 use super::ventricle::Ventricle;
 use crate::clip::Clip;
-use crate::models::{BUCKETS, FrameMaps, Segmenter};
+use crate::models::{FrameMaps, ReadError, Segmenter};
+
+/// Frames that one core decodes, maps and reads at a time: a bucket of the network's. It is the same on every machine,
+/// so that the numbers are, and small enough for the cores to have equal shares of a cine.
+const CHUNK: usize = 8;
 
 /// A pixel that the cavity's map gives less than this is no part of it at all.
 const FAINT: f32 = 0.1;
@@ -62,54 +65,119 @@ pub(super) struct ClipFrames {
     pub(super) placement: Placement,
     /// Frames whose ventricle was left out, since it jumped away from its neighbours.
     pub(super) left_out: usize,
+    /// The brightest luma of all frames.
+    pub(super) brightest: u8,
     sector: Sector,
 }
 
+/// Consecutive frames that were read together.
+struct Chunk {
+    frames: Vec<FrameReading>,
+    /// The cavity in the first frame and in the last, for the overlap with the chunks around.
+    ends: Option<[Grid; 2]>,
+    sector: Sector,
+    brightest: u8,
+}
+
+/// What every chunk is read with.
+struct Reader<'a> {
+    clip: &'a Clip,
+    segmenter: &'a Segmenter,
+    placement: Placement,
+    resampler: Resampler,
+}
+
+impl Reader<'_> {
+    /// Decodes, resamples, maps and reads the frames of a chunk.
+    fn read(&self, chunk: usize, network: &Network<'_>) -> Result<Chunk, ReadError> {
+        let first = chunk * CHUNK;
+        let mut brightest = 0;
+        let mut luma = Vec::with_capacity(CHUNK);
+        for index in first..(first + CHUNK).min(self.clip.frames) {
+            let frame = self.clip.frame(index)?;
+            brightest = frame.iter().copied().fold(brightest, u8::max);
+            luma.push(self.resampler.sample(&frame));
+        }
+        let mut inputs = luma.clone();
+        for input in &mut inputs {
+            self.segmenter.normalise(input);
+        }
+        let mut sector = Sector::new(self.segmenter.side());
+        let mut frames = Vec::with_capacity(CHUNK);
+        let mut ends: Option<[Grid; 2]> = None;
+        for (luma, maps) in luma.iter().zip(network(inputs)?) {
+            sector.add(luma);
+            let mean = FrameMaps::mean(&maps);
+            let before = ends.as_ref().map(|[_, last]| last);
+            frames.push(FrameReading::new(
+                &maps,
+                &mean,
+                before,
+                luma,
+                &self.placement,
+            ));
+            ends = Some(match ends {
+                None => [mean.lv.clone(), mean.lv],
+                Some([first, _]) => [first, mean.lv],
+            });
+        }
+        Ok(Chunk {
+            frames,
+            ends,
+            sector,
+            brightest,
+        })
+    }
+}
+
 impl ClipFrames {
-    /// Maps and reads every frame.
-    pub(super) fn read(clip: &Clip, segmenter: &Segmenter) -> Result<Self, TchError> {
+    /// Decodes, maps and reads every frame, on all cores.
+    pub(super) fn read(clip: &Clip, segmenter: &Segmenter) -> Result<Self, ReadError> {
         let placement = segmenter.placement(clip);
         let side = segmenter.side();
-        let resampler = Resampler::new(&placement, clip.width, clip.height, side);
+        let reader = Reader {
+            clip,
+            segmenter,
+            placement,
+            resampler: Resampler::new(&placement, clip.width, clip.height, side),
+        };
+        let count = clip.frames.div_ceil(CHUNK);
+        let chunks = lanes::run(segmenter, count, |chunk, network| {
+            reader.read(chunk, network)
+        })?;
+        Ok(Self::join(chunks, placement, side, clip.frame_rate_hz))
+    }
+
+    fn join(
+        chunks: Vec<Chunk>,
+        placement: Placement,
+        side: usize,
+        frame_rate_hz: Option<f64>,
+    ) -> Self {
         let mut sector = Sector::new(side);
-        let mut frames: Vec<FrameReading> = Vec::with_capacity(clip.frames);
+        let mut frames: Vec<FrameReading> = Vec::new();
+        let mut brightest = 0;
         let mut before: Option<Grid> = None;
-        let indices: Vec<usize> = (0..clip.frames).collect();
-        for chunk in indices.chunks(BUCKETS[BUCKETS.len() - 1]) {
-            let luma: Vec<Vec<f32>> = chunk
-                .iter()
-                .filter_map(|index| clip.frame(*index))
-                .map(|frame| resampler.sample(frame))
-                .collect();
-            let inputs: Vec<Vec<f32>> = luma
-                .iter()
-                .map(|luma| {
-                    let mut input = luma.clone();
-                    segmenter.normalise(&mut input);
-                    input
-                })
-                .collect();
-            for (luma, maps) in luma.iter().zip(segmenter.run(&inputs)?) {
-                sector.add(luma);
-                let mean = FrameMaps::mean(&maps);
-                frames.push(FrameReading::new(
-                    &maps,
-                    &mean,
-                    before.as_ref(),
-                    luma,
-                    &placement,
-                ));
-                before = Some(mean.lv);
+        for mut chunk in chunks {
+            sector.add(&chunk.sector.brightest);
+            brightest = brightest.max(chunk.brightest);
+            if let Some([first, last]) = chunk.ends {
+                if let (Some(frame), Some(before)) = (chunk.frames.first_mut(), &before) {
+                    frame.overlap = Some(dice(before, &first));
+                }
+                before = Some(last);
             }
+            frames.append(&mut chunk.frames);
         }
         sector.close();
-        let left_out = leave_out_jumps(&mut frames, clip.frame_rate_hz);
-        Ok(Self {
+        let left_out = leave_out_jumps(&mut frames, frame_rate_hz);
+        Self {
             frames,
             placement,
             left_out,
+            brightest,
             sector,
-        })
+        }
     }
 
     /// Volume of every frame, in cubes of the unit of length.

@@ -285,7 +285,7 @@ mod tests {
             frames: 2,
             height,
             width,
-            pixels: vec![100; 2 * width * height],
+            pixels: vec![100; 2 * width * height].into(),
             origin: [0, 0],
             image: [width, height],
             cm_per_px,
@@ -336,7 +336,7 @@ mod tests {
     fn resampling_keeps_a_constant_and_pads_with_black() {
         let clip = clip(400, 200, None);
         let placement = Placement::new(&input("letterbox", 64, 0.0), &clip);
-        let grid = Resampler::new(&placement, 400, 200, 64).sample(clip.frame(0).unwrap());
+        let grid = Resampler::new(&placement, 400, 200, 64).sample(&clip.frame(0).unwrap());
         assert!((grid[32 * 64 + 32] - 100.0).abs() < 1e-3);
         assert!(grid[5 * 64 + 32].abs() < 1e-6);
     }

@@ -1,7 +1,7 @@
 //! From a clip to volumes: maps, ventricles, view, quality, beats, numbers, checks.
 //!
 //! ```text
-//! frames     every frame mapped by the network; the ventricle found in each        grid, outline, ventricle, annulus
+//! frames     every frame mapped by the network; the ventricle found in each        lanes, grid, outline, ventricle, annulus
 //! view       which chambers are seen, and where; what the view model and the header say
 //! quality    is that good enough to be measured? What does the quality model say?
 //! curve      volumes over time -> beats
@@ -13,6 +13,7 @@ pub mod checks;
 mod curve;
 mod frames;
 mod grid;
+mod lanes;
 mod numbers;
 mod outline;
 mod quality;
@@ -23,7 +24,6 @@ use sonode_findings::grade::EfGrade;
 use sonode_findings::{
     Beat, Check, Contour, Grade, LvMeasurement, ModelRef, Quality, Rejection, View, ViewLabel,
 };
-use tch::TchError;
 
 pub use curve::{Curve, CurveBeat};
 pub use grid::{Grid, Placement, Resampler};
@@ -31,8 +31,9 @@ pub(crate) use numbers::INTERVAL_DEVIATIONS;
 pub use outline::Outline;
 pub use ventricle::{DISKS, Ventricle};
 
+use crate::analysis::sentence;
 use crate::clip::Clip;
-use crate::models::{Models, Reader, ViewProbabilities};
+use crate::models::{Models, ReadError, Reader, ViewProbabilities};
 use frames::ClipFrames;
 use numbers::Numbers;
 
@@ -96,13 +97,22 @@ impl ClipReading {
     reason = "a process whose libtorch fails can't answer for any further clip"
 )]
 pub fn read_clip(clip: &Clip, models: &Models) -> ClipReading {
-    let reading = ClipReading::new(models);
-    if quality::is_blank(clip) {
-        return reading.reject(Rejection::Quality, "The image is blank.");
-    }
-    match look(clip, models).and_then(|seen| interpret(clip, models, &seen, reading)) {
+    let read = look(clip, models).and_then(|seen| {
+        let reading = ClipReading::new(models);
+        if quality::is_blank(&seen.frames) {
+            return Ok(reading.reject(Rejection::Quality, "The image is blank."));
+        }
+        interpret(clip, models, &seen, reading)
+    });
+    match read {
         Ok(reading) => reading,
-        Err(error) => panic!("libtorch failed: {error}"),
+        Err(ReadError::Pixels(error)) => {
+            let mut reading = ClipReading::new(models);
+            // No model has read this clip to its end.
+            reading.models.clear();
+            reading.reject(Rejection::Undecodable, sentence(&error))
+        }
+        Err(ReadError::Torch(error)) => panic!("libtorch failed: {error}"),
     }
 }
 
@@ -115,7 +125,7 @@ struct Seen {
     fitness: Option<f64>,
 }
 
-fn look(clip: &Clip, models: &Models) -> Result<Seen, TchError> {
+fn look(clip: &Clip, models: &Models) -> Result<Seen, ReadError> {
     let view = models.view().map(|model| model.read_view(clip));
     let fitness = models.quality().map(|model| model.read_number(clip));
     Ok(Seen {
@@ -131,7 +141,7 @@ fn interpret(
     models: &Models,
     seen: &Seen,
     mut reading: ClipReading,
-) -> Result<ClipReading, TchError> {
+) -> Result<ClipReading, ReadError> {
     let frames = &seen.frames;
     let maps = models.segmentation().structures();
     let decision = view::decide(clip.header_view, &view::judge(frames, maps), seen.view);
@@ -237,7 +247,7 @@ fn compare_regression(
     clip: &Clip,
     models: &Models,
     mut reading: ClipReading,
-) -> Result<ClipReading, TchError> {
+) -> Result<ClipReading, ReadError> {
     if let (Some(model), Some(lv)) = (models.ef_regression(), &reading.lv) {
         let regressed = model.read_number(clip)?;
         let check = checks::ef_regression(lv.lvef_percent, regressed);

@@ -4,7 +4,6 @@ use sonode_findings::{Grade, Quality};
 
 use super::curve::Curve;
 use super::frames::ClipFrames;
-use crate::clip::Clip;
 use crate::models::Structures;
 
 /// Scores from which a clip is good, and from which it is fair.
@@ -35,8 +34,8 @@ impl Aspect {
 }
 
 /// Whether a clip shows nothing at all.
-pub(super) fn is_blank(clip: &Clip) -> bool {
-    clip.pixels.iter().all(|luma| *luma <= BLANK_LUMA)
+pub(super) fn is_blank(frames: &ClipFrames) -> bool {
+    frames.brightest <= BLANK_LUMA
 }
 
 /// Grades a clip in which ventricles were found.

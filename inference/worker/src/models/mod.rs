@@ -3,6 +3,7 @@
 //! A folder of models has one folder for each: `model.toml` and a TorchScript file. A manifest that lacks anything is
 //! refused by name, and so is a file whose SHA-256 is another.
 
+mod golden;
 pub mod manifest;
 mod module;
 pub mod prepare;
@@ -17,7 +18,9 @@ use std::sync::Once;
 
 use sha2::{Digest, Sha256};
 use sonode_findings::ModelRef;
-use tch::{CModule, Device};
+use tch::{CModule, Device, TchError};
+
+use crate::dicom::pixels::PixelError;
 
 pub use manifest::{Manifest, ManifestError, Task};
 pub use module::{BUCKETS, Module};
@@ -145,6 +148,17 @@ fn verify(folder: &Path) -> Result<Listed, ModelsError> {
     Ok(Listed { manifest, file })
 }
 
+/// Why a model could not read a clip.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A frame can't be decoded.
+    #[error(transparent)]
+    Pixels(#[from] PixelError),
+    /// libtorch failed.
+    #[error(transparent)]
+    Torch(#[from] TchError),
+}
+
 /// SHA-256 of a file, 64 hexadecimal digits.
 ///
 /// # Errors
@@ -226,7 +240,9 @@ impl Models {
     pub fn manifests(&self) -> Vec<&Manifest> {
         let readers = [&self.view, &self.quality, &self.ef_regression];
         let readers = readers.into_iter().flatten().map(Reader::manifest);
-        iter::once(self.segmentation.manifest()).chain(readers).collect()
+        iter::once(self.segmentation.manifest())
+            .chain(readers)
+            .collect()
     }
 
     /// The models that were loaded.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
+use super::golden::Way;
 use super::manifest::{Layout, Manifest};
 
 /// Batch sizes in which frames are run: libtorch tunes itself to each size that it meets, so it meets few.
@@ -91,7 +92,7 @@ impl Module {
                 let filler = Tensor::f_zeros(&shape, (batch.kind(), batch.device()))?;
                 batch = Tensor::f_cat(&[batch, filler], 0)?;
             }
-            for (all, part) in outputs.iter_mut().zip(self.forward(&batch)?) {
+            for (all, part) in outputs.iter_mut().zip(self.forward(&batch, Way::PLAIN)?) {
                 all.push(part.f_narrow(0, 0, taken)?);
             }
             from += taken;
@@ -106,12 +107,19 @@ impl Module {
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub fn forward(&self, input: &Tensor) -> Result<Vec<Tensor>, TchError> {
+    pub(super) fn forward(&self, input: &Tensor, way: Way) -> Result<Vec<Tensor>, TchError> {
         // Both are settings of the calling thread; optimised graphs would be recompiled for every new batch size.
         tch::jit::f_set_graph_executor_optimize(false)?;
         let given = tch::no_grad(|| {
-            let input = input.to_device(self.device).contiguous();
-            self.module.forward_is(&[IValue::Tensor(input)])
+            let input = input.to_device(self.device);
+            let input = if way.channels_last {
+                channels_last(&input)?
+            } else {
+                input.contiguous()
+            };
+            tch::autocast(way.half, || {
+                self.module.forward_is(&[IValue::Tensor(input)])
+            })
         })?;
         let outputs = self.in_order(given)?;
         let on_cpu = |output: &Tensor| output.to_kind(Kind::Float).to_device(Device::Cpu);
@@ -165,6 +173,14 @@ impl Module {
     }
 }
 
+/// The same values with the channels of a pixel side by side in memory.
+fn channels_last(input: &Tensor) -> Result<Tensor, TchError> {
+    let (n, c, h, w) = input.size4()?;
+    let pixels = input.permute([0, 2, 3, 1]).contiguous();
+    // Strides that say so of a single channel too, where both layouts are the same.
+    pixels.f_as_strided([n, c, h, w], [c * h * w, 1, c * w, c], None::<i64>)
+}
+
 /// The smallest bucket that holds `count`, or the largest.
 pub(super) fn bucket(buckets: &[usize], count: usize) -> usize {
     let fits = buckets.iter().find(|bucket| **bucket >= count);
@@ -174,6 +190,17 @@ pub(super) fn bucket(buckets: &[usize], count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn channels_last_moves_values_and_changes_none() {
+        for channels in [1, 3] {
+            let input = Tensor::arange(2 * channels * 4 * 5, (Kind::Float, Device::Cpu))
+                .view([2, channels, 4, 5]);
+            let moved = channels_last(&input).unwrap();
+            assert_eq!(moved.stride(), [channels * 20, 1, channels * 5, channels]);
+            assert_eq!(moved, input);
+        }
+    }
 
     #[test]
     fn a_batch_takes_the_smallest_bucket_that_holds_it() {

@@ -9,6 +9,7 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
+use super::ReadError;
 use super::manifest::{Input, Layout, Padding};
 use crate::clip::Clip;
 use crate::measure::{Placement, Resampler};
@@ -98,22 +99,22 @@ pub fn normalise(input: &Input, luma: &Tensor) -> Result<Tensor, TchError> {
 /// A cine as a model takes it: `[n, channels, rows, columns]` or `[n, channels, frames, rows, columns]`.
 ///
 /// # Errors
-/// As libtorch reports them.
+/// [`ReadError`].
 pub fn tensor(
     input: &Input,
     clip: &Clip,
     sampling: &[Vec<Option<usize>>],
-) -> Result<Tensor, TchError> {
+) -> Result<Tensor, ReadError> {
     let side = input.height as usize;
     let resampler = Resampler::new(&Placement::new(input, clip), clip.width, clip.height, side);
     let mut luma = Vec::with_capacity(sampling.len() * input.frames as usize * side * side);
     let mut shown = Vec::new();
     for frame in sampling.iter().flatten() {
-        let pixels = frame.and_then(|frame| clip.frame(frame));
+        let pixels = frame.map(|frame| clip.frame(frame)).transpose()?;
         shown.push(if pixels.is_some() { 1.0_f32 } else { 0.0 });
         match pixels {
             Some(pixels) => {
-                let mut grid = resampler.sample(pixels);
+                let mut grid = resampler.sample(&pixels);
                 scale(input, &mut grid);
                 luma.extend(grid);
             }
@@ -128,7 +129,7 @@ pub fn tensor(
     let clips = normalise(input, &luma)?.f_mul(&shown)?;
     debug_assert_eq!((clips.kind(), clips.device()), (Kind::Float, Device::Cpu));
     match input.layout {
-        Layout::Nchw => clips.f_squeeze_dim(2),
+        Layout::Nchw => Ok(clips.f_squeeze_dim(2)?),
         Layout::Ncthw => Ok(clips),
     }
 }

@@ -2,6 +2,7 @@
 
 use tch::{CModule, Device, Kind, TchError, Tensor};
 
+use super::ReadError;
 use super::manifest::{A2C, A4C, Activation, Manifest, Output};
 use super::module::Module;
 use super::prepare::{self, UnknownRate};
@@ -64,8 +65,8 @@ impl Reader {
     /// shown of a cine. None where the model counts its frames in time, and the cine's frame rate is unknown.
     ///
     /// # Errors
-    /// As libtorch reports them.
-    pub fn read(&self, clip: &Clip) -> Result<Option<Vec<f64>>, TchError> {
+    /// [`ReadError`].
+    pub fn read(&self, clip: &Clip) -> Result<Option<Vec<f64>>, ReadError> {
         let input = &self.manifest.input;
         let sampling = match prepare::sampling(input, clip.frames, clip.frame_rate_hz) {
             Ok(sampling) => sampling,
@@ -80,8 +81,8 @@ impl Reader {
     /// What a view model says of a cine; none as in [`Self::read`].
     ///
     /// # Errors
-    /// As libtorch reports them.
-    pub fn read_view(&self, clip: &Clip) -> Result<Option<ViewProbabilities>, TchError> {
+    /// [`ReadError`].
+    pub fn read_view(&self, clip: &Clip) -> Result<Option<ViewProbabilities>, ReadError> {
         let labels = &self.output().labels;
         Ok(self
             .read(clip)?
@@ -91,8 +92,8 @@ impl Reader {
     /// The one number that a model of quality or ejection fraction gives for a cine; none as in [`Self::read`].
     ///
     /// # Errors
-    /// As libtorch reports them.
-    pub fn read_number(&self, clip: &Clip) -> Result<Option<f64>, TchError> {
+    /// [`ReadError`].
+    pub fn read_number(&self, clip: &Clip) -> Result<Option<f64>, ReadError> {
         Ok(self.read(clip)?.and_then(|values| values.first().copied()))
     }
 

@@ -2,6 +2,7 @@
 
 use tch::{CModule, Device, Kind, TchError, Tensor};
 
+use super::golden::{self, Way};
 use super::manifest::Manifest;
 use super::module::{BUCKETS, Module, bucket};
 use super::prepare;
@@ -47,6 +48,7 @@ pub struct Segmenter {
     manifest: Manifest,
     module: Module,
     channels: Channels,
+    way: Way,
 }
 
 impl Segmenter {
@@ -65,11 +67,13 @@ impl Segmenter {
             right: label("right-heart"),
         };
         let module = Module::new(&manifest, module, device);
-        let segmenter = Self {
+        let mut segmenter = Self {
             manifest,
             module,
             channels,
+            way: Way::PLAIN,
         };
+        segmenter.way = segmenter.fastest_that_agrees()?;
         segmenter.try_buckets()?;
         Ok(segmenter)
     }
@@ -102,6 +106,11 @@ impl Segmenter {
             la: la.is_some(),
             right: right.is_some(),
         }
+    }
+
+    /// How it is run, in words.
+    pub fn way(&self) -> &'static str {
+        self.way.name()
     }
 
     /// Side of the grid, pixels.
@@ -150,8 +159,8 @@ impl Segmenter {
         pixels.resize(bucket * side * side, 0.0);
         let luma = Tensor::from_slice(&pixels).view([bucket as i64, 1, side as i64, side as i64]);
         let input = prepare::normalise(&self.manifest.input, &luma)?;
-        let direct = self.forward(&input)?;
-        let mirrored = self.forward(&input.flip([3]))?.flip([3]);
+        let direct = self.forward(&input, self.way)?;
+        let mirrored = self.forward(&input.flip([3]), self.way)?.flip([3]);
         let labels = direct.size()[1] as usize;
         let size = labels * side * side;
         let [direct, mirrored] =
@@ -167,10 +176,36 @@ impl Segmenter {
     }
 
     /// Probabilities `[batch, labels, side, side]` on the CPU.
-    fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
-        let logits = self.module.forward(input)?.pop();
+    fn forward(&self, input: &Tensor, way: Way) -> Result<Tensor, TchError> {
+        let logits = self.module.forward(input, way)?.pop();
         let logits = logits.ok_or_else(|| TchError::Convert("gives no output".to_owned()))?;
         logits.f_sigmoid()
+    }
+
+    /// The first way that runs at all and agrees with the plain one on the golden images.
+    fn fastest_that_agrees(&self) -> Result<Way, String> {
+        let mut images = golden::images(self.side());
+        for image in &mut images {
+            prepare::scale(&self.manifest.input, image);
+        }
+        let side = self.side() as i64;
+        let luma = Tensor::from_slice(&images.concat()).view([-1, 1, side, side]);
+        let input =
+            prepare::normalise(&self.manifest.input, &luma).map_err(|error| error.to_string())?;
+        let maps = |way: Way| {
+            let maps = self.forward(&input, way)?;
+            Vec::<f32>::try_from(maps.contiguous().view([-1]))
+        };
+        let reference = maps(Way::PLAIN).map_err(|error| error.to_string())?;
+        let name = &self.manifest.name;
+        for way in Way::faster(self.device()) {
+            match maps(*way) {
+                Ok(maps) if golden::agrees(&reference, &maps) => return Ok(*way),
+                Ok(_) => tracing::warn!("{name}: {} differs and is not used", way.name()),
+                Err(error) => tracing::warn!("{name}: {} fails: {error}", way.name()),
+            }
+        }
+        Ok(Way::PLAIN)
     }
 
     fn frame_maps(&self, maps: &[f32]) -> FrameMaps {
@@ -205,7 +240,9 @@ impl Segmenter {
         let labels = self.manifest.output[0].labels.len() as i64;
         for bucket in BUCKETS {
             let zeros = Tensor::zeros(self.module.input_shape(bucket), (Kind::Float, Device::Cpu));
-            let maps = self.forward(&zeros).map_err(|error| error.to_string())?;
+            let maps = self
+                .forward(&zeros, self.way)
+                .map_err(|error| error.to_string())?;
             let expected = [bucket as i64, labels, side, side];
             if maps.size() != expected {
                 return Err(format!(

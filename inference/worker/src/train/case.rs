@@ -146,7 +146,7 @@ fn clip(study: &Study) -> Clip {
         frames,
         height,
         width,
-        pixels,
+        pixels: pixels.into(),
         origin: [left, top],
         image: [spec.width as usize, spec.height as usize],
         cm_per_px: Some(study.raster().cm_per_px.map(f64::from)),
@@ -306,7 +306,9 @@ mod tests {
         let [left, top, right, bottom] = study.region();
         assert_eq!(clip.width as u32, right - left + 1);
         assert_eq!(clip.height as u32, bottom - top + 1);
-        assert_eq!(clip.pixels.len(), 2 * clip.width * clip.height);
-        assert!(clip.pixels.iter().any(|luma| *luma > 100));
+        let last = clip.frame(1).unwrap();
+        assert_eq!(last.len(), clip.width * clip.height);
+        assert!(last.iter().any(|luma| *luma > 100));
+        assert!(clip.frame(2).is_err());
     }
 }

@@ -9,7 +9,7 @@ use zune_jpeg::JpegDecoder;
 
 use super::format::Format;
 use super::raster::Model;
-use super::{PixelError, Words};
+use super::{PixelError, Want, Words};
 
 /// Scans of one progressive JPEG; each costs a pass over the image.
 const SCANS_MAX: usize = 64;
@@ -23,7 +23,7 @@ pub(super) struct Coded {
 }
 
 /// Frame header of a JPEG or JPEG-LS codestream (ITU-T T.81 section B.2.2, T.87 annex C).
-struct FrameHeader {
+pub(super) struct FrameHeader {
     marker: u8,
     precision: u8,
     rows: usize,
@@ -36,11 +36,11 @@ struct FrameHeader {
 }
 
 /// JPEG of every kind that DICOM has: DCT by zune-jpeg, lossless (SOF3) by jpeg-decoder.
-pub(super) fn jpeg(bytes: &[u8], format: &Format) -> Result<Coded, PixelError> {
+pub(super) fn jpeg(bytes: &[u8], format: &Format, want: Want) -> Result<Coded, PixelError> {
     let header = frame_header(bytes).ok_or(PixelError::Codestream("no JPEG frame header"))?;
     check_size(header.rows, header.columns, format)?;
     match (header.marker, header.precision) {
-        (0xC0..=0xC2, 8) => jpeg_dct(bytes, &header, format),
+        (0xC0..=0xC2, 8) => jpeg_dct(bytes, &header, format, want),
         (0xC3, 2..=16) => jpeg_lossless(bytes, &header),
         (0xC0..=0xC2, _) => Err(PixelError::Unsupported("JPEG with 12 bits a sample")),
         _ => Err(PixelError::Unsupported("this kind of JPEG")),
@@ -48,7 +48,15 @@ pub(super) fn jpeg(bytes: &[u8], format: &Format) -> Result<Coded, PixelError> {
 }
 
 /// DCT by zune-jpeg, which is several times as fast; what it refuses, jpeg-decoder often takes.
-fn jpeg_dct(bytes: &[u8], header: &FrameHeader, format: &Format) -> Result<Coded, PixelError> {
+///
+/// Luma is decoded in full size: jpeg-decoder's scaled decoding takes longer, and so little of the time is the inverse
+/// transform's that libjpeg-turbo gains a fifth by it (see inference/PERFORMANCE.md).
+fn jpeg_dct(
+    bytes: &[u8],
+    header: &FrameHeader,
+    format: &Format,
+    want: Want,
+) -> Result<Coded, PixelError> {
     // Without a marker that says so, a codestream under "RGB" holds red, green and blue, whatever JFIF's custom is.
     let is_rgb = match header.adobe_transform {
         Some(transform) => transform == 0,
@@ -60,12 +68,25 @@ fn jpeg_dct(bytes: &[u8], header: &FrameHeader, format: &Format) -> Result<Coded
         3 => Model::Ybr,
         _ => return Err(PixelError::Unsupported("JPEG with two or four components")),
     };
-    let samples = zune(bytes, header, format).or_else(|_| {
-        let mut decoder = jpeg_decoder::Decoder::new(bytes);
-        decoder.set_max_decoding_buffer_size(header.rows * header.columns * header.components);
-        decoder.set_color_transform(jpeg_decoder::ColorTransform::None);
-        decoder.decode().map_err(PixelError::codec)
-    })?;
+    // A single sample would be taken for an index, or inverted, under the two other interpretations.
+    let is_plain = format.palette.is_none() && format.photometric != "MONOCHROME1";
+    if want == Want::Luma && model == Model::Ybr && is_plain {
+        return Ok(Coded {
+            words: Words::Bytes(zune(bytes, ColorSpace::Luma, format)?),
+            samples: 1,
+            model: Some(Model::Grey),
+        });
+    }
+    // Asking for the codestream's own space keeps zune-jpeg from converting.
+    let space = match (header.components, header.adobe_transform) {
+        (1, _) => ColorSpace::Luma,
+        (_, Some(0)) => ColorSpace::RGB,
+        _ => ColorSpace::YCbCr,
+    };
+    let (samples, model) = match zune(bytes, space, format) {
+        Ok(samples) => (samples, model),
+        Err(_) => second_opinion(bytes, header, model)?,
+    };
     Ok(Coded {
         words: Words::Bytes(samples),
         samples: header.components,
@@ -73,13 +94,7 @@ fn jpeg_dct(bytes: &[u8], header: &FrameHeader, format: &Format) -> Result<Coded
     })
 }
 
-fn zune(bytes: &[u8], header: &FrameHeader, format: &Format) -> Result<Vec<u8>, PixelError> {
-    // Asking for the codestream's own space keeps zune-jpeg from converting.
-    let space = match (header.components, header.adobe_transform) {
-        (1, _) => ColorSpace::Luma,
-        (_, Some(0)) => ColorSpace::RGB,
-        _ => ColorSpace::YCbCr,
-    };
+fn zune(bytes: &[u8], space: ColorSpace, format: &Format) -> Result<Vec<u8>, PixelError> {
     let options = DecoderOptions::default()
         .set_max_width(format.columns)
         .set_max_height(format.rows)
@@ -88,6 +103,30 @@ fn zune(bytes: &[u8], header: &FrameHeader, format: &Format) -> Result<Vec<u8>, 
     JpegDecoder::new_with_options(ZCursor::new(bytes), options)
         .decode()
         .map_err(PixelError::codec)
+}
+
+/// By jpeg-decoder, which gives red, green and blue of whatever the codestream holds: unconverted, its lines come
+/// plane after plane.
+pub(super) fn second_opinion(
+    bytes: &[u8],
+    header: &FrameHeader,
+    model: Model,
+) -> Result<(Vec<u8>, Model), PixelError> {
+    let mut decoder = jpeg_decoder::Decoder::new(bytes);
+    decoder.set_max_decoding_buffer_size(header.rows * header.columns * header.components);
+    let model = match model {
+        Model::Grey => Model::Grey,
+        Model::Rgb => {
+            decoder.set_color_transform(jpeg_decoder::ColorTransform::RGB);
+            Model::Rgb
+        }
+        Model::Ybr => {
+            decoder.set_color_transform(jpeg_decoder::ColorTransform::YCbCr);
+            Model::Rgb
+        }
+    };
+    let samples = decoder.decode().map_err(PixelError::codec)?;
+    Ok((samples, model))
 }
 
 fn jpeg_lossless(bytes: &[u8], header: &FrameHeader) -> Result<Coded, PixelError> {
@@ -180,7 +219,7 @@ fn check_size(rows: usize, columns: usize, format: &Format) -> Result<(), PixelE
 }
 
 /// Walks the marker segments up to the first scan.
-fn frame_header(bytes: &[u8]) -> Option<FrameHeader> {
+pub(super) fn frame_header(bytes: &[u8]) -> Option<FrameHeader> {
     let mut header: Option<FrameHeader> = None;
     let (mut has_jfif, mut adobe_transform) = (false, None);
     let mut at = 2;

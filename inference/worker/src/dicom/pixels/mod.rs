@@ -8,10 +8,9 @@ mod palette;
 mod raster;
 
 use std::fmt::Display;
-use std::num::NonZero;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::{io, thread};
+use std::sync::Arc;
 
 use super::regions::Crop;
 use super::scan::PixelData;
@@ -20,16 +19,16 @@ use super::{BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Opened};
 use codec::Coded;
 use format::Format;
 use frames::FrameTable;
+pub use raster::RgbFrame;
 use raster::{Model, Raster};
-pub use raster::{RgbFrame, doppler_share};
 
-/// Most bytes of luma that one clip may have; a longer one is analysed as far as that goes.
-pub const CLIP_BYTES_MAX: usize = 1 << 30;
+/// Most pixels that are read of one clip; a longer one is analysed as far as that goes.
+pub const CLIP_PIXELS_MAX: usize = 1 << 30;
 
-/// An instance's frames, not yet decoded.
+/// An instance's frames, not yet decoded. Any number of threads can decode them at once.
 #[derive(Debug)]
-pub struct Frames<'a> {
-    source: &'a Source,
+pub struct Frames {
+    source: Arc<Source>,
     format: Format,
     coding: Coding,
     table: FrameTable,
@@ -87,6 +86,13 @@ impl PixelError {
     fn codec(error: impl Display) -> Self {
         Self::Codec(error.to_string())
     }
+
+    fn in_frame(frame: usize, source: Self) -> Self {
+        Self::Frame {
+            frame: frame + 1,
+            source: Box::new(source),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +102,15 @@ enum Coding {
     Jpeg,
     JpegLs,
     Jpeg2000,
+}
+
+/// What of a frame is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Want {
+    /// Every component.
+    Colour,
+    /// Luma is enough, where a decoder can leave out the rest.
+    Luma,
 }
 
 /// Samples of 8 or 16 bits.
@@ -158,12 +173,12 @@ impl Words {
     }
 }
 
-impl<'a> Frames<'a> {
+impl Frames {
     /// Finds the frames of an instance; none is decoded yet.
     ///
     /// # Errors
     /// [`PixelError`] where the header rules decoding out, or there is no whole frame.
-    pub fn of(opened: &'a Opened) -> Result<Self, PixelError> {
+    pub fn of(opened: &Opened) -> Result<Self, PixelError> {
         let pixel_data = opened.pixel_data.as_ref().ok_or(PixelError::NoFrame)?;
         let coding = coding(&opened.transfer_syntax, pixel_data)?;
         let native_len = match pixel_data {
@@ -189,7 +204,7 @@ impl<'a> Frames<'a> {
             return Err(PixelError::NoFrame);
         }
         Ok(Self {
-            source: &opened.source,
+            source: Arc::clone(&opened.source),
             format,
             coding,
             table,
@@ -221,57 +236,47 @@ impl<'a> Frames<'a> {
     /// # Errors
     /// [`PixelError`] as decoding has it.
     pub fn rgb(&self, frame: usize) -> Result<RgbFrame, PixelError> {
-        self.raster(frame).map(Raster::into_rgb)
+        self.raster(frame, Want::Colour).map(Raster::into_rgb)
     }
 
-    /// The first `count` frames' luma inside `crop`, `[count, crop.height, crop.width]`, decoded on all cores.
+    /// One frame's luma inside `crop`, `[crop.height, crop.width]`, counted from 0.
     ///
     /// # Errors
-    /// [`PixelError::Frame`] for the first frame that can't be decoded.
-    pub fn luma(&self, crop: Crop, count: usize) -> Result<Vec<u8>, PixelError> {
-        let size = crop.width * crop.height;
-        let mut pixels = vec![0; size * count.min(self.count())];
-        let work = Mutex::new(pixels.chunks_exact_mut(size.max(1)).enumerate());
-        let failure: Mutex<Option<PixelError>> = Mutex::new(None);
-        let decode = || {
-            while let Some((frame, out)) = work.lock().ok().and_then(|mut work| work.next()) {
-                if let Err(source) = self.raster(frame).map(|raster| raster.luma(crop, out)) {
-                    if let Ok(mut failure) = failure.lock() {
-                        failure.get_or_insert(PixelError::Frame {
-                            frame: frame + 1,
-                            source: Box::new(source),
-                        });
-                    }
-                    return;
-                }
-            }
-        };
-        // This respects the control group's share of the processors.
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        thread::scope(|scope| {
-            for _ in 1..threads.min(count) {
-                scope.spawn(decode);
-            }
-            decode();
-        });
-        match failure.into_inner().ok().flatten() {
-            Some(error) => Err(error),
-            None => Ok(pixels),
-        }
+    /// [`PixelError::Frame`] as decoding has it.
+    pub fn luma(&self, crop: Crop, frame: usize) -> Result<Vec<u8>, PixelError> {
+        // A decoder's way to luma alone is a shortcut: what fails there is decided by the way that it cuts short.
+        let raster = self
+            .raster(frame, Want::Luma)
+            .or_else(|_| self.raster(frame, Want::Colour))
+            .map_err(|source| PixelError::in_frame(frame, source))?;
+        let mut luma = vec![0; crop.width * crop.height];
+        raster.luma(crop, &mut luma);
+        Ok(luma)
+    }
+
+    /// The share of one frame's crop that a colour map of velocities paints, 0 to 1.
+    ///
+    /// # Errors
+    /// [`PixelError::Frame`] as decoding has it.
+    pub fn doppler_share(&self, crop: Crop, frame: usize) -> Result<f64, PixelError> {
+        self.raster(frame, Want::Colour)
+            .map(|raster| raster.doppler_share(crop))
+            .map_err(|source| PixelError::in_frame(frame, source))
     }
 
     /// Decodes one frame. The decoders are others' code on a stranger's bytes: a panic is an answer, not an end.
-    fn raster(&self, frame: usize) -> Result<Raster, PixelError> {
-        catch_unwind(AssertUnwindSafe(|| self.decode(frame))).unwrap_or(Err(PixelError::Panic))
+    fn raster(&self, frame: usize, want: Want) -> Result<Raster, PixelError> {
+        catch_unwind(AssertUnwindSafe(|| self.decode(frame, want)))
+            .unwrap_or(Err(PixelError::Panic))
     }
 
-    fn decode(&self, frame: usize) -> Result<Raster, PixelError> {
+    fn decode(&self, frame: usize, want: Want) -> Result<Raster, PixelError> {
         let format = &self.format;
-        let bytes = self.table.read(self.source, frame)?;
+        let bytes = self.table.read(&self.source, frame)?;
         let coded = match self.coding {
             Coding::Native => native::native(bytes, format),
             Coding::Rle => native::rle(&bytes, format),
-            Coding::Jpeg => codec::jpeg(&bytes, format),
+            Coding::Jpeg => codec::jpeg(&bytes, format, want),
             Coding::JpegLs => codec::jpeg_ls(&bytes, format),
             Coding::Jpeg2000 => codec::jpeg_2000(&bytes, format),
         }?;

@@ -2,6 +2,10 @@
 
 use super::super::regions::Crop;
 
+/// Colour differences up to this leave red and blue, which they part most, at most (1.402 + 1.772) x 12 + 1 = 39 apart,
+/// and what is saturated has 56 between two of its colours at least.
+const GREY_CHROMA: u8 = 12;
+
 /// How samples of a pixel are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Model {
@@ -73,6 +77,31 @@ impl Raster {
         }
     }
 
+    /// The share of the crop's pixels that only a colour map of velocities paints: strongly saturated red to yellow, or
+    /// cyan to blue. Tinted grey maps (sepia, blue-grey) are less saturated, ECG traces and annotations are mostly green
+    /// or few.
+    pub(crate) fn doppler_share(&self, crop: Crop) -> f64 {
+        let per_pixel = self.model.samples();
+        let painted: fn(&[u8]) -> bool = match self.model {
+            Model::Grey => return 0.0,
+            Model::Rgb => is_doppler,
+            Model::Ybr => is_doppler_ybr,
+        };
+        let rows = self
+            .samples
+            .chunks_exact((self.columns * per_pixel).max(1))
+            .skip(crop.row)
+            .take(crop.height);
+        let count: usize = rows
+            .map(|row| {
+                let row = row.get(crop.column * per_pixel..(crop.column + crop.width) * per_pixel);
+                let pixels = row.unwrap_or_default().chunks_exact(per_pixel);
+                pixels.filter(|pixel| painted(pixel)).count()
+            })
+            .sum();
+        count as f64 / (crop.width * crop.height).max(1) as f64
+    }
+
     /// The frame in red, green and blue.
     pub(crate) fn into_rgb(self) -> RgbFrame {
         let columns = self.columns.max(1);
@@ -105,28 +134,14 @@ fn rgb_of_ybr(ybr: &[u8]) -> [u8; 3] {
         y - 0.344_136 * blue - 0.714_136 * red,
         y + 1.772 * blue,
     ]
-    .map(|value| value.round().clamp(0.0, 255.0) as u8)
+    // The conversion cuts off what is over or under, and what follows the point.
+    .map(|value| (value + 0.5) as u8)
 }
 
-/// The share of the crop's pixels that only a colour map of velocities paints: strongly saturated red to yellow, or cyan to
-/// blue. Tinted grey maps (sepia, blue-grey) are less saturated, ECG traces and annotations are mostly green or few.
-pub fn doppler_share(frame: &RgbFrame, crop: Crop) -> f64 {
-    let mut painted = 0_usize;
-    let rows = frame
-        .pixels
-        .chunks_exact((frame.width * 3).max(1))
-        .skip(crop.row)
-        .take(crop.height);
-    for row in rows {
-        let row = row
-            .get(crop.column * 3..(crop.column + crop.width) * 3)
-            .unwrap_or_default();
-        painted += row
-            .chunks_exact(3)
-            .filter(|pixel| is_doppler(pixel))
-            .count();
-    }
-    painted as f64 / (crop.width * crop.height).max(1) as f64
+/// Most of an image is grey or nearly so, which needs no conversion to be seen.
+fn is_doppler_ybr(ybr: &[u8]) -> bool {
+    let off_grey = ybr[1].abs_diff(128).max(ybr[2].abs_diff(128));
+    off_grey > GREY_CHROMA && is_doppler(&rgb_of_ybr(ybr))
 }
 
 fn is_doppler(rgb: &[u8]) -> bool {
@@ -173,6 +188,27 @@ mod tests {
         // Red of PS3.3 C.7.6.3.1.2: Y 76, Cb 85, Cr 255.
         let [r, g, b] = rgb_of_ybr(&[76, 85, 255]);
         assert!(r >= 253 && g <= 2 && b <= 2, "{r} {g} {b}");
+    }
+
+    #[test]
+    fn colours_too_grey_to_be_converted_are_no_velocities() {
+        for y in 0..=255 {
+            for blue in 116..=140 {
+                for red in 116..=140 {
+                    assert!(!is_doppler(&rgb_of_ybr(&[y, blue, red])));
+                }
+            }
+        }
+        // Blue and red of PS3.3 C.7.6.3.1.2.
+        assert!(is_doppler_ybr(&[29, 255, 107]) && is_doppler_ybr(&[76, 85, 255]));
+        let frame = Raster {
+            model: Model::Ybr,
+            columns: 3,
+            samples: [[0, 128, 128], [76, 85, 255], [90, 128, 128]]
+                .repeat(2)
+                .concat(),
+        };
+        assert!((frame.doppler_share(CROP) - 0.5).abs() < 1e-9);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use dicom_dictionary_std::tags;
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use super::super::testing::DataSet;
 use super::*;
@@ -154,9 +155,100 @@ fn frames_come_out_in_order_whatever_thread_decodes_them() {
         width: 1,
         height: 2,
     };
-    let luma = Frames::of(&opened).unwrap().luma(crop, 200).unwrap();
-    let want: Vec<u8> = (0..200_u8).flat_map(|frame| [frame; 2]).collect();
+    let frames = Frames::of(&opened).unwrap();
+    let luma = crate::parallel::try_map(200, 5, |frame| frames.luma(crop, frame)).unwrap();
+    let want: Vec<Vec<u8>> = (0..200_u8).map(|frame| vec![frame; 2]).collect();
     assert_eq!(luma, want);
+}
+
+/// A coloured picture of odd size as a JPEG of these samplings.
+fn coloured_jpeg(
+    [columns, rows]: [u16; 2],
+    sampling: SamplingFactor,
+    progressive: bool,
+) -> Vec<u8> {
+    let wave = |at: usize, by: usize| (128.0 + 100.0 * (at as f64 / by as f64).sin()) as u8;
+    let pixels: Vec<u8> = (0..usize::from(columns) * usize::from(rows))
+        .flat_map(|at| {
+            let (x, y) = (at % usize::from(columns), at / usize::from(columns));
+            [wave(x + y, 3), wave(x, 7), wave(2 * y, 5)]
+        })
+        .collect();
+    let mut jpeg = Vec::new();
+    let mut encoder = Encoder::new(&mut jpeg, 85);
+    encoder.set_sampling_factor(sampling);
+    encoder.set_progressive(progressive);
+    encoder
+        .encode(&pixels, columns, rows, ColorType::Rgb)
+        .unwrap();
+    jpeg
+}
+
+const SAMPLINGS: [SamplingFactor; 5] = [
+    SamplingFactor::R_4_4_4,
+    SamplingFactor::R_4_2_2,
+    SamplingFactor::R_4_2_0,
+    SamplingFactor::R_4_4_0,
+    SamplingFactor::R_4_1_1,
+];
+
+#[test]
+fn luma_alone_is_the_luma_of_the_whole() {
+    let size = [83, 45];
+    let crop = Crop {
+        column: 3,
+        row: 5,
+        width: 70,
+        height: 40,
+    };
+    for sampling in SAMPLINGS {
+        for progressive in [false, true] {
+            let jpeg = coloured_jpeg(size, sampling, progressive);
+            let opened = image("YBR_FULL_422", 3, size, "1")
+                .fragments(&[&jpeg])
+                .open_as(JPEG_BASELINE);
+            let frames = Frames::of(&opened).unwrap();
+            let mut whole = vec![0; crop.width * crop.height];
+            let raster = frames.raster(0, Want::Colour).unwrap();
+            assert_eq!(raster.model, Model::Ybr);
+            raster.luma(crop, &mut whole);
+            assert_eq!(frames.raster(0, Want::Luma).unwrap().model, Model::Grey);
+            assert_eq!(
+                frames.luma(crop, 0).unwrap(),
+                whole,
+                "{sampling:?} {progressive}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_second_decoder_gives_the_colours_of_the_first() {
+    for sampling in SAMPLINGS {
+        let jpeg = coloured_jpeg([83, 45], sampling, false);
+        let header = codec::frame_header(&jpeg).unwrap();
+        let (samples, model) = codec::second_opinion(&jpeg, &header, Model::Ybr).unwrap();
+        assert_eq!((samples.len(), model), (83 * 45 * 3, Model::Rgb));
+        let opened = image("YBR_FULL_422", 3, [83, 45], "1")
+            .fragments(&[&jpeg])
+            .open_as(JPEG_BASELINE);
+        let first = pixels(&opened, 0);
+        let apart = |(a, b): (&u8, &u8)| u64::from(a.abs_diff(*b));
+        let sum: u64 = first.iter().zip(&samples).map(apart).sum();
+        // Each spreads half-sized colour differences over the pixels in its own way.
+        let mean = sum as f64 / samples.len() as f64;
+        assert!(mean < 6.0, "{sampling:?}: {mean}");
+    }
+}
+
+#[test]
+fn luma_that_would_be_taken_for_an_inverted_sample_is_not_asked_for_alone() {
+    let jpeg = coloured_jpeg([83, 45], SamplingFactor::R_4_4_4, false);
+    let opened = image("MONOCHROME1", 3, [83, 45], "1")
+        .fragments(&[&jpeg])
+        .open_as(JPEG_BASELINE);
+    let frames = Frames::of(&opened).unwrap();
+    assert_eq!(frames.raster(0, Want::Luma).unwrap().model, Model::Ybr);
 }
 
 proptest::proptest! {
@@ -171,8 +263,12 @@ proptest::proptest! {
         let opened = image("MONOCHROME2", 1, [16, 16], "1")
             .fragments(&[&stream])
             .open_as(&format!("1.2.840.10008.1.2.{syntax}"));
-        if let Ok(frame) = Frames::of(&opened).unwrap().rgb(0) {
+        let frames = Frames::of(&opened).unwrap();
+        let colour = frames.rgb(0);
+        if let Ok(frame) = &colour {
             proptest::prop_assert_eq!((frame.width, frame.height), (16, 16));
         }
+        let crop = Crop { column: 0, row: 0, width: 16, height: 16 };
+        proptest::prop_assert!(colour.is_err() || frames.luma(crop, 0).is_ok());
     }
 }

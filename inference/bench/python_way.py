@@ -1,0 +1,135 @@
+"""What `sonode-worker` is compared with: the same job as Python does it, in a process that stays warm.
+
+Frames are decoded, cropped to the 2D tissue region, resized to the network's grid, normalised, and mapped by the same
+TorchScript directly and in the mirror, in batches. That is where it ends: view, quality, contours, volumes and checks,
+which the worker finds in the same time, are left out.
+
+It answers lines on standard input, `WAY THREADS FILE`, with one line of JSON each:
+
+    usual     pydicom's `pixel_array`, then grey, crop and resize
+    best      `cv2.imdecode` of each frame to grey, on all cores
+    best-cl   best, and the network in PyTorch's channels-last layout
+    network   the network alone on frames that are made up, in plain layout
+    network-cl  the same in channels-last
+
+THREADS are PyTorch's.
+"""
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import torch
+from pydicom.encaps import generate_frames
+
+SIDE = 112
+BATCH = 8
+PERCENTILE = 99.0
+BRIGHTEST_MIN = 24.0
+FRAMES = 64
+
+
+def region(dataset):
+    """The tissue region's left, top, right and bottom, inclusive."""
+    item = dataset.SequenceOfUltrasoundRegions[0]
+    return (
+        item.RegionLocationMinX0,
+        item.RegionLocationMinY0,
+        item.RegionLocationMaxX1,
+        item.RegionLocationMaxY1,
+    )
+
+
+def prepared(grey, box):
+    """One frame's input for the network: cropped, resized, its 99th percentile scaled to 1."""
+    left, top, right, bottom = box
+    crop = grey[top : bottom + 1, left : right + 1]
+    small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    brightest = max(float(np.percentile(small, PERCENTILE)), BRIGHTEST_MIN)
+    return np.minimum(small / brightest, 1.0)
+
+
+class Program:
+    def __init__(self, model):
+        torch.set_grad_enabled(False)
+        torch.set_num_interop_threads(1)
+        self.model = torch.jit.load(model).eval()
+        self.cores = len(__import__("os").sched_getaffinity(0))
+        self.pool = ThreadPoolExecutor(self.cores)
+        # One frame a thread: OpenCV's own threads would only wait for each other beside these.
+        cv2.setNumThreads(1)
+
+    def maps(self, inputs, channels_last):
+        """Probabilities of all frames, direct and mirrored."""
+        found = []
+        # As in the worker: optimised graphs would be compiled anew for every batch size.
+        with torch.jit.optimized_execution(False):
+            for start in range(0, len(inputs), BATCH):
+                batch = torch.from_numpy(np.stack(inputs[start : start + BATCH])[:, None])
+                if channels_last:
+                    batch = batch.to(memory_format=torch.channels_last)
+                direct = self.model(batch).sigmoid()
+                mirrored = self.model(batch.flip(3)).sigmoid().flip(3)
+                found.append((direct.numpy(), mirrored.numpy()))
+        return found
+
+    def usual(self, path):
+        dataset = pydicom.dcmread(path)
+        box = region(dataset)
+        frames = dataset.pixel_array
+        grey = frames if frames.ndim == 3 else [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames]
+        return self.maps([prepared(frame, box) for frame in grey], False)
+
+    def best(self, path, channels_last=False):
+        dataset = pydicom.dcmread(path)
+        box = region(dataset)
+
+        def frame(coded):
+            grey = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_GRAYSCALE)
+            return prepared(grey, box)
+
+        count = int(dataset.NumberOfFrames)
+        coded = generate_frames(dataset.PixelData, number_of_frames=count)
+        return self.maps(list(self.pool.map(frame, coded)), channels_last)
+
+    def network(self, channels_last):
+        generator = np.random.default_rng(1)
+        inputs = list(generator.random((FRAMES, SIDE, SIDE), dtype=np.float32))
+        begun = time.perf_counter()
+        self.maps(inputs, channels_last)
+        return time.perf_counter() - begun
+
+    def answer(self, way, path):
+        if way.startswith("network"):
+            return self.network(way.endswith("-cl"))
+        begun = time.perf_counter()
+        if way == "usual":
+            self.usual(path)
+        else:
+            self.best(path, channels_last=way.endswith("-cl"))
+        return time.perf_counter() - begun
+
+
+def main():
+    program = Program(sys.argv[1])
+    versions = {
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "opencv": cv2.__version__,
+        "pydicom": pydicom.__version__,
+        "numpy": np.__version__,
+    }
+    print(json.dumps(versions), flush=True)
+    for line in sys.stdin:
+        way, threads, path = line.rstrip("\n").split(" ", 2)
+        torch.set_num_threads(int(threads))
+        print(json.dumps({"seconds": program.answer(way, Path(path))}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
