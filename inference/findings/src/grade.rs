@@ -6,15 +6,18 @@ use serde::{Deserialize, Serialize};
 
 /// A reference profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum Profile {
     /// Normal range of men, ASE/EACVI 2015.
+    #[serde(rename = "ase-eacvi-2015-men")]
     AseEacvi2015Men,
     /// Normal range of women, ASE/EACVI 2015.
+    #[serde(rename = "ase-eacvi-2015-women")]
     AseEacvi2015Women,
     /// British Society of Echocardiography 2020.
+    #[serde(rename = "bse-2020")]
     Bse2020,
     /// Heart failure phenotypes of the European Society of Cardiology.
+    #[serde(rename = "esc-hf")]
     EscHf,
 }
 

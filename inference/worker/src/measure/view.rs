@@ -114,7 +114,10 @@ pub(super) fn decide(
             format!("The view model sees no apical view (probability of another one {other:.2})."),
         );
     }
-    let seen = model.map(apical).or(by_chambers);
+    let seen = match (model, by_chambers) {
+        (Some(model), Some(chambers)) => Some(both(model, &chambers)),
+        (model, chambers) => model.map(apical).or(chambers),
+    };
     let Some(label) = header else {
         let untold = "Nothing tells the view: the header names none, the segmentation model maps too few chambers, and \
                       there is no view model.";
@@ -151,6 +154,26 @@ fn apical(seen: ViewProbabilities) -> View {
     View {
         label,
         probability: Some(probability),
+    }
+}
+
+/// The likelier of the two apical views for two judges that see different things: the model the whole image, the
+/// segmentation whether there is a right heart. Each counts as much as the other.
+fn both(model: ViewProbabilities, chambers: &View) -> View {
+    let by_chambers = match (chambers.label, chambers.probability.unwrap_or(0.5)) {
+        (ViewLabel::A4C, probability) => probability,
+        (_, probability) => 1.0 - probability,
+    };
+    let by_model = model.a4c / (model.a4c + model.a2c).max(f64::EPSILON);
+    let four = f64::midpoint(by_model, by_chambers);
+    let (label, share) = if four >= 0.5 {
+        (ViewLabel::A4C, four)
+    } else {
+        (ViewLabel::A2C, 1.0 - four)
+    };
+    View {
+        label,
+        probability: Some(share * (1.0 - model.other)),
     }
 }
 

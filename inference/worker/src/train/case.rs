@@ -20,6 +20,7 @@ pub(super) struct Case {
     pub(super) quality: Quality,
     pub(super) truth: Option<Truth>,
     pub(super) view: Option<ViewLabel>,
+    pub(super) probability: Option<f64>,
     pub(super) score: Option<(Grade, f64)>,
     pub(super) outcome: Outcome,
 }
@@ -72,6 +73,7 @@ impl Case {
                 tilt_degrees: f64::from(truth.tilt_degrees),
             }),
             view: reading.view.as_ref().map(|view| view.label),
+            probability: reading.view.as_ref().and_then(|view| view.probability),
             score: reading
                 .quality
                 .as_ref()
@@ -110,6 +112,9 @@ impl fmt::Display for Case {
                 ", true EF {:.1} EDV {:.0} ESV {:.0} tilt {:.0}",
                 truth.lvef_percent, truth.edv_ml, truth.esv_ml, truth.tilt_degrees
             )?;
+        }
+        if let (Some(view), Some(probability)) = (self.view, self.probability) {
+            write!(f, ", {view:?} {probability:.2}")?;
         }
         if let Some((grade, score)) = self.score {
             write!(f, ", {grade:?} {score:.2}")?;

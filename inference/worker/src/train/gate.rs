@@ -48,7 +48,7 @@ pub(super) fn draw_images(
     } else {
         fitness_image
     };
-    data::draw(first_seed, count, threads, |seed| Some(image(seed, split)))
+    data::draw(first_seed, count, threads, |seed| image(seed, split))
 }
 
 fn view_image(seed: u64, split: Split) -> GateImage {

@@ -113,12 +113,12 @@ pub fn run(args: &TrainArgs, report: &mut dyn Write) -> Result<(), TrainError> {
 }
 
 fn segmentation(args: &TrainArgs, report: &mut dyn Write) -> Result<(), TrainError> {
-    let material = segmentation::draw_material(args.first_seed(0), args);
+    let images = data::draw_images(args.first_seed(0), args.images, Split::Train, args.threads);
     writeln!(report, "{} images drawn", args.images)?;
     let mut store = nn::VarStore::new(Device::cuda_if_available());
     let net = UNet::new(&store.root(), &WIDTHS);
-    segmentation::fit(&net, &store, &material, args, report)?;
-    drop(material);
+    segmentation::fit(&net, &store, &images, args, report)?;
+    drop(images);
     store.set_device(Device::Cpu);
     export(&net, args.manifest(Task::LvSegmentation), &args.out())?;
     for (number, name, split) in SCORED {

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use sonode_phantom::ranges::Split;
 use sonode_phantom::rng::Draw;
 use sonode_phantom::training::{TrainingImage, label};
 use tch::nn::{self, OptimizerConfig as _};
@@ -17,39 +16,17 @@ const LABEL_WEIGHTS: [f32; LABELS.len()] = [3.0, 1.0, 1.0, 0.7];
 /// A cavity under this share of the image is a small one, and is shown twice as often.
 const SMALL_CAVITY_SHARE: f64 = 0.045;
 
-/// Share of presentations that show no apical view.
-const NEGATIVE_SHARE: f32 = 0.10;
-
-/// One view image is drawn for so many training images; a third of them show another view.
-const OTHER_VIEWS_SHARE: usize = 5;
-
-/// What the network learns from.
-pub(super) struct Material {
-    images: Vec<TrainingImage>,
-    other_views: Vec<Vec<u8>>,
-}
-
-/// Draws the images of consecutive seeds.
-pub(super) fn draw_material(first_seed: u64, args: &TrainArgs) -> Material {
-    let others = args.images / OTHER_VIEWS_SHARE;
-    Material {
-        images: data::draw_images(first_seed, args.images, Split::Train, args.threads),
-        other_views: data::draw_other_views(first_seed, others, Split::Train, args.threads),
-    }
-}
+/// Share of presentations that show no heart.
+const NEGATIVE_SHARE: f32 = 0.05;
 
 /// Shows the images and adapts the weights.
 pub(super) fn fit(
     net: &UNet,
     store: &nn::VarStore,
-    material: &Material,
+    images: &[TrainingImage],
     args: &TrainArgs,
     report: &mut dyn Write,
 ) -> Result<(), TrainError> {
-    let Material {
-        images,
-        other_views,
-    } = material;
     let mut optimizer = nn::AdamW::default().build(store, Schedule::TOP)?;
     let weights = Tensor::from_slice(&LABEL_WEIGHTS).to_device(store.device());
     let mut order = Order::new(images, args.seed);
@@ -60,7 +37,7 @@ pub(super) fn fit(
             .map(|_| {
                 let image = &images[order.next()];
                 if draw.chance(NEGATIVE_SHARE) {
-                    data::negative(image, other_views, &mut draw)
+                    data::negative(image, &mut draw)
                 } else {
                     data::augmented(image, &mut draw)
                 }
@@ -136,6 +113,8 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
+    use sonode_phantom::ranges::Split;
+
     use super::*;
 
     #[test]
