@@ -244,9 +244,9 @@ mod tests {
         reason: "no ventricle",
     };
 
-    fn probabilities(a4c: f64, a2c: f64) -> Option<ViewProbabilities> {
+    fn probabilities(a4c: f64, a2c: f64) -> ViewProbabilities {
         let other = 1.0 - a4c - a2c;
-        Some(ViewProbabilities { a4c, a2c, other })
+        ViewProbabilities { a4c, a2c, other }
     }
 
     fn view_of(decision: &Decision) -> (ViewLabel, Option<f64>) {
@@ -275,28 +275,36 @@ mod tests {
     #[test]
     fn the_view_model_refuses_or_names_the_view() {
         // It knows a four-chamber view from a two-chamber one better than the areas of chambers do.
-        let told = decide(None, &chambers(ViewLabel::A2C), probabilities(0.6, 0.3));
+        let told = decide(
+            None,
+            &chambers(ViewLabel::A2C),
+            Some(probabilities(0.6, 0.3)),
+        );
         assert_eq!(view_of(&told), (ViewLabel::A4C, Some(0.6)));
         assert_eq!(told.measurable, Ok(ViewLabel::A4C));
-        let refused = decide(None, &chambers(ViewLabel::A4C), probabilities(0.4, 0.1));
+        let refused = decide(
+            None,
+            &chambers(ViewLabel::A4C),
+            Some(probabilities(0.4, 0.1)),
+        );
         assert_eq!(view_of(&refused), (ViewLabel::Other, Some(0.5)));
         assert!(refused.measurable.unwrap_err().contains("0.50"));
         // The header doesn't bring back what it refuses.
         let refused = decide(
             Some(ViewLabel::A4C),
             &chambers(ViewLabel::A4C),
-            probabilities(0.1, 0.1),
+            Some(probabilities(0.1, 0.1)),
         );
         assert_eq!(view_of(&refused).0, ViewLabel::Other);
         let contradicted = decide(
             Some(ViewLabel::A4C),
             &chambers(ViewLabel::A4C),
-            probabilities(0.1, 0.8),
+            Some(probabilities(0.1, 0.8)),
         );
         assert_eq!(view_of(&contradicted), (ViewLabel::A4C, None));
         assert!(contradicted.note.unwrap().contains("two-chamber"));
         // Nor does it bring back what the chambers refuse.
-        let refused = decide(None, &NO_VENTRICLE, probabilities(0.9, 0.1));
+        let refused = decide(None, &NO_VENTRICLE, Some(probabilities(0.9, 0.1)));
         assert_eq!(refused.measurable, Err("no ventricle".to_owned()));
     }
 
@@ -305,7 +313,7 @@ mod tests {
         let cavity = Chambers::Apical(None);
         let untold = decide(None, &cavity, None);
         assert!(untold.view.is_none() && untold.measurable.unwrap_err().contains("view model"));
-        let told = decide(None, &cavity, probabilities(0.2, 0.7));
+        let told = decide(None, &cavity, Some(probabilities(0.2, 0.7)));
         assert_eq!(view_of(&told), (ViewLabel::A2C, Some(0.7)));
         let told = decide(Some(ViewLabel::A4C), &cavity, None);
         assert_eq!(

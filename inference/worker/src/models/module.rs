@@ -17,7 +17,7 @@ const CLIP_BUCKETS_CPU: [usize; 1] = [1];
 
 /// A loaded TorchScript file.
 pub struct Module {
-    module: CModule,
+    script: CModule,
     device: Device,
     /// The outputs' names, in the manifest's order.
     names: Vec<String>,
@@ -37,7 +37,7 @@ impl fmt::Debug for Module {
 
 impl Module {
     /// Takes a loaded file.
-    pub fn new(manifest: &Manifest, module: CModule, device: Device) -> Self {
+    pub fn new(manifest: &Manifest, script: CModule, device: Device) -> Self {
         let input = &manifest.input;
         let [channels, frames, rows, columns] =
             [input.channels, input.frames, input.height, input.width].map(i64::from);
@@ -49,7 +49,7 @@ impl Module {
             Layout::Ncthw => (vec![channels, frames, rows, columns], &CLIP_BUCKETS_CPU),
         };
         Self {
-            module,
+            script,
             device,
             names: manifest.output.iter().map(|o| o.name.clone()).collect(),
             buckets,
@@ -111,7 +111,7 @@ impl Module {
         tch::jit::f_set_graph_executor_optimize(false)?;
         let given = tch::no_grad(|| {
             let input = input.to_device(self.device).contiguous();
-            self.module.forward_is(&[IValue::Tensor(input)])
+            self.script.forward_is(&[IValue::Tensor(input)])
         })?;
         let outputs = self.in_order(given)?;
         let on_cpu = |output: &Tensor| output.to_kind(Kind::Float).to_device(Device::Cpu);
