@@ -3,8 +3,8 @@
     .parity/bin/python inference/parity/parity.py WORKER REPORT.md
 
 Each network is built in PyTorch and exported. The worker prepares the cine and runs the exported file; PyTorch runs the
-network itself, eagerly, on the same tensor, and on a tensor that prepare.py made of the same DICOM file. Fails where a
-number differs by more than 1e-4.
+network itself, eagerly, on the same tensor; and prepare.py makes that tensor of the same DICOM file a second time. Fails
+where a number differs by more than 1e-4.
 """
 
 import argparse
@@ -26,7 +26,8 @@ from prepare import prepare, read
 
 TOLERANCE = 1e-4
 SEED = 1
-FRAMES = 80
+# So few that clips are padded, each in its contract's way, and that the run takes minutes on two cores.
+FRAMES = 12
 
 
 def random_weights(contract: Contract) -> torch.nn.Module:
@@ -93,15 +94,14 @@ def compare(contract: Contract, worker: Worker, file: pathlib.Path, folder: path
     export(contract, net, "random", worker.models / contract.name)
     shown, outputs = worker.run(contract, file, folder / contract.name)
     prepared = prepare(read(file), contract.inputs)
-    own = in_eager(contract, net, prepared)
-    values = np.concatenate([output.ravel() for output in own])
+    expected = in_eager(contract, net, shown)
+    values = np.concatenate([output.ravel() for output in expected])
     return {
         "contract": contract.what,
         "input": "x".join(map(str, shown.shape)),
         "outputs": f"{values.size}, {values.min():.3g} to {values.max():.3g}",
         "preparation": difference([prepared], [shown]),
-        "same tensor": difference(in_eager(contract, net, shown), outputs),
-        "same file": difference(own, outputs),
+        "difference": difference(expected, outputs),
     }
 
 
@@ -112,20 +112,22 @@ Written by `make parity`: published contracts, random weights, one synthetic cin
 differences of float32 numbers on a CPU; each must be at most {TOLERANCE:g}.
 
 - *Preparation*: the worker's input tensor, against one made of the same DICOM file by `inference/parity/prepare.py`.
-- *Same tensor*: the worker's outputs before their activation, against the network in PyTorch on the worker's tensor.
-- *Same file*: the same outputs, against the network in PyTorch on the tensor of `prepare.py`: the whole way.
+- *Outputs*: the worker's, before their activation, against those of the network in PyTorch on the same tensor.
 
 PyTorch {torch.__version__.split('+')[0]}, torchvision {torchvision.__version__.split('+')[0]}, eager; the worker runs \
 the exported TorchScript. Random weights prove the numbers, not a heart: no trained weights are in this.
 
-| contract | input | outputs | preparation | same tensor | same file |
-| --- | --- | --- | --- | --- | --- |
+| contract | input | numbers that come out | preparation | outputs |
+| --- | --- | --- | --- | --- |
 """
     lines = [
-        f"| {row['contract']} | {row['input']} | {row['outputs']} | {row['preparation']:.1e} | {row['same tensor']:.1e} "
-        f"| {row['same file']:.1e} |\n"
+        f"| {row['contract']} | {row['input']} | {row['outputs']} | {row['preparation']:.1e} "
+        f"| {row['difference']:.1e} |\n"
         for row in rows
     ]
+    measured = {row["contract"] for row in rows}
+    missing = [contract.what for contract in contracts.CONTRACTS if contract.what not in measured]
+    lines += [f"| {what} | | | not measured yet | |\n" for what in missing]
     return head + "".join(lines)
 
 
@@ -142,8 +144,9 @@ def main() -> None:
         for contract in contracts.CONTRACTS:
             rows.append(compare(contract, Worker(args.worker, folder / "models"), file, folder))
             print(rows[-1], flush=True)
-    args.report.write_text(document(rows))
-    worst = max(row[key] for row in rows for key in ("preparation", "same tensor", "same file"))
+            # Written as it grows: a run that is broken off keeps what it measured, and says what it didn't.
+            args.report.write_text(document(rows))
+    worst = max(row[key] for row in rows for key in ("preparation", "difference"))
     if not worst <= TOLERANCE:
         sys.exit(f"the worker and PyTorch differ by {worst:.1e}, over {TOLERANCE:g}")
 

@@ -1,7 +1,14 @@
 //! Models that a user brings: small stand-ins whose arithmetic is known, so that what is read can be computed by hand.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    reason = "image and tensor arithmetic"
+)]
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Output};
 
 use sonode_findings::{CheckOutcome, Grade, Rejection, ViewLabel};
 use sonode_worker::clip::Clip;
@@ -477,5 +484,71 @@ fn two_models_of_one_task_are_refused_and_research_models_need_leave() {
     assert!(
         text.contains("another-view") && text.contains("view"),
         "{text}"
+    );
+}
+
+#[expect(clippy::unwrap_used, reason = "a test's own program")]
+fn worker(arguments: &[&str], models: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sonode-worker"))
+        .args(arguments)
+        .arg("--models-dir")
+        .arg(models)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn the_command_line_lists_runs_times_and_exports_every_task() {
+    let dir = tempfile::tempdir().unwrap();
+    let models = dir.path().join("models");
+    bring_segmentation(&models);
+    bring_regression(&models, CLIP, [2.0, 50.0]);
+    bring_view(&models, [0.0; 4], true);
+    bring_quality(&models, 1.0);
+    let listed = worker(&["models", "list"], &models);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    for task in ["lv-segmentation", "ef-regression", "view", "quality"] {
+        assert!(listed.contains(task), "{listed}");
+    }
+    let timed = worker(&["models", "bench", "ef", "--device", "cpu"], &models);
+    assert!(String::from_utf8(timed.stdout).unwrap().contains("clips/s"));
+    let exported = dir.path().join("exported");
+    let exported = exported.to_str().unwrap();
+    assert!(
+        worker(&["export", "view", "--out", exported], &models)
+            .status
+            .success()
+    );
+
+    let file = dir.path().join("tensor.npy");
+    let (given, out) = (file.to_str().unwrap(), dir.path().join("out"));
+    let run = [
+        "models",
+        "run",
+        "ef",
+        given,
+        "--out",
+        out.to_str().unwrap(),
+        "--device",
+        "cpu",
+    ];
+    let clips = [
+        Tensor::full([1, 3, 4, 16, 16], 1.0, (Kind::Float, Device::Cpu)),
+        Tensor::full([1, 3, 4, 16, 16], -3.0, (Kind::Float, Device::Cpu)),
+    ];
+    Tensor::cat(&clips, 0).write_npy(&file).unwrap();
+    let ran = worker(&run, &models);
+    assert!(ran.status.success(), "{ran:?}");
+    let ef = Tensor::read_npy(out.join("ef.npy")).unwrap();
+    assert_eq!(ef.size(), [2, 1]);
+    assert!((ef.double_value(&[0, 0]) - 52.0).abs() < 1e-4);
+    assert!((ef.double_value(&[1, 0]) - 44.0).abs() < 1e-4);
+    // A tensor of another shape is refused with the shape that it must have.
+    clips[0].select(2, 0).contiguous().write_npy(&file).unwrap();
+    let refused = worker(&run, &models);
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        !refused.status.success() && why.contains("[1, 3, 4, 16, 16]"),
+        "{why}"
     );
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use tch::Device;
 
-use crate::models::{self, Listed, Models};
+use crate::models::{self, Listed};
 
 /// What to export, and where to.
 #[derive(Debug, Args)]
@@ -24,13 +24,7 @@ pub(super) struct ExportArgs {
 
 /// Copies a model whose checksum is right, and loads the copy to prove that it can be used.
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
-    let Listed { file, .. } = models::list(&args.models_dir)?
-        .into_iter()
-        .find(|listed| listed.manifest.name == args.name)
-        .with_context(|| {
-            let dir = args.models_dir.display();
-            format!("{dir} has no model \"{}\"", args.name)
-        })?;
+    let Listed { file, .. } = models::find(&args.models_dir, &args.name)?;
     let from = file.parent().unwrap_or(Path::new("."));
     let to = args.out.join(&args.name);
     if to.exists() {
@@ -42,7 +36,8 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
         fs::copy(source, &target)
             .with_context(|| format!("{} can't be written", target.display()))?;
     }
-    Models::load(&args.out, Device::Cpu, true)
+    let copy = models::find(&args.out, &args.name)?;
+    models::try_out(&copy, Device::Cpu)
         .with_context(|| format!("the copy in {} can't be used", to.display()))?;
     println!("{}", to.display());
     Ok(())

@@ -2,10 +2,9 @@
 
 mod run;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use tch::{Device, Kind, Tensor};
 
@@ -72,24 +71,17 @@ fn list(folder: &FolderArgs) -> anyhow::Result<()> {
 }
 
 fn inspect(name: &str, folder: &FolderArgs) -> anyhow::Result<()> {
-    let listed = find(name, &folder.models_dir)?;
+    let listed = models::find(&folder.models_dir, name)?;
     println!("# {}", listed.file.display());
     print!("{}", toml::to_string_pretty(&listed.manifest)?);
     Ok(())
-}
-
-fn find(name: &str, models_dir: &Path) -> anyhow::Result<Listed> {
-    models::list(models_dir)?
-        .into_iter()
-        .find(|listed| listed.manifest.name == name)
-        .with_context(|| format!("{} has no model \"{name}\"", models_dir.display()))
 }
 
 /// Frames or clips a second of each batch size. In an analysis, a segmentation model maps each frame twice, directly and
 /// in the mirror.
 fn bench(name: &str, args: &ModelArgs) -> anyhow::Result<()> {
     let device = device::resolve(args.device)?;
-    let listed = find(name, &args.models_dir)?;
+    let listed = models::find(&args.models_dir, name)?;
     let module = models::load_module(&listed, device)?;
     let what = match listed.manifest.input.layout {
         Layout::Nchw => "frames/s",

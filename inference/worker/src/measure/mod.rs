@@ -145,33 +145,15 @@ fn interpret(
     let frames = &seen.frames;
     let maps = models.segmentation().structures();
     let decision = view::decide(clip.header_view, &view::judge(frames, maps), seen.view);
-    reading.view.clone_from(&decision.view);
+    reading.view = decision.view;
     reading.notes.extend(decision.note);
     reading.notes.extend(not_asked(models, seen));
     let curve = Curve::smooth(&frames.volumes(), clip.frame_rate_hz);
-    let view = match (decision.view, decision.refusal) {
-        (Some(view), None) => view.label,
-        (_, refusal) => {
-            let quality = match seen.fitness {
-                Some(fitness) => quality::judge_image(fitness),
-                None => quality::judge(frames, curve.as_ref(), maps, None),
-            };
-            // Of a spoilt image no one can tell the view, unless the header does.
-            let spoilt = seen.fitness.is_some()
-                && quality.grade == Grade::Poor
-                && clip.header_view != Some(ViewLabel::Other);
-            let detail = too_poor(&quality);
-            reading.quality = Some(quality);
-            let reason = refusal.unwrap_or_default();
-            return Ok(if spoilt {
-                reading.notes.push(reason);
-                reading.reject(Rejection::Quality, detail)
-            } else {
-                reading.reject(Rejection::View, reason)
-            });
-        }
+    let by_outline = quality::judge(frames, curve.as_ref(), maps, seen.fitness);
+    let view = match decision.measurable {
+        Ok(view) => view,
+        Err(reason) => return Ok(refuse_view(clip, seen.fitness, by_outline, reason, reading)),
     };
-    let quality = quality::judge(frames, curve.as_ref(), maps, seen.fitness);
     if frames.left_out > 0 {
         reading.notes.push(format!(
             "{} of {} frames were left out of the volume curve, since the outline jumped in them.",
@@ -179,15 +161,37 @@ fn interpret(
             frames.frames.len()
         ));
     }
-    let detail = too_poor(&quality);
-    let poor = quality.grade == Grade::Poor;
-    reading.quality = Some(quality);
+    let detail = too_poor(&by_outline);
+    let poor = by_outline.grade == Grade::Poor;
+    reading.quality = Some(by_outline);
     match curve.filter(|_| !poor) {
         Some(curve) => {
             let reading = measure(clip, models, frames, &curve, view, reading);
             compare_regression(clip, models, reading)
         }
         None => Ok(reading.reject(Rejection::Quality, detail)),
+    }
+}
+
+/// Refuses a clip in which no apical view was found. Where there is a quality model, it grades the clip alone, since there
+/// is no outline to judge by; and if it finds the image spoilt, that is the reason: then no one can tell the view, unless
+/// the header does.
+fn refuse_view(
+    clip: &Clip,
+    fitness: Option<f64>,
+    by_outline: Quality,
+    reason: String,
+    mut reading: ClipReading,
+) -> ClipReading {
+    let quality = fitness.map_or(by_outline, quality::judge_image);
+    let spoilt = fitness.is_some() && quality.grade == Grade::Poor;
+    let detail = too_poor(&quality);
+    reading.quality = Some(quality);
+    if spoilt && clip.header_view != Some(ViewLabel::Other) {
+        reading.notes.push(reason);
+        reading.reject(Rejection::Quality, detail)
+    } else {
+        reading.reject(Rejection::View, reason)
     }
 }
 

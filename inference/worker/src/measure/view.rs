@@ -24,6 +24,10 @@ const RIGHT_SHARE: [f64; 2] = [0.10, 0.03];
 /// From this probability on, the view model's "another view" refuses a clip.
 const OTHER_MIN: f64 = 0.5;
 
+/// Why a clip is refused whose chambers don't tell its view.
+const UNTOLD: &str = "Nothing tells the view: the header names none, the segmentation model maps too few chambers, and \
+                      there is no view model.";
+
 /// What the chambers say.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Chambers {
@@ -43,8 +47,8 @@ pub(super) struct Decision {
     pub(super) view: Option<View>,
     /// Where two sources contradict each other.
     pub(super) note: Option<String>,
-    /// Why the clip can't be measured.
-    pub(super) refusal: Option<String>,
+    /// The apical view that the clip may be measured in, or why it can't be measured.
+    pub(super) measurable: Result<ViewLabel, String>,
 }
 
 /// Reads the view from the chambers. A rule on a structure that the network doesn't map says nothing.
@@ -119,28 +123,32 @@ pub(super) fn decide(
         (model, chambers) => model.map(apical).or(chambers),
     };
     let Some(label) = header else {
-        let untold = "Nothing tells the view: the header names none, the segmentation model maps too few chambers, and \
-                      there is no view model.";
         return Decision {
-            refusal: seen.is_none().then(|| untold.to_owned()),
+            measurable: seen
+                .as_ref()
+                .map(|seen| seen.label)
+                .ok_or_else(|| UNTOLD.to_owned()),
             view: seen,
             note: None,
         };
     };
+    let contradicts = seen.filter(|seen| seen.label != label);
     Decision {
         view: Some(View {
             label,
             probability: None,
         }),
-        note: seen.filter(|seen| seen.label != label).map(|seen| {
+        note: contradicts.map(|seen| {
             format!(
                 "The header says {}, the image looks like {}.",
                 name(label),
                 name(seen.label)
             )
         }),
-        refusal: (label == ViewLabel::Other)
-            .then(|| "The header names another view than an apical one.".to_owned()),
+        measurable: match label {
+            ViewLabel::A4C | ViewLabel::A2C => Ok(label),
+            ViewLabel::Other => Err("The header names another view than an apical one.".to_owned()),
+        },
     }
 }
 
@@ -184,7 +192,7 @@ fn refuse(probability: f64, reason: String) -> Decision {
             probability: Some(probability.clamp(0.0, 1.0)),
         }),
         note: None,
-        refusal: Some(reason),
+        measurable: Err(reason),
     }
 }
 
@@ -259,9 +267,9 @@ mod tests {
         reason: "no ventricle",
     };
 
-    fn probabilities(a4c: f64, a2c: f64) -> Option<ViewProbabilities> {
+    fn probabilities(a4c: f64, a2c: f64) -> ViewProbabilities {
         let other = 1.0 - a4c - a2c;
-        Some(ViewProbabilities { a4c, a2c, other })
+        ViewProbabilities { a4c, a2c, other }
     }
 
     fn view_of(decision: &Decision) -> (ViewLabel, Option<f64>) {
@@ -274,15 +282,15 @@ mod tests {
         let of = |header, chambers: &Chambers| decide(Some(header), chambers, None);
         let agreed = of(ViewLabel::A4C, &chambers(ViewLabel::A4C));
         assert_eq!(view_of(&agreed), (ViewLabel::A4C, None));
-        assert_eq!((agreed.note, agreed.refusal), (None, None));
+        assert_eq!((agreed.note, agreed.measurable), (None, Ok(ViewLabel::A4C)));
         let contradicted = of(ViewLabel::A2C, &chambers(ViewLabel::A4C));
         assert_eq!(view_of(&contradicted), (ViewLabel::A2C, None));
         assert!(contradicted.note.unwrap().contains("four-chamber"));
         let refused = of(ViewLabel::Other, &chambers(ViewLabel::A4C));
-        assert!(refused.note.is_some() && refused.refusal.unwrap().contains("header"));
+        assert!(refused.note.is_some() && refused.measurable.unwrap_err().contains("header"));
         let refused = of(ViewLabel::A4C, &NO_VENTRICLE);
         assert_eq!(view_of(&refused), (ViewLabel::Other, Some(0.8)));
-        assert_eq!(refused.refusal.as_deref(), Some("no ventricle"));
+        assert_eq!(refused.measurable, Err("no ventricle".to_owned()));
         let alone = decide(None, &chambers(ViewLabel::A2C), None);
         assert_eq!(view_of(&alone), (ViewLabel::A2C, Some(0.9)));
     }
@@ -290,42 +298,50 @@ mod tests {
     #[test]
     fn the_view_model_refuses_or_names_the_view() {
         // It knows a four-chamber view from a two-chamber one better than the areas of chambers do.
-        let told = decide(None, &chambers(ViewLabel::A2C), probabilities(0.6, 0.3));
+        let told = decide(
+            None,
+            &chambers(ViewLabel::A2C),
+            Some(probabilities(0.6, 0.3)),
+        );
         assert_eq!(view_of(&told), (ViewLabel::A4C, Some(0.6)));
-        assert_eq!(told.refusal, None);
-        let refused = decide(None, &chambers(ViewLabel::A4C), probabilities(0.4, 0.1));
+        assert_eq!(told.measurable, Ok(ViewLabel::A4C));
+        let refused = decide(
+            None,
+            &chambers(ViewLabel::A4C),
+            Some(probabilities(0.4, 0.1)),
+        );
         assert_eq!(view_of(&refused), (ViewLabel::Other, Some(0.5)));
-        assert!(refused.refusal.unwrap().contains("0.50"));
+        assert!(refused.measurable.unwrap_err().contains("0.50"));
         // The header doesn't bring back what it refuses.
         let refused = decide(
             Some(ViewLabel::A4C),
             &chambers(ViewLabel::A4C),
-            probabilities(0.1, 0.1),
+            Some(probabilities(0.1, 0.1)),
         );
         assert_eq!(view_of(&refused).0, ViewLabel::Other);
         let contradicted = decide(
             Some(ViewLabel::A4C),
             &chambers(ViewLabel::A4C),
-            probabilities(0.1, 0.8),
+            Some(probabilities(0.1, 0.8)),
         );
         assert_eq!(view_of(&contradicted), (ViewLabel::A4C, None));
         assert!(contradicted.note.unwrap().contains("two-chamber"));
         // Nor does it bring back what the chambers refuse.
-        let refused = decide(None, &NO_VENTRICLE, probabilities(0.9, 0.1));
-        assert_eq!(refused.refusal.as_deref(), Some("no ventricle"));
+        let refused = decide(None, &NO_VENTRICLE, Some(probabilities(0.9, 0.1)));
+        assert_eq!(refused.measurable, Err("no ventricle".to_owned()));
     }
 
     #[test]
     fn a_network_of_the_cavity_alone_needs_another_word_on_the_view() {
         let cavity = Chambers::Apical(None);
         let untold = decide(None, &cavity, None);
-        assert!(untold.view.is_none() && untold.refusal.unwrap().contains("view model"));
-        let told = decide(None, &cavity, probabilities(0.2, 0.7));
+        assert!(untold.view.is_none() && untold.measurable.unwrap_err().contains("view model"));
+        let told = decide(None, &cavity, Some(probabilities(0.2, 0.7)));
         assert_eq!(view_of(&told), (ViewLabel::A2C, Some(0.7)));
         let told = decide(Some(ViewLabel::A4C), &cavity, None);
         assert_eq!(
-            (view_of(&told).0, told.note, told.refusal),
-            (ViewLabel::A4C, None, None)
+            (view_of(&told).0, told.note, told.measurable),
+            (ViewLabel::A4C, None, Ok(ViewLabel::A4C))
         );
     }
 

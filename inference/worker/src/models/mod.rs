@@ -83,6 +83,14 @@ pub enum ModelsError {
         /// The other's.
         other: String,
     },
+    /// There is no model of that name.
+    #[error("{} has no model \"{name}\"", dir.display())]
+    NoSuch {
+        /// The models' folder.
+        dir: PathBuf,
+        /// What was asked for.
+        name: String,
+    },
     /// There is no model that may segment the ventricle.
     #[error("{}: {detail}", dir.display())]
     NoSegmentation {
@@ -105,8 +113,7 @@ pub struct Listed {
 /// The models of a folder, verified but not loaded; for listings.
 ///
 /// # Errors
-/// Every variant of [`ModelsError`] but [`ModelsError::Module`], [`ModelsError::Twice`] and
-/// [`ModelsError::NoSegmentation`].
+/// [`ModelsError::Io`], [`ModelsError::Manifest`] and [`ModelsError::Checksum`].
 pub fn list(dir: &Path) -> Result<Vec<Listed>, ModelsError> {
     let io = |path: &Path| {
         let path = path.to_owned();
@@ -122,6 +129,21 @@ pub fn list(dir: &Path) -> Result<Vec<Listed>, ModelsError> {
     // The order of a directory is the file system's; the registry's is the names'.
     folders.sort();
     folders.iter().map(|folder| verify(folder)).collect()
+}
+
+/// One model of a folder by its name, verified but not loaded.
+///
+/// # Errors
+/// Those of [`list`], and [`ModelsError::NoSuch`].
+pub fn find(dir: &Path, name: &str) -> Result<Listed, ModelsError> {
+    let no_such = || ModelsError::NoSuch {
+        dir: dir.to_owned(),
+        name: name.to_owned(),
+    };
+    let mut listed = list(dir)?.into_iter();
+    listed
+        .find(|model| model.manifest.name == name)
+        .ok_or_else(no_such)
 }
 
 /// Reads a model's manifest and checks its file's checksum.
@@ -193,7 +215,8 @@ impl Models {
     /// slower than the next. Only `lv-segmentation` has to be there.
     ///
     /// # Errors
-    /// Every variant of [`ModelsError`]; a research model counts as none unless `allow_research`.
+    /// Every variant of [`ModelsError`] but [`ModelsError::NoSuch`]; a research model counts as none unless
+    /// `allow_research`.
     pub fn load(dir: &Path, device: Device, allow_research: bool) -> Result<Self, ModelsError> {
         let listed = list(dir)?;
         let of = |task| the_one(&listed, task, allow_research);
@@ -291,6 +314,17 @@ fn why_none(listed: &[Listed]) -> String {
             model.manifest.name
         ),
         None => "no model for lv-segmentation".to_owned(),
+    }
+}
+
+/// Loads one model as [`Models::load`] does, and runs each bucket once.
+///
+/// # Errors
+/// [`ModelsError::Module`].
+pub fn try_out(model: &Listed, device: Device) -> Result<(), ModelsError> {
+    match model.manifest.task {
+        Task::LvSegmentation => load_segmenter(model, device).map(drop),
+        Task::EfRegression | Task::View | Task::Quality => load_reader(model, device).map(drop),
     }
 }
 

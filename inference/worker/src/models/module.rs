@@ -18,7 +18,7 @@ const CLIP_BUCKETS_CPU: [usize; 1] = [1];
 
 /// A loaded TorchScript file.
 pub struct Module {
-    module: CModule,
+    script: CModule,
     device: Device,
     /// The outputs' names, in the manifest's order.
     names: Vec<String>,
@@ -38,7 +38,7 @@ impl fmt::Debug for Module {
 
 impl Module {
     /// Takes a loaded file.
-    pub fn new(manifest: &Manifest, module: CModule, device: Device) -> Self {
+    pub fn new(manifest: &Manifest, script: CModule, device: Device) -> Self {
         let input = &manifest.input;
         let [channels, frames, rows, columns] =
             [input.channels, input.frames, input.height, input.width].map(i64::from);
@@ -50,7 +50,7 @@ impl Module {
             Layout::Ncthw => (vec![channels, frames, rows, columns], &CLIP_BUCKETS_CPU),
         };
         Self {
-            module,
+            script,
             device,
             names: manifest.output.iter().map(|o| o.name.clone()).collect(),
             buckets,
@@ -118,7 +118,7 @@ impl Module {
                 input.contiguous()
             };
             tch::autocast(way.half, || {
-                self.module.forward_is(&[IValue::Tensor(input)])
+                self.script.forward_is(&[IValue::Tensor(input)])
             })
         })?;
         let outputs = self.in_order(given)?;

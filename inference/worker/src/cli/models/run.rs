@@ -31,7 +31,7 @@ pub(in crate::cli) struct RunArgs {
 /// Runs it.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<()> {
     let device = device::resolve(args.models.device)?;
-    let listed = super::find(&args.name, &args.models.models_dir)?;
+    let listed = models::find(&args.models.models_dir, &args.name)?;
     let module = models::load_module(&listed, device)?;
     let manifest = &listed.manifest;
     let is_tensor = args.input.extension().is_some_and(|end| end == "npy");
