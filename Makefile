@@ -6,7 +6,7 @@ CARGO ?= cargo
 RELEASE := --release --locked --workspace
 STAGE := deploy/stage.sh
 
-.PHONY: help build demo test setup-test binaries lint fast interop crash evaluate gpu clean-peers
+.PHONY: help build demo test setup-test binaries lint fast interop crash evaluate parity bench gpu clean-peers
 .DEFAULT_GOAL := help
 # The stages share the cores through cargo; side by side they would only fight for them.
 .NOTPARALLEL:
@@ -52,11 +52,20 @@ interop: binaries
 crash: binaries
 	$(CARGO) test $(RELEASE) --test crash -- --test-threads=2
 
-evaluate: build ## read held-out phantom cines with the built-in model, into inference/EVALUATION.md
+evaluate: build ## read held-out phantom cines with the built-in model, into inference/EVALUATION.md; then parity
 	target/release/sonode-worker evaluate
+	@$(MAKE) --no-print-directory parity
+
+parity: build ## published networks in the worker and in PyTorch, number by number, into inference/PARITY.md
+	deploy/setup.sh parity
+	.parity/bin/python inference/parity/parity.py target/release/sonode-worker inference/PARITY.md
+
+bench: build ## an analysis in the worker and in Python side by side, into inference/PERFORMANCE.md
+	deploy/setup.sh parity
+	inference/bench/compare.py
 
 gpu: ## fetch the CUDA side of libtorch, for a machine with an NVIDIA driver
 	deploy/setup.sh build gpu
 
-clean-peers: ## remove the tests' Python peers
-	rm -rf .peers
+clean-peers: ## remove the tests' Python peers, and PyTorch
+	rm -rf .peers .parity

@@ -5,6 +5,7 @@
 #     build   compilers, and libtorch in .libtorch/
 #     gpu     the CUDA side of libtorch in .libtorch/cuda/, for a machine with an NVIDIA driver
 #     test    the peers that the tests talk to: DCMTK, Orthanc, dicom3tools, PixelMed, and .peers/ (Python)
+#     parity  PyTorch, torchvision and OpenCV in .parity/ (Python), which the worker's numbers and speed are compared with
 #
 # What is there already is left alone: a second run downloads nothing. Whatever fails says so in one line and
 # leaves nothing half-unpacked.
@@ -15,11 +16,14 @@ readonly LOCK=deploy/libtorch.lock
 readonly LIBTORCH=.libtorch
 readonly PEERS=.peers
 readonly PEERS_REQUIREMENTS=deploy/peers-requirements.txt
+readonly PARITY=.parity
+readonly PARITY_REQUIREMENTS=deploy/parity-requirements.txt
 
 # Wheels and half-unpacked trees in space: measured, and rounded up.
 readonly BUILD_MIB=1200
 readonly GPU_MIB=4000
 readonly PEERS_MIB=500
+readonly PARITY_MIB=8000
 
 readonly BUILD_PACKAGES=(build-essential cmake pkg-config ca-certificates python3 python3-pip python3-venv)
 readonly TEST_PACKAGES=(dcmtk dicom3tools orthanc libpixelmed-java default-jre-headless)
@@ -192,24 +196,24 @@ set_up_gpu() {
   part=""
 }
 
-set_up_peers() {
-  local stamp log
-  stamp=$(sha256sum -- "$PEERS_REQUIREMENTS" | cut -d ' ' -f 1)
-  is_current "$PEERS" "$stamp" && [[ -x $PEERS/bin/python ]] && return
-  need_space "$PEERS_MIB" "the Python peers"
-  say "fetching the Python peers"
+set_up_venv() { # FOLDER REQUIREMENTS MIB WHAT PIP_OPTION...
+  local folder=$1 requirements=$2 mib=$3 what=$4 stamp log why
+  shift 4
+  stamp=$(sha256sum -- "$requirements" | cut -d ' ' -f 1)
+  is_current "$folder" "$stamp" && [[ -x $folder/bin/python ]] && return
+  need_space "$mib" "$what"
+  say "fetching $what"
   # Not a .part: a virtual environment knows its own path. Without its stamp it counts as absent.
-  begin_part "$PEERS"
+  begin_part "$folder"
   log=$(mktemp)
-  if ! { python3 -m venv "$PEERS" && "$PEERS/bin/pip" install --no-cache-dir --only-binary=:all: --progress-bar off \
-    -r "$PEERS_REQUIREMENTS"; } >"$log" 2>&1; then
-    local why
+  if ! { python3 -m venv "$folder" && "$folder/bin/pip" install --no-cache-dir --only-binary=:all: --progress-bar off \
+    "$@" -r "$requirements"; } >"$log" 2>&1; then
     why=$(reason_in "$log")
     rm -f -- "$log"
-    fail "could not install $PEERS_REQUIREMENTS: $why"
+    fail "could not install $requirements: $why"
   fi
   rm -f -- "$log"
-  printf '%s\n' "$stamp" >"$PEERS/.stamp"
+  printf '%s\n' "$stamp" >"$folder/.stamp"
   part=""
 }
 
@@ -217,7 +221,7 @@ set_up_peers() {
 exec 9<"$LOCK"
 flock 9
 
-(($# > 0)) || fail "usage: deploy/setup.sh build|gpu|test..."
+(($# > 0)) || fail "usage: deploy/setup.sh build|gpu|test|parity..."
 for stage in "$@"; do
   case $stage in
     build)
@@ -230,8 +234,12 @@ for stage in "$@"; do
       ;;
     test)
       install_packages "${TEST_PACKAGES[@]}"
-      set_up_peers
+      set_up_venv "$PEERS" "$PEERS_REQUIREMENTS" "$PEERS_MIB" "the Python peers"
       ;;
-    *) fail "no such stage: $stage (build, gpu, test)" ;;
+    parity)
+      install_packages "${BUILD_PACKAGES[@]}"
+      set_up_venv "$PARITY" "$PARITY_REQUIREMENTS" "$PARITY_MIB" "PyTorch for the parity check" --no-deps
+      ;;
+    *) fail "no such stage: $stage (build, gpu, test, parity)" ;;
   esac
 done

@@ -97,6 +97,11 @@ impl Prepared {
         self.clip.is_some()
     }
 
+    /// The decoded cine; none where the instance was refused before.
+    pub fn clip(&self) -> Option<&Clip> {
+        self.clip.as_ref()
+    }
+
     /// Why it will not be measured, as far as that is known before a model has seen it.
     pub fn rejection(&self) -> Option<Rejection> {
         self.findings.rejected

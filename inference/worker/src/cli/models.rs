@@ -1,17 +1,21 @@
-//! `models`: what is in the registry, and how fast it is here.
+//! `models`: what is in the registry, what one of them gives for an input, and how fast it is here.
 
-use std::path::PathBuf;
+mod run;
+
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand};
+use tch::{Device, Kind, Tensor};
 
 use super::ModelArgs;
 use crate::device;
-use crate::models::{self, BUCKETS, Listed, Models};
+use crate::models::manifest::Layout;
+use crate::models::{self, Listed};
 
 /// Runs of each batch size that are timed, after one that isn't.
-const RUNS: usize = 5;
+const RUNS: usize = 15;
 
 /// What to do with the registry.
 #[derive(Debug, Subcommand)]
@@ -32,6 +36,8 @@ pub(super) enum ModelsCommand {
         #[command(flatten)]
         models: ModelArgs,
     },
+    /// Run one model on a tensor or a cine, and keep what went in and what came out
+    Run(run::RunArgs),
 }
 
 /// Where the models are.
@@ -48,6 +54,7 @@ pub(super) fn run(command: &ModelsCommand) -> anyhow::Result<()> {
         ModelsCommand::List(folder) => list(folder),
         ModelsCommand::Inspect { name, folder } => inspect(name, folder),
         ModelsCommand::Bench { name, models } => bench(name, models),
+        ModelsCommand::Run(args) => run::run(args),
     }
 }
 
@@ -65,46 +72,43 @@ fn list(folder: &FolderArgs) -> anyhow::Result<()> {
 }
 
 fn inspect(name: &str, folder: &FolderArgs) -> anyhow::Result<()> {
-    let listed = find(name, folder)?;
+    let listed = find(name, &folder.models_dir)?;
     println!("# {}", listed.file.display());
     print!("{}", toml::to_string_pretty(&listed.manifest)?);
     Ok(())
 }
 
-fn find(name: &str, folder: &FolderArgs) -> anyhow::Result<Listed> {
-    models::list(&folder.models_dir)?
+fn find(name: &str, models_dir: &Path) -> anyhow::Result<Listed> {
+    models::list(models_dir)?
         .into_iter()
         .find(|listed| listed.manifest.name == name)
-        .with_context(|| format!("{} has no model \"{name}\"", folder.models_dir.display()))
+        .with_context(|| format!("{} has no model \"{name}\"", models_dir.display()))
 }
 
-/// Frames a second of each batch size. A frame is mapped twice, directly and in the mirror, as in an analysis.
+/// Frames or clips a second of each batch size. In an analysis, a segmentation model maps each frame twice, directly and
+/// in the mirror.
 fn bench(name: &str, args: &ModelArgs) -> anyhow::Result<()> {
     let device = device::resolve(args.device)?;
-    let models = Models::load(&args.models_dir, device, true)?;
-    let segmentation = models.segmentation();
-    if segmentation.manifest().name != name {
-        bail!(
-            "only the segmentation model runs, and that is \"{}\"",
-            segmentation.manifest().name
-        );
-    }
-    println!("{name} on {}", device::name(device));
-    println!("{:>6}  {:>12}  {:>10}", "batch", "ms a batch", "frames/s");
-    let side = segmentation.side();
-    let frame = vec![0.5_f32; side * side];
-    for bucket in BUCKETS {
-        let frames = vec![frame.clone(); bucket];
-        segmentation.run(&frames)?;
+    let listed = find(name, &args.models_dir)?;
+    let module = models::load_as_used(&listed, device)?;
+    let what = match listed.manifest.input.layout {
+        Layout::Nchw => "frames/s",
+        Layout::Ncthw => "clips/s",
+    };
+    println!("{name} on {}, {}", device::name(device), module.way());
+    println!("{:>6}  {:>12}  {what:>10}", "batch", "ms a batch");
+    for bucket in module.buckets() {
+        let input = Tensor::full(module.input_shape(*bucket), 0.5, (Kind::Float, Device::Cpu));
+        module.run(&input)?;
         let begun = Instant::now();
         for _ in 0..RUNS {
-            segmentation.run(&frames)?;
+            module.run(&input)?;
         }
         let seconds = begun.elapsed().as_secs_f64() / RUNS as f64;
         println!(
             "{bucket:>6}  {:>12.2}  {:>10.1}",
             seconds * 1000.0,
-            bucket as f64 / seconds
+            *bucket as f64 / seconds
         );
     }
     Ok(())

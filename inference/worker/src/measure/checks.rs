@@ -260,6 +260,22 @@ fn area_length(f: &Figures) -> Check {
     )
 }
 
+/// Compares the measured EF with that of a model that saw no contour; none: it could not be asked.
+pub(super) fn ef_regression(lvef_percent: f64, regressed: Option<f64>) -> Check {
+    const ID: &str = "ef-regression-agreement";
+    let Some(regressed) = regressed else {
+        return skipped(
+            ID,
+            "the EF regression model counts its frames in time, and the frame rate is not known",
+        );
+    };
+    let difference = (regressed - lvef_percent).abs();
+    let detail = format!(
+        "EF {regressed:.0} % by regression, {lvef_percent:.0} % by disks: {difference:.0} points apart (at most 10)"
+    );
+    outcome(ID, Bound::Soft, difference <= 10.0, detail, SONODE)
+}
+
 fn calibrated(id: &str, figures: &Figures, rule: impl FnOnce() -> Check) -> Check {
     if figures.calibrated {
         rule()

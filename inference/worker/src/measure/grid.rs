@@ -1,6 +1,7 @@
 //! Maps on the network's grid, and how that grid lies over the crop.
 
 use crate::clip::Clip;
+use crate::models::manifest::{Fit, Input};
 
 /// A map of `height` x `width` values, row-major; the value at (x, y) belongs to the pixel's centre (x + 0.5, y + 0.5).
 #[derive(Debug, Clone, PartialEq)]
@@ -119,34 +120,32 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// A square grid of `side` pixels over the whole crop, centred, with square pixels as the tissue has them: the
-    /// longer side fills the grid and the shorter one is padded.
-    pub fn letterbox(clip: &Clip, side: usize) -> Self {
+    /// The grid of a model's input, which is square, over a clip's crop: stretched over it in both directions, or centred
+    /// with square pixels as the tissue has them, so that the crop's longer side fills it and the shorter one is padded
+    /// (letterbox), or its shorter side fills it and the longer one is cut (centre square).
+    pub fn new(input: &Input, clip: &Clip) -> Self {
         let unit = clip.cm_per_px.unwrap_or([1.0, clip.pixel_aspect]);
-        let (width, height) = (clip.width as f64, clip.height as f64);
-        let pixel = (width * unit[0]).max(height * unit[1]) / side as f64;
-        let scale = [pixel / unit[0], pixel / unit[1]];
-        let offset = [
-            (width - scale[0] * side as f64) / 2.0,
-            (height - scale[1] * side as f64) / 2.0,
-        ];
+        let size = [clip.width as f64, clip.height as f64];
+        let side = f64::from(input.height);
+        let seen = size.map(|size| size * (1.0 - 2.0 * input.zoom));
+        let lengths = [seen[0] * unit[0], seen[1] * unit[1]];
+        let centred = |length: f64| {
+            let scale = unit.map(|unit| length / side / unit);
+            let offset = [0, 1].map(|axis| (size[axis] - scale[axis] * side) / 2.0);
+            (scale, offset)
+        };
+        let (scale, offset) = match input.fit {
+            // Not by way of the centre: rounding must not shift a grid that begins where the crop does.
+            Fit::Stretch => (
+                seen.map(|seen| seen / side),
+                size.map(|size| size * input.zoom),
+            ),
+            Fit::Letterbox => centred(lengths[0].max(lengths[1])),
+            Fit::CentreSquare => centred(lengths[0].min(lengths[1])),
+        };
         Self {
             scale,
             offset,
-            unit,
-        }
-    }
-
-    /// A grid of `side` pixels stretched over the crop in both directions.
-    pub fn stretch(clip: &Clip, side: usize) -> Self {
-        let unit = clip.cm_per_px.unwrap_or([1.0, clip.pixel_aspect]);
-        let scale = [
-            clip.width as f64 / side as f64,
-            clip.height as f64 / side as f64,
-        ];
-        Self {
-            scale,
-            offset: [0.0, 0.0],
             unit,
         }
     }
@@ -297,10 +296,18 @@ mod tests {
         }
     }
 
+    fn input(fit: &str, side: u32, zoom: f64) -> Input {
+        let text = format!(
+            "layout = \"NCHW\"\nchannels = 1\nframes = 1\nstride = 1\nheight = {side}\nwidth = {side}\nfit = \"{fit}\"\n\
+             zoom = {zoom:?}\npadding = \"none\"\nvalue_range = [0.0, 1.0]\nmean = [0.0]\nstd = [1.0]"
+        );
+        toml::from_str(&text).unwrap()
+    }
+
     #[test]
     fn a_letterbox_is_square_in_centimetres() {
         let clip = clip(400, 300, Some([0.05, 0.1]));
-        let placement = Placement::letterbox(&clip, 112);
+        let placement = Placement::new(&input("letterbox", 112, 0.0), &clip);
         let origin = placement.to_length([0.0, 0.0]);
         let corner = placement.to_length([112.0, 112.0]);
         assert!((corner[0] - origin[0] - 30.0).abs() < 1e-9);
@@ -310,9 +317,24 @@ mod tests {
     }
 
     #[test]
+    fn a_stretched_grid_covers_the_crop_and_a_centre_square_its_middle() {
+        let clip = clip(400, 200, None);
+        let corners = |placement: Placement| [[0.0; 2], [64.0; 2]].map(|p| placement.to_crop(p));
+        let stretched = Placement::new(&input("stretch", 64, 0.0), &clip);
+        assert_eq!(corners(stretched), [[0.0, 0.0], [400.0, 200.0]]);
+        let square = Placement::new(&input("centre-square", 64, 0.0), &clip);
+        assert_eq!(corners(square), [[100.0, 0.0], [300.0, 200.0]]);
+        // A tenth is cut off on each side.
+        let zoomed = Placement::new(&input("centre-square", 64, 0.1), &clip);
+        assert_eq!(corners(zoomed), [[120.0, 20.0], [280.0, 180.0]]);
+        let zoomed = Placement::new(&input("stretch", 64, 0.25), &clip);
+        assert_eq!(corners(zoomed), [[100.0, 50.0], [300.0, 150.0]]);
+    }
+
+    #[test]
     fn resampling_keeps_a_constant_and_pads_with_black() {
         let clip = clip(400, 200, None);
-        let placement = Placement::letterbox(&clip, 64);
+        let placement = Placement::new(&input("letterbox", 64, 0.0), &clip);
         let grid = Resampler::new(&placement, 400, 200, 64).sample(&clip.frame(0).unwrap());
         assert!((grid[32 * 64 + 32] - 100.0).abs() < 1e-3);
         assert!(grid[5 * 64 + 32].abs() < 1e-6);

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! frames     every frame mapped by the network; the ventricle found in each        lanes, grid, outline, ventricle, annulus
-//! view       which chambers are seen, and where
-//! quality    is that good enough to be measured?
+//! view       which chambers are seen, and where; what the view model and the header say
+//! quality    is that good enough to be measured? What does the quality model say?
 //! curve      volumes over time -> beats
 //! numbers    beats -> volumes, EF and its interval, contours, checks               checks
 //! ```
@@ -23,6 +23,7 @@ mod view;
 use sonode_findings::{
     Beat, Check, Contour, Grade, LvMeasurement, ModelRef, Quality, Rejection, View, ViewLabel,
 };
+use tch::TchError;
 
 pub use curve::{Curve, CurveBeat};
 pub use grid::{Grid, Placement, Resampler};
@@ -31,14 +32,14 @@ pub use ventricle::{DISKS, Ventricle};
 
 use crate::analysis::sentence;
 use crate::clip::Clip;
-use crate::models::Models;
+use crate::models::{Models, Reader, ViewProbabilities};
 use frames::{ClipFrames, ReadError};
 use numbers::Numbers;
 
 /// What was read in one clip. Frames count from 1; points are image pixels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClipReading {
-    /// The view, from the header where it says one, else from the chambers that are seen.
+    /// The view, from the header where it says one, else from the view model or the chambers that are seen.
     pub view: Option<View>,
     /// Fitness for measurement.
     pub quality: Option<Quality>,
@@ -72,7 +73,7 @@ impl ClipReading {
             checks: Vec::new(),
             notes: Vec::new(),
             rejected: None,
-            models: models.refs(),
+            models: models.judges(),
         }
     }
 
@@ -93,42 +94,82 @@ impl ClipReading {
 )]
 pub fn read_clip(clip: &Clip, models: &Models) -> ClipReading {
     let mut reading = ClipReading::new(models);
-    match ClipFrames::read(clip, models.segmentation()) {
+    let outcome = match ClipFrames::read(clip, models.segmentation()) {
         Ok(frames) if quality::is_blank(&frames) => {
-            reading.reject(Rejection::Quality, "The image is blank.")
+            Ok(reading.reject(Rejection::Quality, "The image is blank."))
         }
-        Ok(frames) => interpret(clip, models, &frames, reading),
+        Ok(frames) => {
+            look(clip, models, frames).and_then(|seen| interpret(clip, models, &seen, reading))
+        }
         Err(ReadError::Pixels(error)) => {
             // No model has read this clip.
             reading.models.clear();
-            reading.reject(Rejection::Undecodable, sentence(&error))
+            Ok(reading.reject(Rejection::Undecodable, sentence(&error)))
         }
-        Err(ReadError::Torch(error)) => panic!("libtorch failed: {error}"),
+        Err(ReadError::Torch(error)) => Err(error),
+    };
+    match outcome {
+        Ok(reading) => reading,
+        Err(error) => panic!("libtorch failed: {error}"),
     }
 }
 
-/// View, quality and numbers from the ventricles that were found.
+/// What the models see in a clip.
+struct Seen {
+    frames: ClipFrames,
+    /// From the view model, if there is one that could be asked.
+    view: Option<ViewProbabilities>,
+    /// 0 to 1, from the quality model, if there is one that could be asked.
+    fitness: Option<f64>,
+}
+
+fn look(clip: &Clip, models: &Models, frames: ClipFrames) -> Result<Seen, TchError> {
+    let view = models.view().map(|model| model.read_view(clip));
+    let fitness = models.quality().map(|model| model.read_number(clip));
+    Ok(Seen {
+        frames,
+        view: view.transpose()?.flatten(),
+        fitness: fitness.transpose()?.flatten(),
+    })
+}
+
+/// View and quality, and what can be measured where both are good enough.
 fn interpret(
     clip: &Clip,
     models: &Models,
-    frames: &ClipFrames,
+    seen: &Seen,
     mut reading: ClipReading,
-) -> ClipReading {
-    let seen = view::judge(frames);
-    let (view, note) = view::decide(clip.header_view, &seen);
-    reading.view = Some(view.clone());
-    reading.notes.extend(note);
-    if view.label == ViewLabel::Other {
-        let reason = seen
-            .reason
-            .unwrap_or("The header names another view than an apical one.");
-        return reading.reject(Rejection::View, reason);
-    }
+) -> Result<ClipReading, TchError> {
+    let frames = &seen.frames;
+    let maps = models.segmentation().structures();
+    let decision = view::decide(clip.header_view, &view::judge(frames, maps), seen.view);
+    reading.view.clone_from(&decision.view);
+    reading.notes.extend(decision.note);
+    reading.notes.extend(not_asked(models, seen));
     let curve = Curve::smooth(&frames.volumes(), clip.frame_rate_hz);
-    let quality = quality::judge(frames, curve.as_ref());
-    let poor = quality.grade == Grade::Poor;
-    let detail = format!("Too poor to be measured: {}.", quality.reasons.join(", "));
-    reading.quality = Some(quality);
+    let view = match (decision.view, decision.refusal) {
+        (Some(view), None) => view.label,
+        (_, refusal) => {
+            let quality = match seen.fitness {
+                Some(fitness) => quality::judge_image(fitness),
+                None => quality::judge(frames, curve.as_ref(), maps, None),
+            };
+            // Of a spoilt image no one can tell the view, unless the header does.
+            let spoilt = seen.fitness.is_some()
+                && quality.grade == Grade::Poor
+                && clip.header_view != Some(ViewLabel::Other);
+            let detail = too_poor(&quality);
+            reading.quality = Some(quality);
+            let reason = refusal.unwrap_or_default();
+            return Ok(if spoilt {
+                reading.notes.push(reason);
+                reading.reject(Rejection::Quality, detail)
+            } else {
+                reading.reject(Rejection::View, reason)
+            });
+        }
+    };
+    let quality = quality::judge(frames, curve.as_ref(), maps, seen.fitness);
     if frames.left_out > 0 {
         reading.notes.push(format!(
             "{} of {} frames were left out of the volume curve, since the outline jumped in them.",
@@ -136,10 +177,47 @@ fn interpret(
             frames.frames.len()
         ));
     }
-    let Some(curve) = curve.filter(|_| !poor) else {
-        return reading.reject(Rejection::Quality, detail);
+    let detail = too_poor(&quality);
+    let poor = quality.grade == Grade::Poor;
+    reading.quality = Some(quality);
+    match curve.filter(|_| !poor) {
+        Some(curve) => {
+            let reading = measure(clip, models, frames, &curve, view, reading);
+            compare_regression(clip, models, reading)
+        }
+        None => Ok(reading.reject(Rejection::Quality, detail)),
+    }
+}
+
+fn too_poor(quality: &Quality) -> String {
+    format!("Too poor to be measured: {}.", quality.reasons.join(", "))
+}
+
+/// Models of view and quality that are there and had no say.
+fn not_asked(models: &Models, seen: &Seen) -> Vec<String> {
+    let silent = [
+        models.view().filter(|_| seen.view.is_none()),
+        models.quality().filter(|_| seen.fitness.is_none()),
+    ];
+    let note = |model: &Reader| {
+        format!(
+            "The model {} was not asked: it counts its frames in time, and the frame rate is not known.",
+            model.manifest().name
+        )
     };
-    reading.volume_curve = numbers::published(&curve, clip);
+    silent.into_iter().flatten().map(note).collect()
+}
+
+/// Beats and numbers from a clip that passed the gates.
+fn measure(
+    clip: &Clip,
+    models: &Models,
+    frames: &ClipFrames,
+    curve: &Curve,
+    view: ViewLabel,
+    mut reading: ClipReading,
+) -> ClipReading {
+    reading.volume_curve = numbers::published(curve, clip);
     let beats = curve.beats();
     if beats.is_empty() {
         return reading.reject(
@@ -151,13 +229,30 @@ fn interpret(
         clip,
         models.segmentation().manifest(),
         frames,
-        &curve,
+        curve,
         &beats,
     ) {
-        Some(numbers) => numbers.fill(clip, view.label, reading),
+        Some(numbers) => numbers.fill(clip, view, reading),
         None => reading.reject(
             Rejection::Quality,
             "No ventricle was found near end diastole or end systole.",
         ),
     }
+}
+
+/// Where an ejection fraction was measured and a model can give another one, a check compares the two.
+fn compare_regression(
+    clip: &Clip,
+    models: &Models,
+    mut reading: ClipReading,
+) -> Result<ClipReading, TchError> {
+    if let (Some(model), Some(lv)) = (models.ef_regression(), &reading.lv) {
+        let regressed = model.read_number(clip)?;
+        let check = checks::ef_regression(lv.lvef_percent, regressed);
+        reading.checks.push(check);
+        if regressed.is_some() {
+            reading.models.push(model.manifest().model_ref());
+        }
+    }
+    Ok(reading)
 }

@@ -1,12 +1,16 @@
-//! Fitness for measurement, from what the network sees and how steadily.
+//! Fitness for measurement, from what the segmentation sees and how steadily, and from the quality model.
 
 use sonode_findings::{Grade, Quality};
 
 use super::curve::Curve;
 use super::frames::ClipFrames;
+use crate::models::Structures;
 
 /// Scores from which a clip is good, and from which it is fair.
 const GRADES: [f64; 2] = [0.66, 0.36];
+
+/// What scores less than this is a reason why a clip isn't better.
+const HALF: f64 = 0.5;
 
 /// A clip whose brightest pixel never passes this luma is blank.
 const BLANK_LUMA: u8 = 12;
@@ -36,8 +40,48 @@ pub(super) fn is_blank(frames: &ClipFrames) -> bool {
 
 /// Grades a clip in which ventricles were found.
 ///
-/// The score is the geometric mean of its aspects, so that a single failure makes a clip poor.
-pub(super) fn judge(frames: &ClipFrames, curve: Option<&Curve>) -> Quality {
+/// The score is the geometric mean of its aspects, so that a single failure makes a clip poor; or the quality model's
+/// `fitness`, 0 to 1, where that is less: a clip is no better than the stricter of the two judges says, since neither
+/// sees what the other does.
+pub(super) fn judge(
+    frames: &ClipFrames,
+    curve: Option<&Curve>,
+    maps: Structures,
+    fitness: Option<f64>,
+) -> Quality {
+    let aspects = aspects(frames, curve, maps);
+    let product: f64 = aspects.iter().map(Aspect::score).product();
+    let steadiness = product.powf(1.0 / aspects.len() as f64);
+    let reasons = aspects
+        .iter()
+        .filter(|aspect| aspect.score() < HALF)
+        .map(|aspect| aspect.reason);
+    graded(
+        fitness.map_or(steadiness, |fitness| fitness.min(steadiness)),
+        reasons.chain(unfit(fitness)),
+    )
+}
+
+/// Grades a clip by the quality model alone: one in which no apical view was found has no outline to judge by.
+pub(super) fn judge_image(fitness: f64) -> Quality {
+    graded(fitness, unfit(Some(fitness)))
+}
+
+fn unfit(fitness: Option<f64>) -> Option<&'static str> {
+    fitness
+        .filter(|fitness| *fitness < HALF)
+        .map(|_| "the quality model finds the image unfit")
+}
+
+fn graded(score: f64, reasons: impl IntoIterator<Item = &'static str>) -> Quality {
+    Quality {
+        grade: grade(score),
+        score,
+        reasons: reasons.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+fn aspects(frames: &ClipFrames, curve: Option<&Curve>, maps: Structures) -> Vec<Aspect> {
     let found = frames.found().count() as f64 / frames.frames.len().max(1) as f64;
     let noise = curve.map_or(1.0, |curve| {
         let (low, high) = curve.range();
@@ -48,7 +92,7 @@ pub(super) fn judge(frames: &ClipFrames, curve: Option<&Curve>) -> Quality {
             0.0
         }
     });
-    let aspects = [
+    let mut aspects = vec![
         Aspect {
             value: frames.median(|frame| frame.confidence),
             worst: 0.35,
@@ -79,25 +123,16 @@ pub(super) fn judge(frames: &ClipFrames, curve: Option<&Curve>) -> Quality {
             best: -0.06,
             reason: "the volume curve is noisy",
         },
-        Aspect {
+    ];
+    if maps.myocardium {
+        aspects.push(Aspect {
             value: frames.median(|frame| frame.contrast),
             worst: -0.05,
             best: 0.12,
             reason: "little contrast between wall and cavity",
-        },
-    ];
-    let product: f64 = aspects.iter().map(Aspect::score).product();
-    let score = product.powf(1.0 / aspects.len() as f64);
-    let reasons = aspects
-        .iter()
-        .filter(|aspect| aspect.score() < 0.5)
-        .map(|aspect| aspect.reason.to_owned())
-        .collect();
-    Quality {
-        grade: grade(score),
-        score,
-        reasons,
+        });
     }
+    aspects
 }
 
 fn grade(score: f64) -> Grade {
@@ -111,6 +146,16 @@ fn grade(score: f64) -> Grade {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_without_outline_is_graded_by_the_model() {
+        let poor = judge_image(0.2);
+        assert_eq!((poor.grade, poor.reasons.len()), (Grade::Poor, 1));
+        let fair = judge_image(0.45);
+        assert_eq!((fair.grade, fair.reasons.len()), (Grade::Fair, 1));
+        let good = judge_image(0.9);
+        assert_eq!((good.grade, good.reasons.len()), (Grade::Good, 0));
+    }
 
     #[test]
     fn an_aspect_runs_from_nothing_to_one() {

@@ -1,9 +1,10 @@
-//! The view, from the chambers that are seen and where they lie.
+//! The view, from the chambers that are seen and where they lie, from the view model, and from the header.
 
 use sonode_findings::{View, ViewLabel};
 
 use super::frames::{ClipFrames, FrameReading};
 use super::ventricle::Ventricle;
+use crate::models::{Structures, ViewProbabilities};
 
 /// Share of frames in which a ventricle must be found.
 const FOUND_SHARE_MIN: f64 = 0.6;
@@ -20,16 +21,34 @@ const ATRIUM_SHARE_MIN: f64 = 0.04;
 /// Right heart over ventricle, by area: the middle between views with and without it, and the width of the doubt.
 const RIGHT_SHARE: [f64; 2] = [0.10, 0.03];
 
-/// What the pixels say.
+/// From this probability on, the view model's "another view" refuses a clip.
+const OTHER_MIN: f64 = 0.5;
+
+/// What the chambers say.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Seen {
-    pub(super) view: View,
-    /// Why it is no apical view.
-    pub(super) reason: Option<&'static str>,
+pub(super) enum Chambers {
+    /// No apical view: how sure, and why.
+    Other {
+        probability: f64,
+        reason: &'static str,
+    },
+    /// An apical view; which one, where the network maps enough to tell.
+    Apical(Option<View>),
 }
 
-/// Reads the view from the chambers.
-pub(super) fn judge(frames: &ClipFrames) -> Seen {
+/// The view that a clip is taken for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Decision {
+    /// None where nothing tells it.
+    pub(super) view: Option<View>,
+    /// Where two sources contradict each other.
+    pub(super) note: Option<String>,
+    /// Why the clip can't be measured.
+    pub(super) refusal: Option<String>,
+}
+
+/// Reads the view from the chambers. A rule on a structure that the network doesn't map says nothing.
+pub(super) fn judge(frames: &ClipFrames, maps: Structures) -> Chambers {
     let count = frames.frames.len().max(1) as f64;
     let found = frames
         .found()
@@ -43,8 +62,11 @@ pub(super) fn judge(frames: &ClipFrames) -> Seen {
         );
     }
     let wall = frames.median(|frame| frame.areas.myocardium / frame.areas.lv);
-    if wall < WALL_SHARE_MIN {
+    if maps.myocardium && wall < WALL_SHARE_MIN {
         return other(found, "The cavity that was found has no walls around it.");
+    }
+    if !maps.la {
+        return Chambers::Apical(None);
     }
     let below = share_of(frames, atrium_is_below);
     let atrium = frames.median(|frame| frame.areas.la / frame.areas.lv);
@@ -54,6 +76,9 @@ pub(super) fn judge(frames: &ClipFrames) -> Seen {
             "No left atrium was found below the ventricle.",
         );
     }
+    if !maps.right {
+        return Chambers::Apical(None);
+    }
     let right = frames.median(|frame| frame.areas.right / frame.areas.lv);
     let beside = share_of(frames, right_is_beside);
     let four = logistic((right - RIGHT_SHARE[0]) / RIGHT_SHARE[1]) * beside.max(0.5);
@@ -62,34 +87,81 @@ pub(super) fn judge(frames: &ClipFrames) -> Seen {
     } else {
         (ViewLabel::A2C, 1.0 - four)
     };
-    let view = View {
+    Chambers::Apical(Some(View {
         label,
         probability: Some(probability * found.min(below)),
-    };
-    Seen { view, reason: None }
+    }))
 }
 
-/// The header's word counts; where the pixels contradict it, a note says so.
-pub(super) fn decide(header: Option<ViewLabel>, seen: &Seen) -> (View, Option<String>) {
-    match header {
-        // A header names a view, not that its ventricle is in the picture.
-        Some(label) if seen.view.label != ViewLabel::Other => {
-            let note = (label != seen.view.label).then(|| {
-                format!(
-                    "The header says {}, the chambers in the image look like {}.",
-                    name(label),
-                    name(seen.view.label)
-                )
-            });
-            (
-                View {
-                    label,
-                    probability: None,
-                },
-                note,
+/// The chambers and the view model can each refuse a clip. Else the header's word counts, then the view model's, then
+/// that of the chambers; where the image contradicts the header, a note says so.
+pub(super) fn decide(
+    header: Option<ViewLabel>,
+    chambers: &Chambers,
+    model: Option<ViewProbabilities>,
+) -> Decision {
+    // A header names a view, not that its ventricle is in the picture.
+    let by_chambers = match chambers {
+        Chambers::Other {
+            probability,
+            reason,
+        } => return refuse(*probability, (*reason).to_owned()),
+        Chambers::Apical(which) => which.clone(),
+    };
+    if let Some(ViewProbabilities { other, .. }) = model.filter(|seen| seen.other >= OTHER_MIN) {
+        return refuse(
+            other,
+            format!("The view model sees no apical view (probability of another one {other:.2})."),
+        );
+    }
+    let seen = model.map(apical).or(by_chambers);
+    let Some(label) = header else {
+        let untold = "Nothing tells the view: the header names none, the segmentation model maps too few chambers, and \
+                      there is no view model.";
+        return Decision {
+            refusal: seen.is_none().then(|| untold.to_owned()),
+            view: seen,
+            note: None,
+        };
+    };
+    Decision {
+        view: Some(View {
+            label,
+            probability: None,
+        }),
+        note: seen.filter(|seen| seen.label != label).map(|seen| {
+            format!(
+                "The header says {}, the image looks like {}.",
+                name(label),
+                name(seen.label)
             )
-        }
-        _ => (seen.view.clone(), None),
+        }),
+        refusal: (label == ViewLabel::Other)
+            .then(|| "The header names another view than an apical one.".to_owned()),
+    }
+}
+
+/// The likelier of the two apical views.
+fn apical(seen: ViewProbabilities) -> View {
+    let (label, probability) = if seen.a4c >= seen.a2c {
+        (ViewLabel::A4C, seen.a4c)
+    } else {
+        (ViewLabel::A2C, seen.a2c)
+    };
+    View {
+        label,
+        probability: Some(probability),
+    }
+}
+
+fn refuse(probability: f64, reason: String) -> Decision {
+    Decision {
+        view: Some(View {
+            label: ViewLabel::Other,
+            probability: Some(probability.clamp(0.0, 1.0)),
+        }),
+        note: None,
+        refusal: Some(reason),
     }
 }
 
@@ -101,14 +173,10 @@ fn name(label: ViewLabel) -> &'static str {
     }
 }
 
-fn other(probability: f64, reason: &'static str) -> Seen {
-    let view = View {
-        label: ViewLabel::Other,
-        probability: Some(probability.clamp(0.0, 1.0)),
-    };
-    Seen {
-        view,
-        reason: Some(reason),
+fn other(probability: f64, reason: &'static str) -> Chambers {
+    Chambers::Other {
+        probability,
+        reason,
     }
 }
 
@@ -156,32 +224,86 @@ fn logistic(x: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn seen(label: ViewLabel) -> Seen {
-        Seen {
-            view: View {
-                label,
-                probability: Some(0.9),
-            },
-            reason: None,
-        }
+    fn chambers(label: ViewLabel) -> Chambers {
+        Chambers::Apical(Some(View {
+            label,
+            probability: Some(0.9),
+        }))
+    }
+
+    const NO_VENTRICLE: Chambers = Chambers::Other {
+        probability: 0.8,
+        reason: "no ventricle",
+    };
+
+    fn probabilities(a4c: f64, a2c: f64) -> Option<ViewProbabilities> {
+        let other = 1.0 - a4c - a2c;
+        Some(ViewProbabilities { a4c, a2c, other })
+    }
+
+    fn view_of(decision: &Decision) -> (ViewLabel, Option<f64>) {
+        let view = decision.view.clone().unwrap();
+        (view.label, view.probability)
     }
 
     #[test]
     fn the_header_counts_unless_there_is_no_ventricle() {
-        let (view, note) = decide(Some(ViewLabel::A4C), &seen(ViewLabel::A4C));
+        let of = |header, chambers: &Chambers| decide(Some(header), chambers, None);
+        let agreed = of(ViewLabel::A4C, &chambers(ViewLabel::A4C));
+        assert_eq!(view_of(&agreed), (ViewLabel::A4C, None));
+        assert_eq!((agreed.note, agreed.refusal), (None, None));
+        let contradicted = of(ViewLabel::A2C, &chambers(ViewLabel::A4C));
+        assert_eq!(view_of(&contradicted), (ViewLabel::A2C, None));
+        assert!(contradicted.note.unwrap().contains("four-chamber"));
+        let refused = of(ViewLabel::Other, &chambers(ViewLabel::A4C));
+        assert!(refused.note.is_some() && refused.refusal.unwrap().contains("header"));
+        let refused = of(ViewLabel::A4C, &NO_VENTRICLE);
+        assert_eq!(view_of(&refused), (ViewLabel::Other, Some(0.8)));
+        assert_eq!(refused.refusal.as_deref(), Some("no ventricle"));
+        let alone = decide(None, &chambers(ViewLabel::A2C), None);
+        assert_eq!(view_of(&alone), (ViewLabel::A2C, Some(0.9)));
+    }
+
+    #[test]
+    fn the_view_model_refuses_or_names_the_view() {
+        // It knows a four-chamber view from a two-chamber one better than the areas of chambers do.
+        let told = decide(None, &chambers(ViewLabel::A2C), probabilities(0.6, 0.3));
+        assert_eq!(view_of(&told), (ViewLabel::A4C, Some(0.6)));
+        assert_eq!(told.refusal, None);
+        let refused = decide(None, &chambers(ViewLabel::A4C), probabilities(0.4, 0.1));
+        assert_eq!(view_of(&refused), (ViewLabel::Other, Some(0.5)));
+        assert!(refused.refusal.unwrap().contains("0.50"));
+        // The header doesn't bring back what it refuses.
+        let refused = decide(
+            Some(ViewLabel::A4C),
+            &chambers(ViewLabel::A4C),
+            probabilities(0.1, 0.1),
+        );
+        assert_eq!(view_of(&refused).0, ViewLabel::Other);
+        let contradicted = decide(
+            Some(ViewLabel::A4C),
+            &chambers(ViewLabel::A4C),
+            probabilities(0.1, 0.8),
+        );
+        assert_eq!(view_of(&contradicted), (ViewLabel::A4C, None));
+        assert!(contradicted.note.unwrap().contains("two-chamber"));
+        // Nor does it bring back what the chambers refuse.
+        let refused = decide(None, &NO_VENTRICLE, probabilities(0.9, 0.1));
+        assert_eq!(refused.refusal.as_deref(), Some("no ventricle"));
+    }
+
+    #[test]
+    fn a_network_of_the_cavity_alone_needs_another_word_on_the_view() {
+        let cavity = Chambers::Apical(None);
+        let untold = decide(None, &cavity, None);
+        assert!(untold.view.is_none() && untold.refusal.unwrap().contains("view model"));
+        let told = decide(None, &cavity, probabilities(0.2, 0.7));
+        assert_eq!(view_of(&told), (ViewLabel::A2C, Some(0.7)));
+        let told = decide(Some(ViewLabel::A4C), &cavity, None);
         assert_eq!(
-            (view.label, view.probability, note),
+            (view_of(&told).0, told.note, told.refusal),
             (ViewLabel::A4C, None, None)
         );
-        let (view, note) = decide(Some(ViewLabel::A2C), &seen(ViewLabel::A4C));
-        assert_eq!(view.label, ViewLabel::A2C);
-        assert!(note.unwrap().contains("four-chamber"));
-        let (view, note) = decide(Some(ViewLabel::Other), &seen(ViewLabel::A4C));
-        assert!(view.label == ViewLabel::Other && note.is_some());
-        let (view, _) = decide(Some(ViewLabel::A4C), &seen(ViewLabel::Other));
-        assert_eq!(view.label, ViewLabel::Other);
-        let (view, _) = decide(None, &seen(ViewLabel::A2C));
-        assert_eq!((view.label, view.probability), (ViewLabel::A2C, Some(0.9)));
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! `model.toml`: what a TorchScript file expects and gives, so that nothing about it is guessed.
 
+mod contract;
+mod missing;
+
 use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sonode_findings::ModelRef;
+
+pub use contract::{A2C, A4C};
 
 /// What a model is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -86,7 +91,7 @@ pub enum Activation {
 pub struct Input {
     /// Order of the dimensions.
     pub layout: Layout,
-    /// 1: luma; 3: luma three times, or colour where the source has it.
+    /// 1: luma; 3: luma three times.
     pub channels: u32,
     /// Frames of one input.
     pub frames: u32,
@@ -119,7 +124,7 @@ pub struct Input {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
-    /// Its name, for people.
+    /// Its name: for people, and the key under which a model that gives a dictionary has it.
     pub name: String,
     /// What turns it into a probability or a number.
     pub activation: Activation,
@@ -188,11 +193,13 @@ impl Manifest {
     /// Reads a manifest.
     ///
     /// # Errors
-    /// [`ManifestError::Syntax`] names the missing or unknown key, [`ManifestError::Value`] the one whose value can't be.
+    /// [`ManifestError::Syntax`] names the missing or unknown key and says what to write, [`ManifestError::Value`] names
+    /// the one whose value can't be, for the model's task too.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         let manifest: Self = toml::from_str(text)
-            .map_err(|error| ManifestError::Syntax(error.message().to_owned()))?;
+            .map_err(|error| ManifestError::Syntax(missing::explain(error.message())))?;
         manifest.check()?;
+        manifest.check_task()?;
         Ok(manifest)
     }
 
@@ -215,11 +222,8 @@ impl Manifest {
             require(!text.trim().is_empty(), key, "is empty")?;
         }
         // A plain name: a path of the manifest's own could lead out of the models' folder.
-        let plain = Path::new(&self.file)
-            .file_name()
-            .is_some_and(|name| *name == *self.file);
         require(
-            plain,
+            is_plain(&self.file),
             "file",
             "must be the name of a file beside the manifest",
         )?;
@@ -239,6 +243,9 @@ impl Manifest {
             "output",
             "must list at least one output",
         )?;
+        // The name may become a file's, as that of the model's own file does.
+        let named = self.output.iter().all(|output| is_plain(&output.name));
+        require(named, "output.name", "must be a plain name")?;
         let labelled = self.output.iter().all(|output| !output.labels.is_empty());
         require(labelled, "output.labels", "must not be empty")?;
         let sd = self
@@ -310,6 +317,12 @@ impl Input {
             "must be positive",
         )
     }
+}
+
+fn is_plain(name: &str) -> bool {
+    Path::new(name)
+        .file_name()
+        .is_some_and(|last| *last == *name)
 }
 
 fn require(holds: bool, key: &'static str, problem: &str) -> Result<(), ManifestError> {

@@ -5,6 +5,9 @@
 
 mod golden;
 pub mod manifest;
+mod module;
+pub mod prepare;
+mod reader;
 mod segmenter;
 
 use std::fs;
@@ -17,7 +20,10 @@ use sonode_findings::ModelRef;
 use tch::{CModule, Device};
 
 pub use manifest::{Manifest, ManifestError, Task};
-pub use segmenter::{BUCKETS, FrameMaps, Segmenter, scale_to_brightest};
+pub use module::{BUCKETS, Module, Way};
+pub use prepare::scale_to_brightest;
+pub use reader::{Reader, ViewProbabilities};
+pub use segmenter::{FrameMaps, Segmenter, Structures};
 
 /// The manifest's file name.
 pub const MANIFEST: &str = "model.toml";
@@ -163,46 +169,36 @@ pub fn hex(bytes: &[u8]) -> String {
 #[derive(Debug)]
 pub struct Models {
     segmentation: Segmenter,
+    view: Option<Reader>,
+    quality: Option<Reader>,
+    ef_regression: Option<Reader>,
 }
 
 impl Models {
-    /// Loads the models of a folder onto a device, and runs each bucket once, so that the first clip is no slower than
-    /// the next.
-    ///
-    /// Models for other tasks than `lv-segmentation` are verified and listed, but nothing of this version asks them.
+    /// Loads the models of a folder onto a device, one a task, and runs each bucket once, so that the first clip is no
+    /// slower than the next. Only `lv-segmentation` has to be there.
     ///
     /// # Errors
     /// Every variant of [`ModelsError`]; a research model counts as none unless `allow_research`.
     pub fn load(dir: &Path, device: Device, allow_research: bool) -> Result<Self, ModelsError> {
-        use_threads_once();
         let listed = list(dir)?;
-        let mut segmenters = listed
-            .iter()
-            .filter(|model| model.manifest.task == Task::LvSegmentation);
-        let allowed = |model: &&Listed| allow_research || !model.manifest.research;
-        let mut usable = segmenters.clone().filter(allowed);
-        let Some(model) = usable.next() else {
-            let detail = match segmenters.next() {
-                Some(model) => format!(
-                    "{} is a research model, and allow_research_models is false",
-                    model.manifest.name
-                ),
-                None => "no model for lv-segmentation".to_owned(),
-            };
+        let of = |task| the_one(&listed, task, allow_research);
+        let Some(segmentation) = of(Task::LvSegmentation)? else {
             return Err(ModelsError::NoSegmentation {
                 dir: dir.to_owned(),
-                detail,
+                detail: why_none(&listed),
             });
         };
-        if let Some(other) = usable.next() {
-            return Err(ModelsError::Twice {
-                task: Task::LvSegmentation,
-                one: model.manifest.name.clone(),
-                other: other.manifest.name.clone(),
-            });
-        }
+        let reader = |task| {
+            of(task)?
+                .map(|model| load_reader(model, device))
+                .transpose()
+        };
         Ok(Self {
-            segmentation: load_segmenter(model, device)?,
+            segmentation: load_segmenter(segmentation, device)?,
+            view: reader(Task::View)?,
+            quality: reader(Task::Quality)?,
+            ef_regression: reader(Task::EfRegression)?,
         })
     }
 
@@ -211,20 +207,113 @@ impl Models {
         &self.segmentation
     }
 
+    /// What tells the view, beside the chambers that the segmentation finds.
+    pub fn view(&self) -> Option<&Reader> {
+        self.view.as_ref()
+    }
+
+    /// What judges fitness for measurement, beside the steadiness of the segmentation.
+    pub fn quality(&self) -> Option<&Reader> {
+        self.quality.as_ref()
+    }
+
+    /// What gives an ejection fraction without any contour.
+    pub fn ef_regression(&self) -> Option<&Reader> {
+        self.ef_regression.as_ref()
+    }
+
     /// The models that were loaded.
     pub fn refs(&self) -> Vec<ModelRef> {
-        vec![self.segmentation.manifest().model_ref()]
+        let mut refs = self.judges();
+        refs.extend(self.ef_regression.iter().map(|m| m.manifest().model_ref()));
+        refs
+    }
+
+    /// Those of them that look at every clip, be it measured or not.
+    pub fn judges(&self) -> Vec<ModelRef> {
+        let mut refs = vec![self.segmentation.manifest().model_ref()];
+        let readers = [&self.view, &self.quality].into_iter().flatten();
+        refs.extend(readers.map(|model| model.manifest().model_ref()));
+        refs
+    }
+}
+
+/// The model of a task, if there is one; a research model only where that is allowed.
+fn the_one(
+    listed: &[Listed],
+    task: Task,
+    allow_research: bool,
+) -> Result<Option<&Listed>, ModelsError> {
+    let mut usable = listed.iter().filter(|model| {
+        model.manifest.task == task && (allow_research || !model.manifest.research)
+    });
+    let one = usable.next();
+    match (one, usable.next()) {
+        (Some(one), Some(other)) => Err(ModelsError::Twice {
+            task,
+            one: one.manifest.name.clone(),
+            other: other.manifest.name.clone(),
+        }),
+        _ => Ok(one),
+    }
+}
+
+fn why_none(listed: &[Listed]) -> String {
+    let research = listed
+        .iter()
+        .find(|model| model.manifest.task == Task::LvSegmentation);
+    match research {
+        Some(model) => format!(
+            "{} is a research model, and allow_research_models is false",
+            model.manifest.name
+        ),
+        None => "no model for lv-segmentation".to_owned(),
+    }
+}
+
+/// Loads one model's file, for whoever wants to run it as it is; it is not tried.
+///
+/// # Errors
+/// [`ModelsError::Module`].
+pub fn load_module(model: &Listed, device: Device) -> Result<Module, ModelsError> {
+    Ok(Module::new(
+        &model.manifest,
+        load_file(model, device)?,
+        device,
+    ))
+}
+
+/// Loads one model's file as an analysis runs it.
+///
+/// # Errors
+/// [`ModelsError::Module`].
+pub fn load_as_used(model: &Listed, device: Device) -> Result<Module, ModelsError> {
+    match model.manifest.task {
+        Task::LvSegmentation => load_segmenter(model, device).map(Segmenter::into_module),
+        _ => load_module(model, device),
     }
 }
 
 fn load_segmenter(model: &Listed, device: Device) -> Result<Segmenter, ModelsError> {
-    let failed = |detail: String| ModelsError::Module {
+    let module = load_file(model, device)?;
+    Segmenter::new(model.manifest.clone(), module, device).map_err(|detail| refused(model, detail))
+}
+
+fn load_reader(model: &Listed, device: Device) -> Result<Reader, ModelsError> {
+    let module = load_file(model, device)?;
+    Reader::new(model.manifest.clone(), module, device).map_err(|detail| refused(model, detail))
+}
+
+fn load_file(model: &Listed, device: Device) -> Result<CModule, ModelsError> {
+    use_threads_once();
+    CModule::load_on_device(&model.file, device).map_err(|error| refused(model, error.to_string()))
+}
+
+fn refused(model: &Listed, detail: String) -> ModelsError {
+    ModelsError::Module {
         path: model.file.clone(),
         detail,
-    };
-    let module =
-        CModule::load_on_device(&model.file, device).map_err(|error| failed(error.to_string()))?;
-    Segmenter::new(model.manifest.clone(), module, device).map_err(failed)
+    }
 }
 
 /// libtorch takes its numbers of threads once, before its first work: a quarter of the cores. The others decode, and

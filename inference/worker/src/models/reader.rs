@@ -1,0 +1,144 @@
+//! A model that reads a number, a view or a grade from a clip: the clip prepared, run, and its answers averaged.
+
+use tch::{CModule, Device, Kind, TchError, Tensor};
+
+use super::manifest::{A2C, A4C, Activation, Manifest, Output};
+use super::module::Module;
+use super::prepare::{self, UnknownRate};
+use crate::clip::Clip;
+
+/// What a view model says of a cine; the three sum to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ViewProbabilities {
+    /// Apical four-chamber.
+    pub a4c: f64,
+    /// Apical two-chamber.
+    pub a2c: f64,
+    /// Every label that is neither.
+    pub other: f64,
+}
+
+/// A loaded model for `view`, `quality` or `ef-regression`.
+#[derive(Debug)]
+pub struct Reader {
+    manifest: Manifest,
+    module: Module,
+    /// Which of the outputs holds the answer.
+    answer: usize,
+}
+
+impl Reader {
+    /// Takes a loaded module and checks that it gives what its manifest says, in every bucket.
+    ///
+    /// # Errors
+    /// What the manifest and the module disagree on, in words.
+    pub fn new(manifest: Manifest, module: CModule, device: Device) -> Result<Self, String> {
+        let answer = manifest.answer().ok_or("no output answers its task")?;
+        let module = Module::new(&manifest, module, device);
+        let reader = Self {
+            manifest,
+            module,
+            answer,
+        };
+        for bucket in reader.module.buckets() {
+            let zeros = Tensor::zeros(
+                reader.module.input_shape(*bucket),
+                (Kind::Float, Device::Cpu),
+            );
+            drop(reader.answers(&zeros).map_err(|error| error.to_string())?);
+        }
+        Ok(reader)
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The file itself.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// One value a label of the output that answers, its activation applied: the mean over the frames or clips that are
+    /// shown of a cine. None where the model counts its frames in time, and the cine's frame rate is unknown.
+    ///
+    /// # Errors
+    /// As libtorch reports them.
+    pub fn read(&self, clip: &Clip) -> Result<Option<Vec<f64>>, TchError> {
+        let input = &self.manifest.input;
+        let sampling = match prepare::sampling(input, clip.frames, clip.frame_rate_hz) {
+            Ok(sampling) => sampling,
+            Err(UnknownRate) => return Ok(None),
+        };
+        let shown = prepare::tensor(input, clip, &sampling)?;
+        let answers = self.answers(&shown)?;
+        let mean = answers.f_mean_dim(Some([0_i64].as_slice()), false, Kind::Double)?;
+        Ok(Some(Vec::<f64>::try_from(&mean)?))
+    }
+
+    /// What a view model says of a cine; none as in [`Self::read`].
+    ///
+    /// # Errors
+    /// As libtorch reports them.
+    pub fn read_view(&self, clip: &Clip) -> Result<Option<ViewProbabilities>, TchError> {
+        let labels = &self.output().labels;
+        Ok(self
+            .read(clip)?
+            .map(|values| ViewProbabilities::of(labels, &values)))
+    }
+
+    /// The one number that a model of quality or ejection fraction gives for a cine; none as in [`Self::read`].
+    ///
+    /// # Errors
+    /// As libtorch reports them.
+    pub fn read_number(&self, clip: &Clip) -> Result<Option<f64>, TchError> {
+        Ok(self.read(clip)?.and_then(|values| values.first().copied()))
+    }
+
+    fn output(&self) -> &Output {
+        &self.manifest.output[self.answer]
+    }
+
+    /// The answers to prepared inputs, `[n, labels]`, activated.
+    fn answers(&self, input: &Tensor) -> Result<Tensor, TchError> {
+        let outputs = self.module.run(input)?;
+        let count = input.size()[0];
+        for (output, given) in self.manifest.output.iter().zip(&outputs) {
+            let labels = output.labels.len() as i64;
+            // One number a frame or clip may come without a dimension of its own.
+            if given.numel() as i64 != count * labels {
+                return Err(TchError::Convert(format!(
+                    "gives \"{}\" as {:?}, but its manifest says [{count}, {labels}]",
+                    output.name,
+                    given.size()
+                )));
+            }
+        }
+        let labels = self.output().labels.len() as i64;
+        let raw = outputs[self.answer].f_reshape([count, labels])?;
+        match self.output().activation {
+            Activation::Identity => Ok(raw),
+            Activation::Sigmoid => raw.f_sigmoid(),
+            Activation::Softmax => raw.f_softmax(-1, Kind::Float),
+            Activation::OneMinusSigmoid => raw.f_neg()?.f_sigmoid(),
+        }
+    }
+}
+
+impl ViewProbabilities {
+    fn of(labels: &[String], values: &[f64]) -> Self {
+        let sum = |wanted: &dyn Fn(&str) -> bool| {
+            let named = labels.iter().zip(values);
+            named
+                .filter(|(label, _)| wanted(label))
+                .map(|(_, p)| p)
+                .sum()
+        };
+        Self {
+            a4c: sum(&|label| label == A4C),
+            a2c: sum(&|label| label == A2C),
+            other: sum(&|label| label != A4C && label != A2C),
+        }
+    }
+}
