@@ -274,3 +274,29 @@ impl FrameMaps {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::models::Models;
+
+    #[test]
+    fn the_golden_images_show_the_built_in_network_a_heart() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+        let models = Models::load(&dir, Device::Cpu, true).unwrap();
+        let segmenter = models.segmentation();
+        let mut images = golden::images(segmenter.side());
+        for image in &mut images {
+            segmenter.normalise(image);
+        }
+        for [direct, _] in segmenter.run(&images).unwrap() {
+            assert!(
+                direct.lv.count_over(0.5) > 200,
+                "an outline that could move"
+            );
+        }
+        assert_ne!(segmenter.module().way(), Way::PLAIN);
+    }
+}
