@@ -5,7 +5,7 @@
 #     build   compilers, and libtorch in .libtorch/
 #     gpu     the CUDA side of libtorch in .libtorch/cuda/, for a machine with an NVIDIA driver
 #     test    the peers that the tests talk to: DCMTK, Orthanc, dicom3tools, PixelMed, and .peers/ (Python)
-#     parity  PyTorch and torchvision in .parity/ (Python), which the worker's numbers are compared with
+#     parity  PyTorch, torchvision and OpenCV in .parity/ (Python), which the worker's numbers and speed are compared with
 #
 # What is there already is left alone: a second run downloads nothing. Whatever fails says so in one line and
 # leaves nothing half-unpacked.

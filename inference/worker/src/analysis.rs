@@ -321,3 +321,44 @@ pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
         letters.as_str().trim_end_matches('.')
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use sonode_phantom::anatomy::View;
+    use sonode_phantom::cine::Study;
+    use sonode_phantom::dicom::{Identity, write};
+    use sonode_phantom::spec::{StudySpec, Subject};
+    use sonode_phantom::style::Style;
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_broken_frame_is_found_beside_the_network_and_refuses_the_clip() {
+        let mut spec = StudySpec::of(7, Style::A, Subject::Apical(View::A4c));
+        spec.frames = 20;
+        let mut file = Vec::new();
+        write(&Study::generate(&spec), &Identity::default(), &mut file).unwrap();
+        let starts: Vec<usize> = file
+            .windows(3)
+            .enumerate()
+            .filter_map(|(at, three)| (three == [0xFF, 0xD8, 0xFF]).then_some(at))
+            .collect();
+        // Frames 13 and 18, at which no sample is taken in colour.
+        for frame in [17, 12] {
+            file[starts[frame]..starts[frame] + 4].fill(0);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broken.dcm");
+        std::fs::write(&path, file).unwrap();
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+        let models = Models::load(&models, Device::Cpu, true).unwrap();
+        let prepared = prepare(&path).unwrap();
+        assert!(prepared.needs_models());
+        let findings = prepared.measure(&models).findings;
+        assert_eq!(findings.rejected, Some(Rejection::Undecodable));
+        let detail = findings.rejected_detail.unwrap();
+        assert!(detail.starts_with("Frame 13: "), "{detail}");
+        assert!(findings.models.is_empty() && findings.volume_curve.is_empty());
+    }
+}

@@ -164,7 +164,7 @@ fn cine(width: usize, height: usize, pixels: Vec<u8>) -> Clip {
         frames: pixels.len() / (width * height),
         height,
         width,
-        pixels,
+        pixels: pixels.into(),
         origin: [0, 0],
         image: [width, height],
         cm_per_px: Some([0.06, 0.06]),

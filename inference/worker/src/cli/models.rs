@@ -14,7 +14,7 @@ use crate::models::manifest::Layout;
 use crate::models::{self, Listed};
 
 /// Runs of each batch size that are timed, after one that isn't.
-const RUNS: usize = 5;
+const RUNS: usize = 15;
 
 /// What to do with the registry.
 #[derive(Debug, Subcommand)]
@@ -82,12 +82,12 @@ fn inspect(name: &str, folder: &FolderArgs) -> anyhow::Result<()> {
 fn bench(name: &str, args: &ModelArgs) -> anyhow::Result<()> {
     let device = device::resolve(args.device)?;
     let listed = models::find(&args.models_dir, name)?;
-    let module = models::load_module(&listed, device)?;
+    let module = models::load_as_used(&listed, device)?;
     let what = match listed.manifest.input.layout {
         Layout::Nchw => "frames/s",
         Layout::Ncthw => "clips/s",
     };
-    println!("{name} on {}", device::name(device));
+    println!("{name} on {}, {}", device::name(device), module.way());
     println!("{:>6}  {:>12}  {what:>10}", "batch", "ms a batch");
     for bucket in module.buckets() {
         let input = Tensor::full(module.input_shape(*bucket), 0.5, (Kind::Float, Device::Cpu));

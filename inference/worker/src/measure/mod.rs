@@ -97,12 +97,12 @@ impl ClipReading {
     reason = "a process whose libtorch fails can't answer for any further clip"
 )]
 pub fn read_clip(clip: &Clip, models: &Models) -> ClipReading {
-    let read = look(clip, models).and_then(|seen| {
+    let read = ClipFrames::read(clip, models.segmentation()).and_then(|frames| {
         let reading = ClipReading::new(models);
-        if quality::is_blank(&seen.frames) {
+        if quality::is_blank(&frames) {
             return Ok(reading.reject(Rejection::Quality, "The image is blank."));
         }
-        interpret(clip, models, &seen, reading)
+        interpret(clip, models, &look(clip, models, frames)?, reading)
     });
     match read {
         Ok(reading) => reading,
@@ -125,11 +125,11 @@ struct Seen {
     fitness: Option<f64>,
 }
 
-fn look(clip: &Clip, models: &Models) -> Result<Seen, ReadError> {
+fn look(clip: &Clip, models: &Models, frames: ClipFrames) -> Result<Seen, ReadError> {
     let view = models.view().map(|model| model.read_view(clip));
     let fitness = models.quality().map(|model| model.read_number(clip));
     Ok(Seen {
-        frames: ClipFrames::read(clip, models.segmentation())?,
+        frames,
         view: view.transpose()?.flatten(),
         fitness: fitness.transpose()?.flatten(),
     })

@@ -1,8 +1,6 @@
 //! The golden check: another way to run a network is taken only where it gives, on images that are always the same, what
 //! single precision gives.
 
-use tch::Device;
-
 /// Mean difference of probabilities that is still agreement.
 const MEAN_MAX: f64 = 0.002;
 
@@ -12,49 +10,6 @@ const CROSSED_MAX: f64 = 0.001;
 
 /// Radii of the golden images' cavities, as shares of the side: ventricles from end systole to end diastole.
 const CAVITIES: [f64; 4] = [0.08, 0.12, 0.16, 0.2];
-
-/// How a network is run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Way {
-    /// Convolutions in half precision.
-    pub(super) half: bool,
-    /// Channels of a pixel side by side in memory, which convolutions are faster on.
-    pub(super) channels_last: bool,
-}
-
-impl Way {
-    /// What a module is made for and every other way is compared with.
-    pub(super) const PLAIN: Self = Self {
-        half: false,
-        channels_last: false,
-    };
-
-    /// The ways to be tried on a device, the fastest first. CPUs are slower in half precision than in single.
-    pub(super) fn faster(device: Device) -> &'static [Self] {
-        const SINGLE: Way = Way {
-            half: false,
-            channels_last: true,
-        };
-        const HALF: Way = Way {
-            half: true,
-            channels_last: true,
-        };
-        if device.is_cuda() {
-            &[HALF, SINGLE]
-        } else {
-            &[SINGLE]
-        }
-    }
-
-    /// In words.
-    pub(super) fn name(self) -> &'static str {
-        match (self.half, self.channels_last) {
-            (true, _) => "half precision",
-            (false, true) => "single precision, channels last",
-            (false, false) => "single precision",
-        }
-    }
-}
 
 /// Whether probabilities agree with those of single precision, all of them being numbers.
 pub(super) fn agrees(reference: &[f32], other: &[f32]) -> bool {
@@ -124,11 +79,5 @@ mod tests {
         outline[50] = f32::NAN;
         assert!(!agrees(&reference, &outline), "no number");
         assert!(!agrees(&reference, &reference[1..]));
-    }
-
-    #[test]
-    fn a_cpu_never_runs_in_half_precision() {
-        assert!(Way::faster(Device::Cpu).iter().all(|way| !way.half));
-        assert!(Way::faster(Device::Cuda(0)).iter().any(|way| way.half));
     }
 }

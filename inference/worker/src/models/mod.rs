@@ -23,7 +23,7 @@ use tch::{CModule, Device, TchError};
 use crate::dicom::pixels::PixelError;
 
 pub use manifest::{Manifest, ManifestError, Task};
-pub use module::{BUCKETS, Module};
+pub use module::{BUCKETS, Module, Way};
 pub use prepare::scale_to_brightest;
 pub use reader::{Reader, ViewProbabilities};
 pub use segmenter::{FrameMaps, Segmenter, Structures};
@@ -338,6 +338,17 @@ pub fn load_module(model: &Listed, device: Device) -> Result<Module, ModelsError
         load_file(model, device)?,
         device,
     ))
+}
+
+/// Loads one model's file as an analysis runs it.
+///
+/// # Errors
+/// [`ModelsError::Module`].
+pub fn load_as_used(model: &Listed, device: Device) -> Result<Module, ModelsError> {
+    match model.manifest.task {
+        Task::LvSegmentation => load_segmenter(model, device).map(Segmenter::into_module),
+        _ => load_module(model, device),
+    }
 }
 
 fn load_segmenter(model: &Listed, device: Device) -> Result<Segmenter, ModelsError> {

@@ -4,7 +4,6 @@ use std::fmt;
 
 use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
-use super::golden::Way;
 use super::manifest::{Layout, Manifest};
 
 /// Batch sizes in which frames are run: libtorch tunes itself to each size that it meets, so it meets few.
@@ -16,6 +15,50 @@ const CLIP_BUCKETS: [usize; 2] = [1, 4];
 /// On a CPU a batch of clips is no faster than one after the other, and takes more memory.
 const CLIP_BUCKETS_CPU: [usize; 1] = [1];
 
+/// How a network is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// Convolutions in half precision.
+    half: bool,
+    /// Channels of a pixel side by side in memory, which convolutions are faster on. For frames alone.
+    channels_last: bool,
+}
+
+impl Way {
+    /// What a module is made for and every other way is compared with.
+    pub const PLAIN: Self = Self {
+        half: false,
+        channels_last: false,
+    };
+
+    /// The ways to be tried on a device, the fastest first. CPUs are slower in half precision than in single.
+    pub fn faster(device: Device) -> &'static [Self] {
+        const SINGLE: Way = Way {
+            half: false,
+            channels_last: true,
+        };
+        const HALF: Way = Way {
+            half: true,
+            channels_last: true,
+        };
+        if device.is_cuda() {
+            &[HALF, SINGLE]
+        } else {
+            &[SINGLE]
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.half, self.channels_last) {
+            (true, _) => "half precision",
+            (false, true) => "single precision, channels last",
+            (false, false) => "single precision",
+        })
+    }
+}
+
 /// A loaded TorchScript file.
 pub struct Module {
     script: CModule,
@@ -25,6 +68,7 @@ pub struct Module {
     buckets: &'static [usize],
     /// Dimensions of an input without the batch.
     shape: Vec<i64>,
+    way: Way,
 }
 
 impl fmt::Debug for Module {
@@ -32,6 +76,7 @@ impl fmt::Debug for Module {
         f.debug_struct("Module")
             .field("device", &self.device)
             .field("shape", &self.shape)
+            .field("way", &self.way)
             .finish_non_exhaustive()
     }
 }
@@ -55,7 +100,18 @@ impl Module {
             names: manifest.output.iter().map(|o| o.name.clone()).collect(),
             buckets,
             shape,
+            way: Way::PLAIN,
         }
+    }
+
+    /// How it is run.
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// Runs it in another way from now on; whether that gives the same is the caller's to check.
+    pub(super) fn set_way(&mut self, way: Way) {
+        self.way = way;
     }
 
     /// Where it runs.
@@ -92,7 +148,7 @@ impl Module {
                 let filler = Tensor::f_zeros(&shape, (batch.kind(), batch.device()))?;
                 batch = Tensor::f_cat(&[batch, filler], 0)?;
             }
-            for (all, part) in outputs.iter_mut().zip(self.forward(&batch, Way::PLAIN)?) {
+            for (all, part) in outputs.iter_mut().zip(self.forward(&batch)?) {
                 all.push(part.f_narrow(0, 0, taken)?);
             }
             from += taken;
@@ -107,17 +163,17 @@ impl Module {
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub(super) fn forward(&self, input: &Tensor, way: Way) -> Result<Vec<Tensor>, TchError> {
+    pub fn forward(&self, input: &Tensor) -> Result<Vec<Tensor>, TchError> {
         // Both are settings of the calling thread; optimised graphs would be recompiled for every new batch size.
         tch::jit::f_set_graph_executor_optimize(false)?;
         let given = tch::no_grad(|| {
             let input = input.to_device(self.device);
-            let input = if way.channels_last {
+            let input = if self.way.channels_last {
                 channels_last(&input)?
             } else {
                 input.contiguous()
             };
-            tch::autocast(way.half, || {
+            tch::autocast(self.way.half, || {
                 self.script.forward_is(&[IValue::Tensor(input)])
             })
         })?;
@@ -190,6 +246,12 @@ pub(super) fn bucket(buckets: &[usize], count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cpu_never_runs_in_half_precision() {
+        assert!(Way::faster(Device::Cpu).iter().all(|way| !way.half));
+        assert!(Way::faster(Device::Cuda(0)).iter().any(|way| way.half));
+    }
 
     #[test]
     fn channels_last_moves_values_and_changes_none() {

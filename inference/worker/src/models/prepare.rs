@@ -13,6 +13,7 @@ use super::ReadError;
 use super::manifest::{Input, Layout, Padding};
 use crate::clip::Clip;
 use crate::measure::{Placement, Resampler};
+use crate::parallel;
 
 /// Most frames that a model of single frames is shown of one cine.
 pub const FRAMES_SHOWN_MAX: usize = 16;
@@ -107,19 +108,21 @@ pub fn tensor(
 ) -> Result<Tensor, ReadError> {
     let side = input.height as usize;
     let resampler = Resampler::new(&Placement::new(input, clip), clip.width, clip.height, side);
-    let mut luma = Vec::with_capacity(sampling.len() * input.frames as usize * side * side);
-    let mut shown = Vec::new();
-    for frame in sampling.iter().flatten() {
-        let pixels = frame.map(|frame| clip.frame(frame)).transpose()?;
-        shown.push(if pixels.is_some() { 1.0_f32 } else { 0.0 });
-        match pixels {
-            Some(pixels) => {
-                let mut grid = resampler.sample(&pixels);
-                scale(input, &mut grid);
-                luma.extend(grid);
-            }
-            None => luma.resize(luma.len() + side * side, 0.0),
-        }
+    let wanted: Vec<Option<usize>> = sampling.iter().flatten().copied().collect();
+    let grid = |at: usize| -> Result<Option<Vec<f32>>, ReadError> {
+        let Some(frame) = wanted[at] else {
+            return Ok(None);
+        };
+        let mut grid = resampler.sample(&clip.frame(frame)?);
+        scale(input, &mut grid);
+        Ok(Some(grid))
+    };
+    let grids = parallel::try_map(wanted.len(), parallel::cores(), grid)?;
+    let mut luma = Vec::with_capacity(wanted.len() * side * side);
+    let mut shown = Vec::with_capacity(wanted.len());
+    for grid in grids {
+        shown.push(if grid.is_some() { 1.0_f32 } else { 0.0 });
+        luma.extend(grid.unwrap_or_else(|| vec![0.0; side * side]));
     }
     let (count, frames) = (sampling.len() as i64, i64::from(input.frames));
     let side = side as i64;

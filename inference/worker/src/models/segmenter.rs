@@ -2,9 +2,9 @@
 
 use tch::{CModule, Device, Kind, TchError, Tensor};
 
-use super::golden::{self, Way};
+use super::golden;
 use super::manifest::Manifest;
-use super::module::{BUCKETS, Module, bucket};
+use super::module::{BUCKETS, Module, Way, bucket};
 use super::prepare;
 use crate::clip::Clip;
 use crate::measure::{Grid, Placement, Resampler};
@@ -48,7 +48,6 @@ pub struct Segmenter {
     manifest: Manifest,
     module: Module,
     channels: Channels,
-    way: Way,
 }
 
 impl Segmenter {
@@ -71,9 +70,8 @@ impl Segmenter {
             manifest,
             module,
             channels,
-            way: Way::PLAIN,
         };
-        segmenter.way = segmenter.fastest_that_agrees()?;
+        segmenter.choose_way()?;
         segmenter.try_buckets()?;
         Ok(segmenter)
     }
@@ -93,6 +91,11 @@ impl Segmenter {
         &self.module
     }
 
+    /// The file itself, for whoever wants no maps.
+    pub fn into_module(self) -> Module {
+        self.module
+    }
+
     /// What it maps beside the cavity.
     pub fn structures(&self) -> Structures {
         let Channels {
@@ -106,11 +109,6 @@ impl Segmenter {
             la: la.is_some(),
             right: right.is_some(),
         }
-    }
-
-    /// How it is run, in words.
-    pub fn way(&self) -> &'static str {
-        self.way.name()
     }
 
     /// Side of the grid, pixels.
@@ -159,8 +157,8 @@ impl Segmenter {
         pixels.resize(bucket * side * side, 0.0);
         let luma = Tensor::from_slice(&pixels).view([bucket as i64, 1, side as i64, side as i64]);
         let input = prepare::normalise(&self.manifest.input, &luma)?;
-        let direct = self.forward(&input, self.way)?;
-        let mirrored = self.forward(&input.flip([3]), self.way)?.flip([3]);
+        let direct = self.forward(&input)?;
+        let mirrored = self.forward(&input.flip([3]))?.flip([3]);
         let labels = direct.size()[1] as usize;
         let size = labels * side * side;
         let [direct, mirrored] =
@@ -176,36 +174,38 @@ impl Segmenter {
     }
 
     /// Probabilities `[batch, labels, side, side]` on the CPU.
-    fn forward(&self, input: &Tensor, way: Way) -> Result<Tensor, TchError> {
-        let logits = self.module.forward(input, way)?.pop();
+    fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
+        let logits = self.module.forward(input)?.pop();
         let logits = logits.ok_or_else(|| TchError::Convert("gives no output".to_owned()))?;
         logits.f_sigmoid()
     }
 
-    /// The first way that runs at all and agrees with the plain one on the golden images.
-    fn fastest_that_agrees(&self) -> Result<Way, String> {
+    /// Takes the first way that runs at all and agrees with the plain one on the golden images.
+    fn choose_way(&mut self) -> Result<(), String> {
         let mut images = golden::images(self.side());
         for image in &mut images {
             prepare::scale(&self.manifest.input, image);
         }
         let side = self.side() as i64;
         let luma = Tensor::from_slice(&images.concat()).view([-1, 1, side, side]);
-        let input =
-            prepare::normalise(&self.manifest.input, &luma).map_err(|error| error.to_string())?;
-        let maps = |way: Way| {
-            let maps = self.forward(&input, way)?;
+        let input = prepare::normalise(&self.manifest.input, &luma);
+        let input = input.map_err(|error| error.to_string())?;
+        let maps = |segmenter: &Self| {
+            let maps = segmenter.forward(&input)?;
             Vec::<f32>::try_from(maps.contiguous().view([-1]))
         };
-        let reference = maps(Way::PLAIN).map_err(|error| error.to_string())?;
-        let name = &self.manifest.name;
+        let reference = maps(self).map_err(|error| error.to_string())?;
         for way in Way::faster(self.device()) {
-            match maps(*way) {
-                Ok(maps) if golden::agrees(&reference, &maps) => return Ok(*way),
-                Ok(_) => tracing::warn!("{name}: {} differs and is not used", way.name()),
-                Err(error) => tracing::warn!("{name}: {} fails: {error}", way.name()),
+            self.module.set_way(*way);
+            let name = &self.manifest.name;
+            match maps(self) {
+                Ok(maps) if golden::agrees(&reference, &maps) => return Ok(()),
+                Ok(_) => tracing::warn!("{name}: {way} differs and is not used"),
+                Err(error) => tracing::warn!("{name}: {way} fails: {error}"),
             }
         }
-        Ok(Way::PLAIN)
+        self.module.set_way(Way::PLAIN);
+        Ok(())
     }
 
     fn frame_maps(&self, maps: &[f32]) -> FrameMaps {
@@ -240,9 +240,7 @@ impl Segmenter {
         let labels = self.manifest.output[0].labels.len() as i64;
         for bucket in BUCKETS {
             let zeros = Tensor::zeros(self.module.input_shape(bucket), (Kind::Float, Device::Cpu));
-            let maps = self
-                .forward(&zeros, self.way)
-                .map_err(|error| error.to_string())?;
+            let maps = self.forward(&zeros).map_err(|error| error.to_string())?;
             let expected = [bucket as i64, labels, side, side];
             if maps.size() != expected {
                 return Err(format!(
@@ -274,5 +272,31 @@ impl FrameMaps {
             la: mean(&a.la, &b.la),
             right: mean(&a.right, &b.right),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::models::Models;
+
+    #[test]
+    fn the_golden_images_show_the_built_in_network_a_heart() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+        let models = Models::load(&dir, Device::Cpu, true).unwrap();
+        let segmenter = models.segmentation();
+        let mut images = golden::images(segmenter.side());
+        for image in &mut images {
+            prepare::scale(&segmenter.manifest().input, image);
+        }
+        for [direct, _] in segmenter.run(&images).unwrap() {
+            assert!(
+                direct.lv.count_over(0.5) > 200,
+                "an outline that could move"
+            );
+        }
+        assert_ne!(segmenter.module().way(), Way::PLAIN);
     }
 }

@@ -1,9 +1,9 @@
 //! The worker's side of the protocol: jobs on standard input, findings on standard output, logs on standard error.
 //!
 //! ```text
-//! reader thread --jobs--> decoder thread --clips--> main thread, which owns the models --> standard output
+//! reader thread --jobs--> opener thread --clips--> main thread, which owns the models --> standard output
 //! ```
-//! Both channels are bounded, and a clip is decoded (on all cores) while the one before it is measured.
+//! Both channels are bounded, and a file is read, judged and looked through for colour while the clip before it is measured.
 //!
 //! An error of a file is an answer. A panic of a model, or a pipe that breaks, ends the process: the node starts it again.
 
@@ -29,7 +29,7 @@ use crate::models::{Models, ModelsError};
 pub use libraries::restart_with_cuda;
 pub use sandbox::Allowed;
 
-/// Jobs in flight: one is measured, and the next one is decoded meanwhile.
+/// Jobs in flight: one is measured, and the next one is opened meanwhile.
 pub const CREDITS: u32 = 2;
 
 /// How the worker is started.
@@ -107,7 +107,7 @@ fn converse(
         let ended = Arc::clone(&ended);
         move || read_jobs(input, &job_sender, &ended)
     })?;
-    start("decoder", move || decode_jobs(&jobs, &clip_sender))?;
+    start("opener", move || open_jobs(&jobs, &clip_sender))?;
     let ready = Ready {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         device,
@@ -164,7 +164,7 @@ fn read_jobs(mut input: impl Read, jobs: &SyncSender<ToWorker>, ended: &AtomicBo
     ended.store(true, Ordering::Relaxed);
 }
 
-fn decode_jobs(jobs: &Receiver<ToWorker>, clips: &SyncSender<(u64, Result<Prepared, ServeError>)>) {
+fn open_jobs(jobs: &Receiver<ToWorker>, clips: &SyncSender<(u64, Result<Prepared, ServeError>)>) {
     while let Ok(message) = jobs.recv() {
         let (AnalyzeJob { id, path }, identified) = match message {
             ToWorker::Analyze(job) => (job, false),
@@ -228,7 +228,7 @@ mod tests {
         let job = AnalyzeJob { id: 5, path };
         job_sender.send(ToWorker::Analyze(job)).unwrap();
         drop(job_sender);
-        decode_jobs(&jobs, &clip_sender);
+        open_jobs(&jobs, &clip_sender);
         let (id, prepared) = clips.recv().unwrap();
         assert_eq!(id, 5);
         prepared

@@ -18,8 +18,8 @@ use landlock::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
-/// Address space on a CPU. libtorch with the built-in model takes 0.85 GiB of it; three clips of at most 1 GiB can be in
-/// hand, and each core decodes a frame of at most 200 MB.
+/// Address space on a CPU. libtorch with the built-in model takes 0.85 GiB of it, and each core decodes a frame of at most
+/// 200 MB.
 const ADDRESS_SPACE_BYTES: u64 = 16 << 30;
 /// Open files: a job needs one, libtorch and a GPU's driver some dozens.
 const OPEN_FILES: u64 = 1024;

@@ -92,7 +92,7 @@ fn luma_is_scaled_then_normalised_by_channel_and_padding_stays_zero() {
         frames: 2,
         height: 20,
         width: 24,
-        pixels: [vec![50; 480], vec![0; 480]].concat(),
+        pixels: [vec![50; 480], vec![0; 480]].concat().into(),
         origin: [0, 0],
         image: [24, 20],
         cm_per_px: None,
