@@ -221,19 +221,24 @@ mod tests {
             let admitted = table.admit(id, peer, rules(list.len()), now);
             assert_eq!(admitted, Decision::Admitted);
             if let Some(idle_s) = idle_s {
-                table.set_busy(id, false, now - Duration::from_secs(*idle_s));
+                table.set_busy(id, false, before(now, Duration::from_secs(*idle_s)));
             }
         }
         table
     }
 
-    fn long_ago() -> Instant {
+    /// A moment with an hour before it, however shortly ago the machine started.
+    fn an_hour_on() -> Instant {
         Instant::now() + Duration::from_hours(1)
+    }
+
+    fn before(now: Instant, by: Duration) -> Instant {
+        now.checked_sub(by).unwrap()
     }
 
     #[test]
     fn one_peer_alone_has_every_place_and_no_more() {
-        let now = long_ago();
+        let now = an_hour_on();
         let mut table = full(&[("a", Some(90)), ("a", Some(90))], now);
         assert_eq!(table.admit(9, "a", rules(2), now), Decision::Full);
         assert_eq!(table.held("a"), 2);
@@ -241,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_longest_idle_one_of_the_peer_that_has_the_most_goes() {
-        let now = long_ago();
+        let now = an_hour_on();
         let list = [
             ("a", Some(40)),
             ("b", Some(900)),
@@ -257,7 +262,7 @@ mod tests {
 
     #[test]
     fn who_is_inside_a_message_or_was_a_moment_ago_keeps_its_place() {
-        let now = long_ago();
+        let now = an_hour_on();
         let mut table = full(&[("a", None), ("a", Some(29)), ("a", None)], now);
         assert_eq!(table.admit(9, "b", rules(3), now), Decision::Full);
         let later = now + SECOND;
@@ -266,7 +271,7 @@ mod tests {
 
     #[test]
     fn nobody_goes_for_a_peer_that_has_its_share() {
-        let now = long_ago();
+        let now = an_hour_on();
         let list = [
             ("a", Some(90)),
             ("a", Some(90)),
@@ -278,21 +283,21 @@ mod tests {
         table.places.remove(&0);
         assert_eq!(table.admit(10, "b", rules(4), now), Decision::Full);
         // And `a`, which has two of four now, takes none from `b` either.
-        table.set_busy(3, false, now - IDLE);
-        table.set_busy(9, false, now - IDLE);
+        table.set_busy(3, false, before(now, IDLE));
+        table.set_busy(9, false, before(now, IDLE));
         assert_eq!(table.admit(11, "a", rules(4), now), Decision::Full);
     }
 
     #[test]
     fn with_more_peers_than_places_the_idle_one_goes() {
-        let now = long_ago();
+        let now = an_hour_on();
         let mut table = full(&[("a", None), ("b", Some(31))], now);
         assert_eq!(table.admit(9, "c", rules(2), now), Decision::After(1));
     }
 
     #[test]
     fn a_message_that_begins_meanwhile_is_a_refusal() {
-        let now = long_ago();
+        let now = an_hour_on();
         let mut table = full(&[("a", Some(90)), ("a", Some(60))], now);
         assert_eq!(table.admit(9, "b", rules(2), now), Decision::After(0));
         table.set_busy(0, true, now);

@@ -235,12 +235,12 @@ impl Runtime {
             }
             Action::Analyze(generation, id, stored) => {
                 let path = self.spool.locate(&stored).unwrap_or(stored.path);
-                self.give_worker(generation, ToWorker::Analyze(AnalyzeJob { id, path }));
+                self.give_worker(generation, &ToWorker::Analyze(AnalyzeJob { id, path }));
                 None
             }
             Action::Identify(generation, id, stored) => {
                 let path = stored.path;
-                self.give_worker(generation, ToWorker::Identify(AnalyzeJob { id, path }));
+                self.give_worker(generation, &ToWorker::Identify(AnalyzeJob { id, path }));
                 None
             }
             Action::File(filing) => Some(self.file(*filing)),
@@ -279,11 +279,11 @@ impl Runtime {
         }
     }
 
-    fn give_worker(&mut self, generation: u64, job: ToWorker) {
+    fn give_worker(&mut self, generation: u64, job: &ToWorker) {
         if let Some((running, worker)) = &mut self.worker
             && *running == generation
         {
-            worker.give(&job);
+            worker.give(job);
         }
     }
 

@@ -76,7 +76,7 @@ fn an_object_that_only_the_worker_can_read_is_filed_and_stays_what_it_was() -> R
     let (object, study) = sample()?;
     let object = out_of_order(object);
     send(&node, &object)?;
-    let listed = eventually("the object to be filed", Duration::from_secs(60), || {
+    let listed = eventually("the object to be filed", Duration::from_mins(1), || {
         node.study(&study)
     })?;
     Node::instance(&listed, &object.sop_instance)?;
@@ -92,7 +92,7 @@ fn an_object_that_only_the_worker_can_read_is_filed_and_stays_what_it_was() -> R
     assert_eq!(node.all_stored()?.len(), 1);
     // Sent again, it lies there once.
     send(&node, &object)?;
-    eventually("the copy to go", Duration::from_secs(60), || {
+    eventually("the copy to go", Duration::from_mins(1), || {
         Ok((node.all_stored()?.len() == 1 && unsorted(&node)?.is_empty()).then_some(()))
     })
 }
@@ -108,7 +108,7 @@ fn an_object_without_a_study_is_kept_and_shown_with_the_reason() -> Result<()> {
             node.kill()?;
             node.restart()?;
         }
-        let entry = eventually("the worker's word", Duration::from_secs(60), || {
+        let entry = eventually("the worker's word", Duration::from_mins(1), || {
             let entry = unsorted(&node)?.pop().context("it isn't listed")?;
             Ok(entry
                 .get("reason")

@@ -80,14 +80,11 @@ fn middle_beat(clip: &InstanceFindings) -> Option<&Beat> {
 
 /// Millilitres of one phase, seen in two planes.
 fn volume([a, b]: [&Disks; 2]) -> f64 {
-    let count = a.diameters_cm.len().min(b.diameters_cm.len()).max(1);
-    let products: f64 = a
-        .diameters_cm
-        .iter()
-        .zip(&b.diameters_cm)
-        .map(|(a, b)| a * b)
-        .sum();
-    PI / 4.0 * products * a.length_cm.max(b.length_cm) / count as f64
+    let pairs = a.diameters_cm.iter().zip(&b.diameters_cm);
+    let (products, count) = pairs.fold((0.0, 0.0), |(sum, count), (a, b)| {
+        (sum + a * b, count + 1.0)
+    });
+    PI / 4.0 * products / count * a.length_cm.max(b.length_cm)
 }
 
 /// The planes' errors are mostly the model's own, so they don't average out: half the width is the mean of both.

@@ -172,6 +172,7 @@ fn cine(width: usize, height: usize, pixels: Vec<u8>) -> Clip {
         frame_rate_hz: Some(30.0),
         heart_rate_bpm: Some(72.0),
         header_view: None,
+        norms: None,
     }
 }
 

@@ -9,6 +9,9 @@ const SONODE: &str = "Sonode plausibility bounds";
 /// Where the method comes from.
 const ASE_2015: &str = "ASE/EACVI 2015 (Lang, JASE 28:1)";
 
+/// The rule on a plane beside the apex.
+pub(super) const FORESHORTENING: &str = "foreshortening";
+
 /// Long axis over the largest diameter, under which a ventricle looks foreshortened.
 const ELONGATION_MIN: f64 = 1.35;
 
@@ -265,7 +268,7 @@ fn foreshortening(f: &Figures) -> Check {
             f.elongation
         )
     };
-    outcome("foreshortening", Bound::Soft, ok, detail, SONODE)
+    outcome(FORESHORTENING, Bound::Soft, ok, detail, SONODE)
 }
 
 fn apex_travel(f: &Figures) -> Check {

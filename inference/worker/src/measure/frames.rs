@@ -5,7 +5,7 @@ use super::grid::{Grid, Placement, Resampler};
 use super::lanes::{self, Network};
 use super::ventricle::Ventricle;
 use crate::clip::Clip;
-use crate::models::{FrameMaps, ReadError, Segmenter};
+use crate::models::{FrameMaps, ReadError, Segmenter, prepare};
 
 /// Frames that one core decodes, maps and reads at a time: a bucket of the network's. It is the same on every machine,
 /// so that the numbers are, and small enough for the cores to have equal shares of a cine.
@@ -67,6 +67,8 @@ pub(super) struct ClipFrames {
     pub(super) left_out: usize,
     /// The brightest luma of all frames.
     pub(super) brightest: u8,
+    /// Frames that other models may want to see too, resampled, in the order of [`prepare::sampling`].
+    pub(super) shown: Vec<Vec<f32>>,
     sector: Sector,
 }
 
@@ -77,6 +79,7 @@ struct Chunk {
     ends: Option<[Grid; 2]>,
     sector: Sector,
     brightest: u8,
+    shown: Vec<Vec<f32>>,
 }
 
 /// What every chunk is read with.
@@ -85,6 +88,8 @@ struct Reader<'a> {
     segmenter: &'a Segmenter,
     placement: Placement,
     resampler: Resampler,
+    /// Frames to be kept for other models, rising.
+    wanted: Vec<usize>,
 }
 
 impl Reader<'_> {
@@ -93,10 +98,15 @@ impl Reader<'_> {
         let first = chunk * CHUNK;
         let mut brightest = 0;
         let mut luma = Vec::with_capacity(CHUNK);
+        let mut shown = Vec::new();
         for index in first..(first + CHUNK).min(self.clip.frames) {
             let frame = self.clip.frame(index)?;
             brightest = frame.iter().copied().fold(brightest, u8::max);
-            luma.push(self.resampler.sample(&frame));
+            let grid = self.resampler.sample(&frame);
+            if self.wanted.binary_search(&index).is_ok() {
+                shown.push(grid.clone());
+            }
+            luma.push(grid);
         }
         let mut inputs = luma.clone();
         for input in &mut inputs {
@@ -126,6 +136,7 @@ impl Reader<'_> {
             ends,
             sector,
             brightest,
+            shown,
         })
     }
 }
@@ -140,6 +151,9 @@ impl ClipFrames {
             segmenter,
             placement,
             resampler: Resampler::new(&placement, clip.width, clip.height, side),
+            wanted: prepare::sampling(&segmenter.manifest().input, clip.frames, None)
+                .map(|sampling| sampling.into_iter().flatten().flatten().collect())
+                .unwrap_or_default(),
         };
         let count = clip.frames.div_ceil(CHUNK);
         let chunks = lanes::run(segmenter, count, |chunk, network| {
@@ -157,6 +171,7 @@ impl ClipFrames {
         let mut sector = Sector::new(side);
         let mut frames: Vec<FrameReading> = Vec::new();
         let mut brightest = 0;
+        let mut shown = Vec::new();
         let mut before: Option<Grid> = None;
         for mut chunk in chunks {
             sector.add(&chunk.sector.brightest);
@@ -168,6 +183,7 @@ impl ClipFrames {
                 before = Some(last);
             }
             frames.append(&mut chunk.frames);
+            shown.append(&mut chunk.shown);
         }
         sector.close();
         let left_out = leave_out_jumps(&mut frames, frame_rate_hz);
@@ -176,6 +192,7 @@ impl ClipFrames {
             placement,
             left_out,
             brightest,
+            shown,
             sector,
         }
     }

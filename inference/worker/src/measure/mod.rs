@@ -33,7 +33,7 @@ pub use ventricle::{DISKS, Ventricle};
 
 use crate::analysis::sentence;
 use crate::clip::Clip;
-use crate::models::{Models, ReadError, Reader, ViewProbabilities};
+use crate::models::{Cine, Models, ReadError, Reader, ViewProbabilities};
 use frames::ClipFrames;
 use numbers::Numbers;
 
@@ -126,12 +126,17 @@ struct Seen {
 }
 
 fn look(clip: &Clip, models: &Models, frames: ClipFrames) -> Result<Seen, ReadError> {
-    let view = models.view().map(|model| model.read_view(clip));
-    let fitness = models.quality().map(|model| model.read_number(clip));
+    let cine = Cine {
+        clip,
+        shown: Some((&models.segmentation().manifest().input, &frames.shown)),
+    };
+    let view = models.view().map(|model| model.read_view(cine));
+    let fitness = models.quality().map(|model| model.read_number(cine));
+    let (view, fitness) = (view.transpose()?, fitness.transpose()?);
     Ok(Seen {
         frames,
-        view: view.transpose()?.flatten(),
-        fitness: fitness.transpose()?.flatten(),
+        view: view.flatten(),
+        fitness: fitness.flatten(),
     })
 }
 

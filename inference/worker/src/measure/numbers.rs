@@ -2,7 +2,8 @@
 
 use sonode_findings::grade::{Profile, grades};
 use sonode_findings::{
-    Beat, CardiacPhase, CheckOutcome, Contour, Disks, LvMeasurement, Method, Rejection, ViewLabel,
+    Beat, CardiacPhase, Check, CheckOutcome, Contour, Disks, LvMeasurement, Method, Rejection,
+    ViewLabel,
 };
 
 use super::ClipReading;
@@ -96,9 +97,8 @@ impl<'a> Numbers<'a> {
         view: ViewLabel,
         mut reading: ClipReading,
     ) -> ClipReading {
-        let edv_fails = |check: &sonode_findings::Check| {
-            check.id == "edv-range" && check.outcome == CheckOutcome::Fail
-        };
+        let edv_fails =
+            |check: &Check| check.id == "edv-range" && check.outcome == CheckOutcome::Fail;
         let implausible_volume = self.verdict.checks.iter().any(edv_fails);
         let others = Verdict {
             checks: self
@@ -144,6 +144,16 @@ impl<'a> Numbers<'a> {
             reading.notes.push(
                 "The clip holds no complete beat: measured from one end diastole and one end systole.".to_owned(),
             );
+        }
+        let is_short = |check: &Check| {
+            check.id == checks::FORESHORTENING && check.outcome == CheckOutcome::Warn
+        };
+        if let Some(quality) = &mut reading.quality
+            && reading.checks.iter().any(is_short)
+        {
+            quality
+                .reasons
+                .push("the ventricle looks foreshortened".to_owned());
         }
         let middle = &self.beats[self.middle];
         let profiles = clip.norms.into_iter().chain(SEXLESS_PROFILES);

@@ -18,6 +18,9 @@ const BLANK_LUMA: u8 = 12;
 /// A curve whose range is this share of its largest volume is flat.
 const FLAT_SHARE: f64 = 0.01;
 
+/// Noise is measured against at least this share of the largest volume.
+const RANGE_SHARE_MIN: f64 = 0.3;
+
 /// One aspect of quality: the figure that scores 0, the one that scores 1, and what to say of a low score.
 struct Aspect {
     value: f64,
@@ -87,7 +90,8 @@ fn aspects(frames: &ClipFrames, curve: Option<&Curve>, maps: Structures) -> Vec<
         let (low, high) = curve.range();
         // A curve without a beat is not noisy but flat, which is for the beat finder to say.
         if high - low > FLAT_SHARE * high {
-            curve.residual / (high - low)
+            // A heart that hardly moves has a small range, and noise that is small for its EF is no fault of the image.
+            curve.residual / (high - low).max(RANGE_SHARE_MIN * high)
         } else {
             0.0
         }
@@ -97,7 +101,7 @@ fn aspects(frames: &ClipFrames, curve: Option<&Curve>, maps: Structures) -> Vec<
             value: frames.median(|frame| frame.confidence),
             worst: 0.35,
             best: 0.85,
-            reason: "unclear borders of the cavity",
+            reason: "unclear borders of the cavity (dropout or haze)",
         },
         Aspect {
             value: frames.median(|frame| frame.overlap.unwrap_or(1.0)),
@@ -129,7 +133,7 @@ fn aspects(frames: &ClipFrames, curve: Option<&Curve>, maps: Structures) -> Vec<
             value: frames.median(|frame| frame.contrast),
             worst: -0.05,
             best: 0.12,
-            reason: "little contrast between wall and cavity",
+            reason: "little contrast between wall and cavity (gain)",
         });
     }
     aspects

@@ -120,6 +120,22 @@ pub struct Input {
     pub std: Vec<f64>,
 }
 
+impl Input {
+    /// Whether a clip's frames, before their luma is scaled, look the same to a model with another input.
+    pub fn shares_frames_with(&self, other: &Self) -> bool {
+        let time = |input: &Self| {
+            (
+                input.layout,
+                input.frames,
+                input.stride,
+                input.frame_rate_hz,
+            )
+        };
+        let place = |input: &Self| (input.height, input.width, input.fit, input.zoom);
+        time(self) == time(other) && place(self) == place(other)
+    }
+}
+
 /// One output tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

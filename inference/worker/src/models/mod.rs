@@ -25,7 +25,7 @@ use crate::dicom::pixels::PixelError;
 pub use manifest::{Manifest, ManifestError, Task};
 pub use module::{BUCKETS, Module, Way};
 pub use prepare::scale_to_brightest;
-pub use reader::{Reader, ViewProbabilities};
+pub use reader::{Cine, Reader, ViewProbabilities};
 pub use segmenter::{FrameMaps, Segmenter, Structures};
 
 /// The manifest's file name.

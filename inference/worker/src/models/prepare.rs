@@ -113,26 +113,36 @@ pub fn tensor(
         let Some(frame) = wanted[at] else {
             return Ok(None);
         };
-        let mut grid = resampler.sample(&clip.frame(frame)?);
-        scale(input, &mut grid);
-        Ok(Some(grid))
+        Ok(Some(resampler.sample(&clip.frame(frame)?)))
     };
     let grids = parallel::try_map(wanted.len(), parallel::cores(), grid)?;
-    let mut luma = Vec::with_capacity(wanted.len() * side * side);
-    let mut shown = Vec::with_capacity(wanted.len());
+    Ok(of_grids(input, grids)?)
+}
+
+/// Resampled frames as a model takes them, as in [`tensor`]; none stands for zeros after normalisation.
+///
+/// # Errors
+/// As libtorch reports them.
+pub fn of_grids(
+    input: &Input,
+    grids: impl IntoIterator<Item = Option<Vec<f32>>>,
+) -> Result<Tensor, TchError> {
+    let side = input.height as usize;
+    let (mut luma, mut shown) = (Vec::new(), Vec::new());
     for grid in grids {
         shown.push(if grid.is_some() { 1.0_f32 } else { 0.0 });
-        luma.extend(grid.unwrap_or_else(|| vec![0.0; side * side]));
+        let mut grid = grid.unwrap_or_else(|| vec![0.0; side * side]);
+        scale(input, &mut grid);
+        luma.extend(grid);
     }
-    let (count, frames) = (sampling.len() as i64, i64::from(input.frames));
-    let side = side as i64;
-    let luma = Tensor::from_slice(&luma).f_view([count, 1, frames, side, side])?;
+    let (frames, side) = (i64::from(input.frames), side as i64);
+    let luma = Tensor::from_slice(&luma).f_view([-1, 1, frames, side, side])?;
     // Zeros after normalisation, where a clip is padded with them.
-    let shown = Tensor::from_slice(&shown).f_view([count, 1, frames, 1, 1])?;
+    let shown = Tensor::from_slice(&shown).f_view([-1, 1, frames, 1, 1])?;
     let clips = normalise(input, &luma)?.f_mul(&shown)?;
     debug_assert_eq!((clips.kind(), clips.device()), (Kind::Float, Device::Cpu));
     match input.layout {
-        Layout::Nchw => Ok(clips.f_squeeze_dim(2)?),
+        Layout::Nchw => clips.f_squeeze_dim(2),
         Layout::Ncthw => Ok(clips),
     }
 }

@@ -3,7 +3,7 @@
 use tch::{CModule, Device, Kind, TchError, Tensor};
 
 use super::ReadError;
-use super::manifest::{A2C, A4C, Activation, Manifest, Output};
+use super::manifest::{A2C, A4C, Activation, Input, Manifest, Output};
 use super::module::Module;
 use super::prepare::{self, UnknownRate};
 use crate::clip::Clip;
@@ -17,6 +17,22 @@ pub struct ViewProbabilities {
     pub a2c: f64,
     /// Every label that is neither.
     pub other: f64,
+}
+
+/// A cine to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Cine<'a> {
+    /// The cine itself.
+    pub clip: &'a Clip,
+    /// Frames of it that another model was shown, resampled, in the order of [`prepare::sampling`] for that model's
+    /// input: a model that takes the same ones need not decode them again.
+    pub shown: Option<(&'a Input, &'a [Vec<f32>])>,
+}
+
+impl<'a> From<&'a Clip> for Cine<'a> {
+    fn from(clip: &'a Clip) -> Self {
+        Self { clip, shown: None }
+    }
 }
 
 /// A loaded model for `view`, `quality` or `ef-regression`.
@@ -66,13 +82,18 @@ impl Reader {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn read(&self, clip: &Clip) -> Result<Option<Vec<f64>>, ReadError> {
+    pub fn read<'a>(&self, cine: impl Into<Cine<'a>>) -> Result<Option<Vec<f64>>, ReadError> {
+        let cine = cine.into();
         let input = &self.manifest.input;
-        let sampling = match prepare::sampling(input, clip.frames, clip.frame_rate_hz) {
-            Ok(sampling) => sampling,
-            Err(UnknownRate) => return Ok(None),
+        let shown = match cine.shown {
+            Some((other, grids)) if input.shares_frames_with(other) => {
+                prepare::of_grids(input, grids.iter().cloned().map(Some))?
+            }
+            _ => match prepare::sampling(input, cine.clip.frames, cine.clip.frame_rate_hz) {
+                Ok(sampling) => prepare::tensor(input, cine.clip, &sampling)?,
+                Err(UnknownRate) => return Ok(None),
+            },
         };
-        let shown = prepare::tensor(input, clip, &sampling)?;
         let answers = self.answers(&shown)?;
         let mean = answers.f_mean_dim(Some([0_i64].as_slice()), false, Kind::Double)?;
         Ok(Some(Vec::<f64>::try_from(&mean)?))
@@ -82,10 +103,13 @@ impl Reader {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn read_view(&self, clip: &Clip) -> Result<Option<ViewProbabilities>, ReadError> {
+    pub fn read_view<'a>(
+        &self,
+        cine: impl Into<Cine<'a>>,
+    ) -> Result<Option<ViewProbabilities>, ReadError> {
         let labels = &self.output().labels;
         Ok(self
-            .read(clip)?
+            .read(cine)?
             .map(|values| ViewProbabilities::of(labels, &values)))
     }
 
@@ -93,8 +117,8 @@ impl Reader {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn read_number(&self, clip: &Clip) -> Result<Option<f64>, ReadError> {
-        Ok(self.read(clip)?.and_then(|values| values.first().copied()))
+    pub fn read_number<'a>(&self, cine: impl Into<Cine<'a>>) -> Result<Option<f64>, ReadError> {
+        Ok(self.read(cine)?.and_then(|values| values.first().copied()))
     }
 
     fn output(&self) -> &Output {

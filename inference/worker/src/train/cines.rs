@@ -61,7 +61,7 @@ pub(super) fn calibration(count: usize, first_seed: u64) -> Vec<StudySpec> {
 }
 
 fn four_chamber(seed: u64, style: Style) -> StudySpec {
-    let quality = if seed % 2 == 0 {
+    let quality = if seed.is_multiple_of(2) {
         Quality::Good
     } else {
         Quality::Fair

@@ -100,6 +100,7 @@ fn luma_is_scaled_then_normalised_by_channel_and_padding_stays_zero() {
         frame_rate_hz: None,
         heart_rate_bpm: None,
         header_view: None,
+        norms: None,
     };
     let sampling = sampling(&colour, clip.frames, None).unwrap();
     let tensor = tensor(&colour, &clip, &sampling).unwrap();
