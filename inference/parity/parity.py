@@ -30,9 +30,9 @@ SEED = 1
 FRAMES = 12
 
 
-def random_weights(contract: Contract) -> torch.nn.Module:
-    """A network as it is initialised, its normalisations fitted to noise: with none, activations grow with the depth and
-    no output means anything."""
+def random_weights(contract: Contract, shown: np.ndarray) -> torch.nn.Module:
+    """A network as it is initialised, its normalisations fitted to what it is shown, as training would: else numbers grow
+    with the depth, and so do their roundings."""
     torch.manual_seed(SEED)
     net = contract.build()
     normalisations = [m for m in net.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
@@ -40,7 +40,7 @@ def random_weights(contract: Contract) -> torch.nn.Module:
         for layer in normalisations:
             layer.momentum = None
         with torch.no_grad():
-            net.train()(torch.randn(contract.shape(2)))
+            net.train()(torch.from_numpy(shown[:4]))
     return net.eval()
 
 
@@ -90,10 +90,10 @@ def cine(binary: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
 
 def compare(contract: Contract, worker: Worker, file: pathlib.Path, folder: pathlib.Path) -> dict:
     """One row of the table."""
-    net = random_weights(contract)
+    prepared = prepare(read(file), contract.inputs)
+    net = random_weights(contract, prepared)
     export(contract, net, "random", worker.models / contract.name)
     shown, outputs = worker.run(contract, file, folder / contract.name)
-    prepared = prepare(read(file), contract.inputs)
     expected = in_eager(contract, net, shown)
     values = np.concatenate([output.ravel() for output in expected])
     return {
