@@ -25,10 +25,10 @@ const OTHER_SUBJECTS: [Subject; 4] = [
 ];
 
 /// The cines of an evaluation: `count` four-chamber ones of each held-out style and half as many of each style of the
-/// training, half of them of good and half of fair quality; then a fifth of `count` of everything else in each style.
+/// training, half of them of good and half of fair quality; then a tenth of `count` of everything else in each style.
 pub(super) fn evaluation(count: usize, first_seed: u64) -> Vec<StudySpec> {
     let mut specs = Vec::new();
-    let others = count.div_ceil(5) as u64;
+    let others = count.div_ceil(10) as u64;
     for (number, style) in Style::ALL.into_iter().enumerate() {
         let first = first_seed + STYLE_SEEDS * number as u64;
         let held = StudySpec::new(first, style).split == Split::HeldOut;
