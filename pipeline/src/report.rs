@@ -134,7 +134,7 @@ pub(crate) fn identity(
         form: form.into(),
         template: Template::Tid1500,
         language: Language::En,
-        charset: CharacterSet::Utf8,
+        charset: CharacterSet::Narrowest,
         study: findings.study_instance_uid.clone(),
         sources: members
             .iter()

@@ -28,8 +28,8 @@ pub enum Template {
 /// Which character sets a report may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CharacterSet {
-    /// None where all text is ASCII, UTF-8 (`ISO_IR 192`) elsewhere.
-    Utf8,
+    /// The narrowest that keeps every character.
+    Narrowest,
 }
 
 /// Everything that makes a report this report.
@@ -66,7 +66,7 @@ pub fn report_uid(identity: &ReportIdentity) -> SopInstanceUid {
         Template::Tid1500 => "1500",
     };
     let charset = match identity.charset {
-        CharacterSet::Utf8 => "utf-8",
+        CharacterSet::Narrowest => "narrowest",
     };
     let mut sources: Vec<String> = identity
         .sources
@@ -156,7 +156,7 @@ mod tests {
             form: ReportForm::Comprehensive3d,
             template: Template::Tid1500,
             language: Language::En,
-            charset: CharacterSet::Utf8,
+            charset: CharacterSet::Narrowest,
             study: "1.2".parse().unwrap(),
             sources: vec![
                 ("1.2.1".parse().unwrap(), "aa".to_owned()),

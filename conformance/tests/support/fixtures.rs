@@ -44,7 +44,11 @@ pub(crate) fn all() -> Vec<Fixture> {
         measured("measured"),
         comprehensive,
         named("name-german", "Müller^Zoë^^Dr.", "Größe^Jörg"),
-        named("name-russian", "Иванова^Мария^Петровна", "Сидоров^Пётр"),
+        russian(named(
+            "name-russian",
+            "Иванова^Мария^Петровна",
+            "Сидоров^Пётр",
+        )),
         named("name-chinese", "Wang^XiaoDong=王^小東", "Li^Na=李^娜"),
         named(
             "name-japanese",
@@ -62,6 +66,12 @@ pub(crate) fn all() -> Vec<Fixture> {
         chinese_report(),
         validated_model(),
     ]
+}
+
+/// From a cart that writes Cyrillic in one byte a character.
+fn russian(mut fixture: Fixture) -> Fixture {
+    fixture.context.source_character_set = "ISO_IR 144".into();
+    fixture
 }
 
 pub(crate) fn measured(name: &'static str) -> Fixture {

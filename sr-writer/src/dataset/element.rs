@@ -68,9 +68,9 @@ impl Item {
         self.sequence(tag, vec![item])
     }
 
-    /// Whether all text is in the default repertoire.
-    pub(super) fn is_ascii(&self) -> bool {
-        is_ascii(&self.0)
+    /// Whether every text passes a test.
+    pub(super) fn all_text(&self, test: impl Fn(&str) -> bool) -> bool {
+        all_text(&self.0, &test)
     }
 
     pub(super) fn into_inner(self) -> InMemDicomObject {
@@ -84,10 +84,10 @@ pub(super) fn cut(text: &str, max: usize) -> String {
 }
 
 /// It recurses as deep as the tree, which is our own.
-fn is_ascii(dataset: &InMemDicomObject) -> bool {
+fn all_text(dataset: &InMemDicomObject, test: &impl Fn(&str) -> bool) -> bool {
     dataset.iter().all(|element| match element.value() {
-        Value::Sequence(sequence) => sequence.items().iter().all(is_ascii),
-        Value::Primitive(value) => value.to_multi_str().iter().all(|text| text.is_ascii()),
+        Value::Sequence(sequence) => sequence.items().iter().all(|item| all_text(item, test)),
+        Value::Primitive(value) => value.to_multi_str().iter().all(|text| test(text)),
         Value::PixelSequence(_) => true,
     })
 }

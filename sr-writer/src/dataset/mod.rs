@@ -3,6 +3,7 @@
 mod content;
 mod element;
 mod modules;
+mod repertoire;
 
 use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
@@ -14,6 +15,7 @@ use sonode_findings::{Findings, StudyContext};
 use crate::request::{ReportRequest, WriteError};
 use crate::tree::Node;
 use element::Item;
+pub(crate) use repertoire::is_written;
 
 /// The whole report as a Part 10 file.
 ///
@@ -33,9 +35,8 @@ pub(crate) fn encode(
     modules::document(&mut item, context, request, &tree.images());
     modules::sop_common(&mut item, findings, context, request);
     content::put_root(tree, &mut item);
-    if !item.is_ascii() {
-        // Type 1C: only where the default repertoire doesn't do.
-        item.text(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192");
+    if let Some(set) = repertoire::of(&item, &context.source_character_set) {
+        item.text(tags::SPECIFIC_CHARACTER_SET, VR::CS, set);
     }
     serialize(item.into_inner(), request)
 }

@@ -7,6 +7,7 @@ use dicom_object::{DefaultDicomObject, InMemDicomObject};
 
 use super::{Defect, Rule};
 use crate::codes;
+use crate::dataset;
 use crate::read::{Found, FoundItem, code, items, text};
 use crate::request::ReportForm;
 use crate::texts::Language;
@@ -141,7 +142,7 @@ fn equipment(object: &InMemDicomObject) -> Vec<Defect> {
 fn character_set(object: &InMemDicomObject) -> Option<Defect> {
     let declared = text(object, tags::SPECIFIC_CHARACTER_SET);
     match declared.as_str() {
-        "ISO_IR 192" => None,
+        set if dataset::is_written(set) => None,
         "" if is_ascii(object) => None,
         "" => Some(Defect::new(
             Rule::CharacterSet,

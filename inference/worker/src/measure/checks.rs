@@ -45,6 +45,8 @@ pub struct Figures {
     pub atrium_below: Option<bool>,
     /// Long axis over the largest diameter at end diastole.
     pub elongation: f64,
+    /// Share of the mapped cavity that lies in the contour's region, the worse of the two frames.
+    pub region_share: f64,
 }
 
 /// What the rules found.
@@ -85,6 +87,7 @@ pub fn check(figures: &Figures) -> Verdict {
             cardiac_output(figures),
             es_ed_interval(figures),
             contour_in_sector(figures),
+            one_region(figures),
             base_below_apex(figures),
             annulus(figures),
             atrium_below(figures),
@@ -206,6 +209,17 @@ fn contour_in_sector(f: &Figures) -> Check {
         share,
         "%",
         [85.0, 100.0],
+    )
+}
+
+fn one_region(f: &Figures) -> Check {
+    within(
+        "one-region",
+        Bound::Soft,
+        "share of the mapped cavity in one region",
+        100.0 * f.region_share,
+        "%",
+        [90.0, 100.0],
     )
 }
 
@@ -386,6 +400,7 @@ mod tests {
             depth_order: true,
             atrium_below: Some(true),
             elongation: 1.8,
+            region_share: 1.0,
         }
     }
 
@@ -449,6 +464,7 @@ mod tests {
                 with(|f| f.atrium_below = Some(false)),
             ),
             ("foreshortening", with(|f| f.elongation = 1.1)),
+            ("one-region", with(|f| f.region_share = 0.7)),
             (
                 "area-length-agreement",
                 with(|f| f.area_length = [124.0, 80.0]),

@@ -229,6 +229,7 @@ impl<'a> Measured<'a> {
                 .collect::<Option<Vec<bool>>>()
                 .map(|below| below.into_iter().all(|below| below)),
             elongation: ed.length() / widest,
+            region_share: ed.region_share.min(es.region_share),
         }
     }
 

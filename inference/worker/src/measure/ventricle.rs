@@ -21,6 +21,8 @@ pub struct Ventricle {
     pub base: [f64; 2],
     /// Whether the hinges were found where ventricle and atrium meet, and not from the outline alone.
     pub annulus_seen: bool,
+    /// Share of everything that was mapped as cavity which lies inside the outline's region, 0 to 1.
+    pub region_share: f64,
 }
 
 impl Ventricle {
@@ -41,7 +43,10 @@ impl Ventricle {
             Some(ends) => (true, ends),
             None => (false, basal_end(&lengths)?),
         };
-        Self::with_annulus(&lengths, first, last, annulus_seen)
+        let mut ventricle = Self::with_annulus(&lengths, first, last, annulus_seen)?;
+        ventricle.region_share =
+            region.count_over(0.5) as f64 / cavity.count_over(0.5).max(1) as f64;
+        Some(ventricle)
     }
 
     /// A ventricle whose annulus is known: it runs from the outline's point `first` onwards to `last`, and the apex
@@ -75,6 +80,7 @@ impl Ventricle {
             apex,
             base,
             annulus_seen,
+            region_share: 1.0,
         })
     }
 

@@ -352,6 +352,7 @@ mod tests {
             apex: [10.0, 2.0],
             base: [10.0, 10.0],
             annulus_seen: true,
+            region_share: 1.0,
         };
         let [along, across] = on_axis(&ventricle, [10.0, 12.0]);
         assert!((along - 1.25).abs() < 1e-9 && across.abs() < 1e-9);
