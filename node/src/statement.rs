@@ -149,8 +149,8 @@ fn sent(text: &mut String) -> std::fmt::Result {
         text,
         "\nReports are sent in Explicit VR Little Endian, in the first of these classes that the peer accepts, in the \
          order Comprehensive 3D SR, Comprehensive SR. Verification Flag is UNVERIFIED. A report with non-ASCII text is \
-         written in the images' own character set where that is one of one byte without code extensions, in ISO_IR 100 \
-         where that suffices, and in ISO_IR 192 elsewhere. Received instances are forwarded, where a route says so, in the class and syntax in which \
+         written in ISO_IR 100 where that suffices, else in the images' own character set where that has one byte a \
+         character and no code extensions, else in ISO_IR 192. Received instances are forwarded, where a route says so, in the class and syntax in which \
          they came. Verification is used to test a peer.\n"
     )
 }

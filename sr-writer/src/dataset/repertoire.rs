@@ -7,8 +7,8 @@ use super::element::Item;
 /// Where nothing narrower does.
 const UTF_8: &str = "ISO_IR 192";
 
-/// Sets of one byte a character without code extensions (PS3.3 table C.12-2): those that older software reads too, and
-/// that DCMTK's checker of value representations knows. Latin alphabet No. 1 first.
+/// Sets of one byte a character without code extensions (PS3.3 table C.12-2), which older software reads too. First Latin
+/// alphabet No. 1, the only one that DCMTK 3.6.7's checker of value representations knows.
 pub(crate) const SINGLE_BYTE: [&str; 8] = [
     "ISO_IR 100",
     "ISO_IR 101",
@@ -23,7 +23,7 @@ pub(crate) const SINGLE_BYTE: [&str; 8] = [
 /// The value of Specific Character Set (0008,0005) for a report on images of `source`'s character set; none where the
 /// default repertoire does, since the attribute is of type 1C.
 ///
-/// In order: the source's own set, Latin alphabet No. 1, UTF-8. A set of several bytes or with code extensions becomes
+/// In order: Latin alphabet No. 1, the source's own set, UTF-8. A set of several bytes or with code extensions becomes
 /// UTF-8.
 pub(super) fn of(item: &Item, source: &str) -> Option<&'static str> {
     if item.all_text(str::is_ascii) {
@@ -34,8 +34,8 @@ pub(super) fn of(item: &Item, source: &str) -> Option<&'static str> {
         SpecificCharacterSet::from_code(set)
             .is_some_and(|codec| item.all_text(|text| codec.encode(text).is_ok()))
     };
-    let narrow = own.into_iter().chain(SINGLE_BYTE.first().copied());
-    Some({ narrow }.find(keeps_all).unwrap_or(UTF_8))
+    let mut narrow = SINGLE_BYTE.first().copied().into_iter().chain(own);
+    Some(narrow.find(keeps_all).unwrap_or(UTF_8))
 }
 
 /// Whether a report may be written in a set.
