@@ -53,7 +53,7 @@ crash: binaries
 	$(CARGO) test $(RELEASE) --test crash -- --test-threads=2
 
 evaluate: build ## read held-out phantom cines with the built-in model, into inference/EVALUATION.md; then parity
-	target/release/sonode-worker evaluate
+	target/release/sonode-worker evaluate --threads $$(nproc)
 	@$(MAKE) --no-print-directory parity
 
 parity: build ## published networks in the worker and in PyTorch, number by number, into inference/PARITY.md
