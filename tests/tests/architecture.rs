@@ -66,10 +66,15 @@ const NEVER_UNDER: &[(&str, &[&str])] = &[
 
 fn metadata() -> Result<Metadata> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    // Crates for other platforms are in the lock file and were never downloaded.
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut command = MetadataCommand::new();
-    command
-        .manifest_path(manifest)
-        .other_options(["--locked".to_owned(), "--offline".to_owned()]);
+    command.manifest_path(manifest).other_options([
+        "--locked".to_owned(),
+        "--offline".to_owned(),
+        "--filter-platform".to_owned(),
+        platform,
+    ]);
     command.exec().context("cargo metadata failed")
 }
 

@@ -3,6 +3,7 @@
 
 use super::grid::{Grid, Placement, Resampler};
 use super::lanes::{self, Network};
+use super::sector::Sector;
 use super::ventricle::Ventricle;
 use crate::clip::Clip;
 use crate::models::{FrameMaps, ReadError, Segmenter, prepare};
@@ -13,12 +14,6 @@ const CHUNK: usize = 8;
 
 /// A pixel that the cavity's map gives less than this is no part of it at all.
 const FAINT: f32 = 0.1;
-
-/// Luma over which a pixel belongs to the insonified sector.
-const SECTOR_LUMA: f32 = 6.0;
-
-/// Grid pixels by which a contour may leave the sector's hull before it counts as outside.
-const SECTOR_SLACK: f64 = 2.0;
 
 /// Half of the window in which a ventricle is compared with its neighbours: seconds, and bounds in frames.
 const JUMP_S: f64 = 0.12;
@@ -174,7 +169,7 @@ impl ClipFrames {
         let mut shown = Vec::new();
         let mut before: Option<Grid> = None;
         for mut chunk in chunks {
-            sector.add(&chunk.sector.brightest);
+            sector.merge(&chunk.sector);
             brightest = brightest.max(chunk.brightest);
             if let Some([first, last]) = chunk.ends {
                 if let (Some(frame), Some(before)) = (chunk.frames.first_mut(), &before) {
@@ -368,74 +363,9 @@ fn contrast(maps: &FrameMaps, luma: &[f32]) -> f64 {
     f64::from((mean(&maps.myocardium) - mean(&maps.lv)) / brightest)
 }
 
-/// Where the scanner sees anything: the hull by rows of what is ever brighter than black.
-#[derive(Debug, Clone, PartialEq)]
-struct Sector {
-    side: usize,
-    brightest: Vec<f32>,
-    /// First and last column of each row; none where a row is black.
-    rows: Vec<Option<(usize, usize)>>,
-}
-
-impl Sector {
-    fn new(side: usize) -> Self {
-        Self {
-            side,
-            brightest: vec![0.0; side * side],
-            rows: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, luma: &[f32]) {
-        for (brightest, luma) in self.brightest.iter_mut().zip(luma) {
-            *brightest = brightest.max(*luma);
-        }
-    }
-
-    fn close(&mut self) {
-        self.rows = self
-            .brightest
-            .chunks_exact(self.side)
-            .map(|row| {
-                let first = row.iter().position(|luma| *luma > SECTOR_LUMA)?;
-                let last = row.iter().rposition(|luma| *luma > SECTOR_LUMA)?;
-                Some((first, last))
-            })
-            .collect();
-    }
-
-    /// Whether a point of the grid lies between the outermost bright pixels of a row near its own.
-    fn holds(&self, point: [f64; 2]) -> bool {
-        let row = point[1].floor() as isize;
-        let near = (row - 2..=row + 2).filter_map(|row| usize::try_from(row).ok());
-        near.filter_map(|row| *self.rows.get(row)?)
-            .any(|(first, last)| {
-                point[0] >= first as f64 - SECTOR_SLACK
-                    && point[0] <= last as f64 + 1.0 + SECTOR_SLACK
-            })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_sector_is_what_is_ever_bright() {
-        let mut sector = Sector::new(16);
-        let mut luma = vec![0.0; 256];
-        for y in 4..12 {
-            luma[y * 16 + 5] = 40.0;
-            luma[y * 16 + 10] = 40.0;
-        }
-        sector.add(&luma);
-        sector.close();
-        assert!(
-            sector.holds([8.0, 8.0]),
-            "a dark cavity between bright walls is inside"
-        );
-        assert!(!sector.holds([1.0, 8.0]) && !sector.holds([8.0, 15.5]));
-    }
 
     #[test]
     fn a_jump_is_told_from_the_annulus_own_movement() {

@@ -1,7 +1,7 @@
 //! From a clip to volumes: maps, ventricles, view, quality, beats, numbers, checks.
 //!
 //! ```text
-//! frames     every frame mapped by the network; the ventricle found in each        lanes, grid, outline, ventricle, annulus
+//! frames     every frame mapped by the network; the ventricle found in each        lanes, grid, sector, outline, ventricle, annulus
 //! view       which chambers are seen, and where; what the view model and the header say
 //! quality    is that good enough to be measured? What does the quality model say?
 //! curve      volumes over time -> beats
@@ -17,6 +17,7 @@ mod lanes;
 mod numbers;
 mod outline;
 mod quality;
+mod sector;
 mod ventricle;
 mod view;
 

@@ -297,14 +297,23 @@ mod tests {
 
     #[test]
     fn the_view_model_refuses_or_names_the_view() {
-        // It knows a four-chamber view from a two-chamber one better than the areas of chambers do.
-        let told = decide(
+        // Of two apical views the surer of model and chambers has its way.
+        let told = |a4c, a2c| {
+            let model = Some(probabilities(a4c, a2c));
+            decide(None, &chambers(ViewLabel::A2C), model)
+        };
+        assert_eq!(told(0.6, 0.3).measurable, Ok(ViewLabel::A2C));
+        let sure = told(0.9, 0.01);
+        assert_eq!(sure.measurable, Ok(ViewLabel::A4C));
+        let probability = view_of(&sure).1.unwrap();
+        assert!((0.4..0.6).contains(&probability), "{probability}");
+        let agreed = decide(
             None,
-            &chambers(ViewLabel::A2C),
-            Some(probabilities(0.6, 0.3)),
+            &chambers(ViewLabel::A4C),
+            Some(probabilities(0.9, 0.0)),
         );
-        assert_eq!(view_of(&told), (ViewLabel::A4C, Some(0.6)));
-        assert_eq!(told.measurable, Ok(ViewLabel::A4C));
+        assert!((view_of(&agreed).1.unwrap() - 0.95 * 0.9).abs() < 1e-9);
+        assert_eq!(agreed.measurable, Ok(ViewLabel::A4C));
         let refused = decide(
             None,
             &chambers(ViewLabel::A4C),
@@ -322,7 +331,7 @@ mod tests {
         let contradicted = decide(
             Some(ViewLabel::A4C),
             &chambers(ViewLabel::A4C),
-            Some(probabilities(0.1, 0.8)),
+            Some(probabilities(0.0, 0.95)),
         );
         assert_eq!(view_of(&contradicted), (ViewLabel::A4C, None));
         assert!(contradicted.note.unwrap().contains("two-chamber"));

@@ -70,7 +70,9 @@ fn jpeg_dct(
     };
     // A single sample would be taken for an index, or inverted, under the two other interpretations.
     let is_plain = format.palette.is_none() && format.photometric != "MONOCHROME1";
-    if want == Want::Luma && model == Model::Ybr && is_plain {
+    // zune-jpeg 0.5 loses half of the luma of a progressive codestream whose colour is halved in height alone.
+    let is_sequential = header.marker != 0xC2;
+    if want == Want::Luma && model == Model::Ybr && is_plain && is_sequential {
         return Ok(Coded {
             words: Words::Bytes(zune(bytes, ColorSpace::Luma, format)?),
             samples: 1,

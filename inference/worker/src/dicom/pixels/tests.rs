@@ -212,12 +212,10 @@ fn luma_alone_is_the_luma_of_the_whole() {
             let raster = frames.raster(0, Want::Colour).unwrap();
             assert_eq!(raster.model, Model::Ybr);
             raster.luma(crop, &mut whole);
-            assert_eq!(frames.raster(0, Want::Luma).unwrap().model, Model::Grey);
-            assert_eq!(
-                frames.luma(crop, 0).unwrap(),
-                whole,
-                "{sampling:?} {progressive}"
-            );
+            let alone = frames.raster(0, Want::Luma).unwrap().model == Model::Grey;
+            assert_eq!(alone, !progressive, "{sampling:?}");
+            let found = frames.luma(crop, 0).unwrap();
+            assert!(found == whole, "{sampling:?} {progressive}");
         }
     }
 }
