@@ -31,6 +31,8 @@ pub struct Curve {
     pub volumes: Vec<f64>,
     /// Root mean square of what smoothing took away, in the volumes' unit.
     pub residual: f64,
+    /// Frames on either side that a volume was smoothed over: an extremum so close to an end may be the end's own.
+    reach: usize,
 }
 
 /// An end diastole and the end systole that belongs to it.
@@ -61,7 +63,11 @@ impl Curve {
             .map(|(a, b)| (a - b).powi(2))
             .sum();
         let residual = (squares / filled.len() as f64).sqrt();
-        Some(Self { volumes, residual })
+        Some(Self {
+            volumes,
+            residual,
+            reach,
+        })
     }
 
     /// Lowest and highest volume.
@@ -101,7 +107,7 @@ impl Curve {
             return complete;
         }
         // Two extrema inside the clip are surer than one at its edge; then comes the end systole after its end diastole.
-        let at_edge = |turn: &Turn| usize::from(turn.at == 0 || turn.at + 1 == self.volumes.len());
+        let at_edge = |turn: &Turn| usize::from(self.is_at_edge(turn));
         turns
             .windows(2)
             .min_by_key(|t| (at_edge(&t[0]) + at_edge(&t[1]), !t[0].is_peak))
@@ -121,11 +127,15 @@ impl Curve {
             .collect()
     }
 
+    /// Whether a turn lies so close to an end of the clip that smoothing there, or a little noise, can make one.
+    fn is_at_edge(&self, turn: &Turn) -> bool {
+        turn.at < self.reach || turn.at + self.reach >= self.volumes.len()
+    }
+
     /// Whether a turn is an extremum of the heart's and not only of the clip: one inside, or one at the edge where the
     /// curve has already (or still) the flatness of an end diastole or end systole, and its volume.
     fn is_turn(&self, turn: &Turn) -> bool {
-        let count = self.volumes.len();
-        if turn.at > 0 && turn.at + 1 < count {
+        if !self.is_at_edge(turn) {
             return true;
         }
         let (low, high) = self.range();
@@ -138,10 +148,10 @@ impl Curve {
         if short > EDGE_VOLUME_SHARE * (high - low) {
             return false;
         }
-        let inward: Vec<f64> = if turn.at == 0 {
-            self.volumes.clone()
+        let inward: Vec<f64> = if turn.at < self.reach {
+            self.volumes[turn.at..].to_vec()
         } else {
-            self.volumes.iter().rev().copied().collect()
+            self.volumes[..=turn.at].iter().rev().copied().collect()
         };
         let slope = |pair: &[f64]| {
             if turn.is_peak {
@@ -343,6 +353,25 @@ mod tests {
         let flat: Vec<Option<f64>> = vec![Some(80.0); 40];
         assert!(Curve::smooth(&flat, None).unwrap().beats().is_empty());
         assert!(Curve::smooth(&[None, None], None).is_none());
+    }
+
+    #[test]
+    fn a_dip_in_the_last_frames_is_no_end_systole() {
+        // From late systole through filling to end diastole, and into an ejection that the clip cuts off: noise in the
+        // last frame makes the frame before it a minimum.
+        let raw: Vec<Option<f64>> = (0..27)
+            .map(|f| {
+                let noise = if f == 26 { 16.0 } else { 0.0 };
+                Some(volume((f64::from(f) / 26.0 + 0.25).rem_euclid(1.0)) + noise)
+            })
+            .collect();
+        let found = Curve::smooth(&raw, Some(30.0)).unwrap().beats();
+        assert_eq!(found.len(), 1);
+        assert!(
+            (2..=4).contains(&found[0].es) && (18..=20).contains(&found[0].ed),
+            "{found:?}"
+        );
+        assert!(!found[0].complete);
     }
 
     #[test]
