@@ -133,9 +133,8 @@ impl Driver<'_> {
     /// Ends an association that stands, between two messages.
     ///
     /// By A-ABORT, as when the idle timer runs out, and not by A-RELEASE: PS3.8 lets an acceptor ask for release, but
-    /// storage SCUs don't expect it. DCMTK's reads nothing between two objects, takes an A-RELEASE-RQ for a protocol
-    /// error when it does read, and aborts by itself. An A-ABORT ends every sender the same way: it opens another
-    /// association for its next object.
+    /// that needs the SCU's answer, and one that waits for nothing between two loops need not give it. After an A-ABORT
+    /// a sender opens another association for its next object.
     fn abort(&mut self, why: End) -> io::Result<()> {
         self.end = Some(why);
         self.acceptor.abort(Abort::NOT_SPECIFIED, Instant::now());
