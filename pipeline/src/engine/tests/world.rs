@@ -169,6 +169,7 @@ impl World {
     }
 
     fn carry_out(&mut self, actions: Vec<Action>) {
+        let life = self.lives;
         let mut actions = VecDeque::from(actions);
         while let Some(action) = actions.pop_front() {
             if let Some(left) = &mut self.fuse {
@@ -179,7 +180,12 @@ impl World {
                 }
                 *left -= 1;
             }
-            if let Some(event) = self.act(action) {
+            let event = self.act(action);
+            if self.lives != life {
+                // The node died in what this action led to, and all that it still had in hand died with it.
+                return;
+            }
+            if let Some(event) = event {
                 actions.extend(self.engine.handle(event, self.now));
             }
         }
@@ -350,8 +356,12 @@ impl World {
     ) {
         let mut instance = instance(study, kind, n, version);
         instance.study = Some(study_uid(study));
+        let life = self.lives;
         let event = self.stored(instance, patient, association);
-        self.event(event);
+        // Where the node died over it, the next life has found it in the spool.
+        if self.lives == life {
+            self.event(event);
+        }
     }
 
     /// An object comes whose study the header scanner can't read. The worker can't either where it shows another view.
@@ -444,10 +454,14 @@ impl World {
             self.suspects.clear();
         }
         // The node's death charges nobody; what was in flight runs alone.
-        for (_, stored, _) in std::mem::take(&mut self.running) {
-            if !lose_queue && stored.study.is_some() {
-                self.suspects.insert(stored.sop_instance);
+        for (_, stored, alone) in std::mem::take(&mut self.running) {
+            if lose_queue || stored.study.is_none() {
+                continue;
             }
+            if alone {
+                self.note_charge_on_record(&stored);
+            }
+            self.suspects.insert(stored.sop_instance);
         }
         self.has_worker = false;
         self.is_ready = false;
@@ -466,6 +480,17 @@ impl World {
             });
         }
         self.event(Event::Tick);
+    }
+
+    /// The node found its worker overdue, charged the run that was alone, and died before it could kill the worker: the
+    /// charge is on record.
+    fn note_charge_on_record(&mut self, stored: &StoredInstance) {
+        let study = stored.study.as_ref().and_then(|uid| self.records.get(uid));
+        let recorded = study.and_then(|study| study.instances.get(&stored.sop_instance));
+        let charges = self.charges.entry(stored.sop_instance.clone()).or_default();
+        if recorded.is_some_and(|instance| instance.attempts > *charges) {
+            *charges += 1;
+        }
     }
 
     fn recover(&mut self, uid: StudyInstanceUid) {
