@@ -534,7 +534,7 @@ impl Runtime {
                 "an fsync failed and nothing more is taken in: check the disk, then restart the node".to_owned(),
             );
         }
-        let free = self.spool.free_bytes();
+        let free = self.spool.space().map(|space| space.free);
         if let Some(problem) = too_full(&free.map_err(|error| error.to_string())) {
             health.ready = false;
             health.problems.push(problem);

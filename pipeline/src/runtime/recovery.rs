@@ -20,7 +20,9 @@ impl Runtime {
             return;
         }
         match self.spool.scan_study(uid) {
-            Ok(found) if found.instances.len() > 1 || !found.reports.is_empty() => {
+            Ok(found)
+                if found.instances.len() + found.pruned.len() > 1 || !found.reports.is_empty() =>
+            {
                 self.recover_study(found, None);
             }
             Ok(_) | Err(SpoolError::NoSuchStudy(_)) => {}
@@ -108,6 +110,7 @@ impl Runtime {
         let instances = found
             .instances
             .iter()
+            .chain(&found.pruned)
             .map(|stored| self.recover_instance(&found, record.as_ref(), stored))
             .collect();
         let recovered = Recovered {

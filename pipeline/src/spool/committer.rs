@@ -31,7 +31,7 @@ use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use super::error::SpoolError;
 use super::instance::{Committed, Digest, StoredInstance};
 use super::integrity::{Unreadable, read_instance, stored_instance};
-use super::layout;
+use super::layout::{self, Name};
 use super::moves::Move;
 use super::shared::{Shared, StudyPlace};
 use super::writer::{Pending, TempFile};
@@ -82,6 +82,17 @@ impl Folder {
             .range(prefix.clone()..)
             .take_while(|name| name.starts_with(&prefix))
             .any(|name| layout::is_version_of(name, sop))
+    }
+
+    /// How many instances it holds, versions and pruned ones counted.
+    pub(super) fn versions(&self) -> usize {
+        let mut held = BTreeSet::new();
+        for name in &self.names {
+            if let Name::Instance(sop, digest) | Name::Pruned(sop, digest) = Name::parse(name) {
+                held.insert(layout::instance_name(&sop, digest));
+            }
+        }
+        held.len()
     }
 }
 
@@ -217,7 +228,11 @@ impl Committer {
         if let Some(stored) = self.look_up(study.as_ref(), &name, pending.digest)? {
             return Ok(Committed::Duplicate(stored));
         }
-        self.ensure_open(study.as_ref(), batch)?;
+        let pruned = layout::pruned_name(sop, pending.digest.short());
+        let was_pruned = self.folder_mut(study.as_ref())?.names.contains(&pruned);
+        if !was_pruned {
+            self.ensure_open(study.as_ref(), batch)?;
+        }
         let shared = Arc::clone(&self.shared);
         let folder = self.folder_mut(study.as_ref())?;
         let new_version = folder.has_other_version(sop);
@@ -238,7 +253,10 @@ impl Committer {
             bytes: pending.bytes,
             calling_ae: pending.meta.calling_ae.clone(),
         };
-        Ok(if new_version {
+        Ok(if was_pruned {
+            // Its bytes are back where they were; the study has had it all the time.
+            Committed::Duplicate(stored)
+        } else if new_version {
             Committed::NewVersion(stored)
         } else {
             Committed::Stored(stored)

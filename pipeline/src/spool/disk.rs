@@ -43,6 +43,30 @@ pub trait DiskFile: Send {
     fn start_writeback(&mut self, offset: u64, len: u64);
 }
 
+/// How full a file system is, as `df` counts: what is reserved for root is neither free nor used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that an unprivileged process can still write.
+    pub free: u64,
+    /// Bytes that are taken, by whomever.
+    pub used: u64,
+}
+
+impl Space {
+    /// Bytes that may be taken before more than `percent` (0 to 100) of all is.
+    pub fn until(self, percent: u8) -> u64 {
+        let total = u128::from(self.free) + u128::from(self.used);
+        let allowed = total * u128::from(percent.min(100)) / 100;
+        u64::try_from(allowed.saturating_sub(u128::from(self.used))).unwrap_or(u64::MAX)
+    }
+
+    /// Whether more than `percent` (0 to 100) of all is taken.
+    pub fn is_above(self, percent: u8) -> bool {
+        let total = u128::from(self.free) + u128::from(self.used);
+        u128::from(self.used) * 100 > total * u128::from(percent)
+    }
+}
+
 /// The file system under the spool. Folders and files are named by absolute paths.
 pub trait Disk: Send + Sync {
     /// Creates a file that did not exist.
@@ -105,11 +129,11 @@ pub trait Disk: Send + Sync {
     /// As the operating system gives them; see [`DiskFile::sync_data`].
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Bytes that an unprivileged process can still write on the file system of `path`.
+    /// How full the file system of `path` is.
     ///
     /// # Errors
     /// As the operating system gives them.
-    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+    fn space(&self, path: &Path) -> io::Result<Space>;
 
     /// Locks a file for this process until the guard is dropped or the process ends.
     ///
@@ -211,9 +235,13 @@ impl Disk for RealDisk {
         File::open(path)?.sync_all()
     }
 
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+    fn space(&self, path: &Path) -> io::Result<Space> {
         let found = rustix::fs::statvfs(path)?;
-        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+        let used = found.f_blocks.saturating_sub(found.f_bfree);
+        Ok(Space {
+            free: found.f_bavail.saturating_mul(found.f_frsize),
+            used: used.saturating_mul(found.f_frsize),
+        })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use sonode_conformance::StudyInstanceUid;
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
 use super::disk::Entry;
 use super::error::SpoolError;
-use super::instance::StoredInstance;
+use super::instance::{ShortDigest, StoredInstance};
 use super::layout;
 use super::part10::{self, Parsed};
 use super::shared::Shared;
@@ -49,17 +49,50 @@ pub(super) fn read_instance(
 fn check_instance(head: &[u8], found: u64, path: &Path) -> Result<Parsed, Unreadable> {
     let parsed = part10::parse(head)?;
     let expected = parsed.header_bytes.saturating_add(parsed.data_set_bytes);
-    if expected != found {
-        return Err(Unreadable::Length { expected, found });
-    }
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    if name != layout::instance_name(&parsed.meta.sop_instance, parsed.digest.short()) {
-        return Err(Unreadable::OtherInstance);
-    }
+    check_length(found, expected)?;
+    check_name(path, &parsed, layout::instance_name)?;
     Ok(parsed)
+}
+
+/// Reads what is left of an instance whose image was pruned: its header alone.
+pub(super) fn read_pruned(
+    shared: &Shared,
+    path: &Path,
+) -> Result<Result<Parsed, Unreadable>, SpoolError> {
+    let head = shared.disk.read(path, part10::HEADER_BYTES_MAX);
+    let head = head.map_err(SpoolError::io("read", path))?;
+    Ok(check_pruned(&head, path))
+}
+
+fn check_pruned(head: &[u8], path: &Path) -> Result<Parsed, Unreadable> {
+    let parsed = part10::parse(head)?;
+    check_length(
+        u64::try_from(head.len()).unwrap_or(u64::MAX),
+        parsed.header_bytes,
+    )?;
+    check_name(path, &parsed, layout::pruned_name)?;
+    Ok(parsed)
+}
+
+fn check_length(found: u64, expected: u64) -> Result<(), Unreadable> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(Unreadable::Length { expected, found })
+    }
+}
+
+fn check_name(
+    path: &Path,
+    parsed: &Parsed,
+    name_of: fn(&SopInstanceUid, ShortDigest) -> String,
+) -> Result<(), Unreadable> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    if name == Some(name_of(&parsed.meta.sop_instance, parsed.digest.short()).as_str()) {
+        Ok(())
+    } else {
+        Err(Unreadable::OtherInstance)
+    }
 }
 
 pub(super) fn stored_instance(

@@ -109,6 +109,8 @@ impl Day {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Name {
     Instance(SopInstanceUid, ShortDigest),
+    /// The header of an instance whose image was pruned.
+    Pruned(SopInstanceUid, ShortDigest),
     Findings(ShortDigest),
     Report(u32, SopInstanceUid),
     Delivered(String, SopInstanceUid),
@@ -121,14 +123,18 @@ pub(super) fn instance_name(sop: &SopInstanceUid, digest: ShortDigest) -> String
     format!("{sop}.{digest}.dcm")
 }
 
+pub(super) fn pruned_name(sop: &SopInstanceUid, digest: ShortDigest) -> String {
+    format!("{sop}.{digest}.pruned")
+}
+
 /// What the names of every version of an instance begin with. A UID ends where a component of 16 hexadecimal digits
-/// and `dcm` follow; [`is_version_of`] checks that, since `1.2` begins `1.2.3` too.
+/// and `dcm` or `pruned` follow; [`is_version_of`] checks that, since `1.2` begins `1.2.3` too.
 pub(super) fn instance_prefix(sop: &SopInstanceUid) -> String {
     format!("{sop}.")
 }
 
 pub(super) fn is_version_of(name: &str, sop: &SopInstanceUid) -> bool {
-    matches!(Name::parse(name), Name::Instance(found, _) if found == *sop)
+    matches!(Name::parse(name), Name::Instance(found, _) | Name::Pruned(found, _) if found == *sop)
 }
 
 pub(super) fn findings_name(digest: ShortDigest) -> String {
@@ -191,14 +197,23 @@ impl Name {
             let (peer, sop) = rest.rsplit_once('-')?;
             return Some(Self::Delivered(decode_peer(peer)?, parse_sop(sop)?));
         }
+        if let Some(stem) = name.strip_suffix(".pruned") {
+            let (sop, digest) = instance_parts(stem)?;
+            return Some(Self::Pruned(sop, digest));
+        }
         let stem = name.strip_suffix(".dcm")?;
         if let Some(rest) = stem.strip_prefix("report-") {
             let (revision, sop) = rest.split_once('-')?;
             return Some(Self::Report(revision.parse().ok()?, parse_sop(sop)?));
         }
-        let (sop, digest) = stem.rsplit_once('.')?;
-        Some(Self::Instance(parse_sop(sop)?, ShortDigest::parse(digest)?))
+        let (sop, digest) = instance_parts(stem)?;
+        Some(Self::Instance(sop, digest))
     }
+}
+
+fn instance_parts(stem: &str) -> Option<(SopInstanceUid, ShortDigest)> {
+    let (sop, digest) = stem.rsplit_once('.')?;
+    Some((parse_sop(sop)?, ShortDigest::parse(digest)?))
 }
 
 fn parse_sop(text: &str) -> Option<SopInstanceUid> {
@@ -222,6 +237,7 @@ mod tests {
                 instance_name(&uid, digest),
                 Name::Instance(uid.clone(), digest),
             ),
+            (pruned_name(&uid, digest), Name::Pruned(uid.clone(), digest)),
             (findings_name(digest), Name::Findings(digest)),
             (report_name(7, &uid), Name::Report(7, uid.clone())),
             (

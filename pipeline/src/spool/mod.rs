@@ -12,6 +12,7 @@
 //!     <boot>-discarded-<n>.part/       a study's folder on its way out; deleted at start
 //!   open/<hh>/<StudyUID>/       hh: first byte of SHA-256 over the Study Instance UID, two hexadecimal digits
 //!     <SOPUID>.<hash16>.dcm            an instance, immutable, DICOM Part 10
+//!     <SOPUID>.<hash16>.pruned         preamble and file meta information of an instance whose image was pruned
 //!     <hash16>.findings.json           what was found in it; outlives it
 //!     report-<revision>-<SOPUID>.dcm   a report, immutable
 //!     delivered-<peer>-<SOPUID>        empty: the peer has the object; peer's name percent-encoded
@@ -63,11 +64,12 @@ use std::thread::{self, JoinHandle};
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid, Uid};
 
 use committer::{Committer, Existing, Publication, Reply, Request};
-pub use disk::{Disk, DiskFile, Entry, RealDisk};
+pub use disk::{Disk, DiskFile, Entry, RealDisk, Space};
 pub use error::{OpenError, ReceiveError, SpoolError};
 pub use instance::{Committed, Digest, DigestError, FileMeta, ShortDigest, StoredInstance};
+use integrity::read_instance;
 pub use layout::Day;
-use layout::Layout;
+use layout::{Layout, Name};
 use moves::Move;
 pub use part10::HeaderError;
 pub use scan::{OpenStudy, Skipped, Unsorted};
@@ -165,14 +167,14 @@ impl Spool {
         self.shared().waiting.load(Ordering::SeqCst)
     }
 
-    /// Bytes that can still be written.
+    /// How full the file system is.
     ///
     /// # Errors
     /// [`SpoolError::Io`].
-    pub fn free_bytes(&self) -> Result<u64, SpoolError> {
+    pub fn space(&self) -> Result<Space, SpoolError> {
         let root = self.data_dir();
-        let free = self.shared().disk.free_bytes(root);
-        free.map_err(SpoolError::io("ask for the free space of", root))
+        let space = self.shared().disk.space(root);
+        space.map_err(SpoolError::io("ask for the free space of", root))
     }
 
     /// Begins to receive an instance: preamble and file meta information of a Part 10 file. `association` only names
@@ -295,7 +297,9 @@ impl Spool {
     /// # Errors
     /// [`SpoolError::NoSuchStudy`]; otherwise as [`Spool::put_findings`].
     pub fn discard_study(&self, study: &StudyInstanceUid) -> Result<(), SpoolError> {
-        self.discard(study, None)
+        let path = self.change(Move::Discard(study.clone()))?;
+        self.delete(&path);
+        Ok(())
     }
 
     /// The days of `done/`, oldest first.
@@ -306,26 +310,58 @@ impl Spool {
         self.shared().done_days()
     }
 
-    /// Removes the studies that were finished on one day; returns how many. A study that was reopened meanwhile stays.
+    /// The studies that were finished on one day, in no order.
     ///
     /// # Errors
-    /// As [`Spool::put_findings`]; what was removed before stays removed.
-    pub fn prune_done(&self, day: &Day) -> Result<usize, SpoolError> {
+    /// [`SpoolError::Io`].
+    pub fn done_studies(&self, day: &Day) -> Result<Vec<StudyInstanceUid>, SpoolError> {
         let folder = self.shared().layout.done_day(day);
-        if self.shared().entry(&folder)?.is_none() {
-            return Ok(0);
-        }
-        let mut removed = 0;
+        let names = self.shared().list(&folder)?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Removes the images of a study that was finished on this day; returns their bytes. What they were is kept: each
+    /// one's header with its UIDs, digest, length and sender, the findings, the reports, what was delivered. The headers
+    /// are durable before an image goes.
+    ///
+    /// # Errors
+    /// [`SpoolError::NoSuchStudy`] where it was reopened or discarded meanwhile; otherwise as [`Spool::put_findings`].
+    /// Images that can't be deleted are gone from the study and deleted at the next start.
+    pub fn prune_images(&self, study: &StudyInstanceUid, day: &Day) -> Result<u64, SpoolError> {
+        let folder = self.shared().layout.done_study(day, study);
+        let mut bytes = 0;
         for name in self.shared().list(&folder)? {
-            let Ok(study) = name.parse() else { continue };
-            match self.discard(&study, Some(day.clone())) {
-                Ok(()) => removed += 1,
-                Err(SpoolError::NoSuchStudy(_)) => {}
-                Err(error) => return Err(error),
+            if let Name::Instance(sop, digest) = Name::parse(&name) {
+                let pruned = layout::pruned_name(&sop, digest);
+                bytes += self.keep_header(study, &folder.join(name), pruned)?;
             }
         }
-        self.change(Move::DropDay(day.clone()))?;
-        Ok(removed)
+        if bytes > 0 {
+            let images = self.change(Move::DropImages(study.clone(), day.clone()))?;
+            self.delete(&images);
+        }
+        Ok(bytes)
+    }
+
+    /// Gives the bytes of the image that may go then; none where it is damaged: it is evidence of that.
+    fn keep_header(
+        &self,
+        study: &StudyInstanceUid,
+        image: &Path,
+        name: String,
+    ) -> Result<u64, SpoolError> {
+        let Ok(parsed) = read_instance(self.shared(), image)? else {
+            return Ok(0);
+        };
+        let head = self.shared().disk.read(image, parsed.header_bytes);
+        let publication = Publication {
+            study: Some(study.clone()),
+            name,
+            temp: writer::write_temp(self.shared(), &head.map_err(SpoolError::io("read", image))?)?,
+            existing: Existing::Keep,
+        };
+        self.ask(|reply| Request::Publish(publication, reply))?;
+        Ok(parsed.header_bytes.saturating_add(parsed.data_set_bytes))
     }
 
     /// Moves an instance of `unsorted/`, with its findings, to the study that was found for it.
@@ -394,13 +430,11 @@ impl Spool {
         &self.inner.shared
     }
 
-    fn discard(&self, study: &StudyInstanceUid, day: Option<Day>) -> Result<(), SpoolError> {
-        let path = self.change(Move::Discard(study.clone(), day))?;
-        // Here and not in the committer: gigabytes take their time to go.
-        if let Err(error) = self.shared().remove_tree(&path) {
+    /// In the caller's thread and not in the committer's: gigabytes take their time to go.
+    fn delete(&self, path: &Path) {
+        if let Err(error) = self.shared().remove_tree(path) {
             tracing::warn!(path = %path.display(), %error, "cannot delete: tried again at the next start");
         }
-        Ok(())
     }
 
     fn change(&self, change: Move) -> Result<PathBuf, SpoolError> {

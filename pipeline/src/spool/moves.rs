@@ -7,7 +7,6 @@ use std::sync::Arc;
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
 use super::committer::{Committer, undo};
-use super::disk::Entry;
 use super::error::SpoolError;
 use super::instance::Digest;
 use super::layout::{self, Day, Name};
@@ -19,10 +18,10 @@ pub(super) enum Move {
     Finish(StudyInstanceUid, Day, Option<usize>),
     /// Back to `open/`.
     Reopen(StudyInstanceUid),
-    /// To `incoming/`, for deletion; with a day, only if it lies there.
-    Discard(StudyInstanceUid, Option<Day>),
-    /// Removes a day's folder when it is empty.
-    DropDay(Day),
+    /// To `incoming/`, for deletion.
+    Discard(StudyInstanceUid),
+    /// Its images whose headers are kept, to `incoming/`, for deletion; only if it was finished on this day.
+    DropImages(StudyInstanceUid, Day),
     /// An instance of `unsorted/` to its study.
     File(SopInstanceUid, Digest, StudyInstanceUid),
 }
@@ -34,8 +33,8 @@ impl Committer {
         match change {
             Move::Finish(study, day, instances) => self.finish(study, day, *instances),
             Move::Reopen(study) => self.reopen(study),
-            Move::Discard(study, day) => self.discard(study, day.as_ref()),
-            Move::DropDay(day) => self.drop_day(day),
+            Move::Discard(study) => self.discard(study),
+            Move::DropImages(study, day) => self.drop_images(study, day),
             Move::File(sop, digest, study) => self.file(sop, *digest, study),
         }
     }
@@ -50,8 +49,7 @@ impl Committer {
         if folder.place != StudyPlace::Open {
             return Ok(folder.path.clone());
         }
-        let is_instance = |name: &&String| matches!(Name::parse(name), Name::Instance(..));
-        let held = folder.names.iter().filter(is_instance).count();
+        let held = folder.versions();
         if instances.is_some_and(|known| known != held) {
             return Err(SpoolError::StudyChanged { held });
         }
@@ -104,29 +102,41 @@ impl Committer {
     }
 
     /// Takes the folder out of sight in one step, durably; the caller deletes what is in it.
-    fn discard(
-        &mut self,
-        study: &StudyInstanceUid,
-        day: Option<&Day>,
-    ) -> Result<PathBuf, SpoolError> {
-        let folder = self.folder_mut(Some(study))?;
-        if day.is_some_and(|day| folder.place != StudyPlace::Done(day.clone())) {
-            return Err(SpoolError::NoSuchStudy(study.clone()));
-        }
+    fn discard(&mut self, study: &StudyInstanceUid) -> Result<PathBuf, SpoolError> {
         let to = self.shared.part_path("discarded");
         let moved = self.relocate(study, StudyPlace::Open, to);
         self.folders.remove(&Some(study.clone()));
         moved
     }
 
-    fn drop_day(&mut self, day: &Day) -> Result<PathBuf, SpoolError> {
-        let path = self.shared.layout.done_day(day);
-        if self.shared.entry(&path)? == Some(Entry::Folder) && self.shared.list(&path)?.is_empty() {
-            let removed = self.shared.disk.remove_folder(&path);
-            removed.map_err(SpoolError::io("remove", &path))?;
-            self.shared.sync_folder(&self.shared.layout.done())?;
+    /// Takes a done study's images out of sight, durably; the caller deletes the folder that they are in. An image whose
+    /// header wasn't kept stays: it came after the caller looked.
+    fn drop_images(&mut self, study: &StudyInstanceUid, day: &Day) -> Result<PathBuf, SpoolError> {
+        let shared = Arc::clone(&self.shared);
+        let folder = self.folder_mut(Some(study))?;
+        if folder.place != StudyPlace::Done(day.clone()) {
+            return Err(SpoolError::NoSuchStudy(study.clone()));
         }
-        Ok(path)
+        let to = shared.part_path("pruned");
+        let made = shared.disk.make_folder(&to);
+        made.map_err(SpoolError::io("make", &to))?;
+        let images = folder.names.iter().filter(|name| match Name::parse(name) {
+            Name::Instance(sop, digest) => {
+                folder.names.contains(&layout::pruned_name(&sop, digest))
+            }
+            _ => false,
+        });
+        let moved = images.clone().try_for_each(|name| {
+            let from = folder.path.join(name);
+            let moved = shared.disk.rename(&from, &to.join(name));
+            moved.map_err(SpoolError::io("move out of its study", &from))
+        });
+        let path = folder.path.clone();
+        // The names are read again when the study is asked for next: few that are done ever are.
+        self.folders.remove(&Some(study.clone()));
+        moved?;
+        shared.sync_folder(&path)?;
+        Ok(to)
     }
 
     /// Moves an instance, and its findings where there are some, from `unsorted/` to its study.

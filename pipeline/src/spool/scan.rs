@@ -7,7 +7,7 @@ use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
 use super::error::SpoolError;
 use super::instance::{ShortDigest, StoredInstance};
-use super::integrity::{read_instance, stored_instance};
+use super::integrity::{read_instance, read_pruned, stored_instance};
 use super::layout::Name;
 use super::shared::Shared;
 
@@ -20,8 +20,9 @@ pub struct OpenStudy {
     pub folder: PathBuf,
     /// Every version of every instance whose file is whole, by file name.
     pub instances: Vec<StoredInstance>,
-    /// The findings files, by the digest of their instance (`instance.digest.short()`). The instance itself may have
-    /// been pruned.
+    /// The same of those whose images were pruned; `path` is what was kept of them, the header.
+    pub pruned: Vec<StoredInstance>,
+    /// The findings files, by the digest of their instance (`instance.digest.short()`), pruned or not.
     pub findings: BTreeMap<ShortDigest, PathBuf>,
     /// The committed reports: revision, SOP Instance UID, file; by revision.
     pub reports: Vec<(u32, SopInstanceUid, PathBuf)>,
@@ -84,6 +85,7 @@ pub(super) fn study(
         uid,
         folder,
         instances: Vec::new(),
+        pruned: Vec::new(),
         findings: BTreeMap::new(),
         reports: Vec::new(),
         delivered: Vec::new(),
@@ -94,6 +96,10 @@ pub(super) fn study(
         match Name::parse(&name) {
             Name::Instance(..) => match instance(shared, Some(&study.uid), &path) {
                 Ok(instance) => study.instances.push(instance),
+                Err(skipped) => study.skipped.push(skipped),
+            },
+            Name::Pruned(..) => match pruned(shared, &study.uid, &path) {
+                Ok(instance) => study.pruned.push(instance),
                 Err(skipped) => study.skipped.push(skipped),
             },
             Name::Findings(digest) => {
@@ -108,6 +114,13 @@ pub(super) fn study(
         }
     }
     study.reports.sort_by_key(|(revision, ..)| *revision);
+    let is_here = |pruned: &StoredInstance| {
+        let is_same = |held: &StoredInstance| {
+            held.digest == pruned.digest && held.sop_instance == pruned.sop_instance
+        };
+        study.instances.iter().any(is_same)
+    };
+    study.pruned.retain(|pruned| !is_here(pruned));
     Ok(study)
 }
 
@@ -142,6 +155,22 @@ fn instance(
 ) -> Result<StoredInstance, Skipped> {
     match read_instance(shared, path) {
         Ok(Ok(parsed)) => Ok(stored_instance(parsed, study.cloned(), path.to_owned())),
+        Ok(Err(reason)) => Err(skip(path.to_owned(), &reason)),
+        Err(error) => Err(skip(path.to_owned(), &error)),
+    }
+}
+
+fn pruned(
+    shared: &Shared,
+    study: &StudyInstanceUid,
+    path: &Path,
+) -> Result<StoredInstance, Skipped> {
+    match read_pruned(shared, path) {
+        Ok(Ok(parsed)) => Ok(stored_instance(
+            parsed,
+            Some(study.clone()),
+            path.to_owned(),
+        )),
         Ok(Err(reason)) => Err(skip(path.to_owned(), &reason)),
         Err(error) => Err(skip(path.to_owned(), &error)),
     }

@@ -212,37 +212,84 @@ fn an_instance_that_the_caller_has_not_heard_of_keeps_the_study_open() {
 }
 
 #[test]
-fn what_is_discarded_or_pruned_is_gone() {
+fn what_is_discarded_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(folder.path()).unwrap();
-    for number in 0..4 {
-        put(&spool, number, 1, 1);
-    }
+    put(&spool, 0, 1, 1);
     spool.discard_study(&study(0)).unwrap();
-    assert!(matches!(
-        spool.discard_study(&study(0)),
-        Err(SpoolError::NoSuchStudy(_))
-    ));
-    for (number, day) in [(1, "20260101"), (2, "20260102"), (3, "20260102")] {
-        spool.finish_study(&study(number), day).unwrap();
-    }
+    let again = spool.discard_study(&study(0));
+    assert!(matches!(again, Err(SpoolError::NoSuchStudy(_))));
+    assert!(spool.find_study(&study(0)).is_none());
+    assert_eq!(incoming(folder.path()), 0);
+    assert!(matches!(put(&spool, 0, 1, 1), Committed::Stored(_)));
+}
+
+#[test]
+fn pruning_takes_the_images_of_a_done_study_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    let first = put(&spool, 1, 1, 2).instance().clone();
+    put(&spool, 1, 2, 3);
+    spool.put_findings(&first, b"{}").unwrap();
+    spool
+        .commit_report(&study(1), 1, &sop(9), b"report")
+        .unwrap();
+    spool.mark_delivered(&study(1), "pacs", &sop(9)).unwrap();
+    spool.finish_study(&study(1), "20260101").unwrap();
     let days = spool.done_days().unwrap();
-    assert_eq!(spool.prune_done(&days[1]).unwrap(), 2);
-    assert_eq!(spool.done_days().unwrap(), days[..1]);
-    assert!(spool.find_study(&study(1)).is_some());
-    assert!(
-        [0, 2, 3]
-            .iter()
-            .all(|number| spool.find_study(&study(*number)).is_none())
-    );
+    assert_eq!(spool.done_studies(&days[0]).unwrap(), [study(1)]);
+    let bytes = spool.prune_images(&study(1), &days[0]).unwrap();
+    assert!(bytes > 305_000, "{bytes}");
+    assert_eq!(spool.prune_images(&study(1), &days[0]).unwrap(), 0);
+    assert_eq!(incoming(folder.path()), 0);
+    let left = spool.scan_study(&study(1)).unwrap();
+    assert_eq!((left.instances.len(), left.pruned.len()), (0, 2));
     assert_eq!(
-        fs::read_dir(folder.path().join("incoming"))
-            .unwrap()
-            .count(),
-        0
+        (
+            left.findings.len(),
+            left.reports.len(),
+            left.delivered.len()
+        ),
+        (1, 1, 1)
     );
-    assert!(matches!(put(&spool, 2, 1, 1), Committed::Stored(_)));
-    assert!(spool.finish_study(&study(1), "2026/1/1").is_err());
+    let pruned = left
+        .pruned
+        .iter()
+        .find(|left| left.digest == first.digest)
+        .unwrap();
+    assert_eq!(
+        (pruned.bytes, &pruned.calling_ae),
+        (first.bytes, &first.calling_ae)
+    );
+    // The same again is a duplicate, kept until it is pruned again; another version opens the study.
+    assert!(matches!(put(&spool, 1, 1, 2), Committed::Duplicate(_)));
+    assert!(matches!(place(&spool, 1), StudyPlace::Done(_)));
+    let back = spool.scan_study(&study(1)).unwrap();
+    assert_eq!((back.instances.len(), back.pruned.len()), (1, 1));
+    assert!(spool.prune_images(&study(1), &days[0]).unwrap() > 0);
+    assert!(matches!(put(&spool, 1, 1, 1), Committed::NewVersion(_)));
+    assert_eq!(place(&spool, 1), StudyPlace::Open);
+    let reopened = spool.prune_images(&study(1), &days[0]);
+    assert!(reopened.is_err(), "it lies there no more");
+    // A pruned version counts as one that is held.
+    spool.finish_study_if(&study(1), "20260103", 3).unwrap();
+}
+
+fn incoming(root: &std::path::Path) -> usize {
+    fs::read_dir(root.join("incoming")).unwrap().count()
+}
+
+#[test]
+fn space_is_counted_as_df_counts_it() {
+    let space = sonode_pipeline::spool::Space {
+        free: 40,
+        used: 160,
+    };
+    assert!(space.is_above(79) && !space.is_above(80));
+    assert_eq!(
+        (space.until(90), space.until(80), space.until(10)),
+        (20, 0, 0)
+    );
 }
 
 #[test]
@@ -346,7 +393,7 @@ fn what_was_in_reception_is_deleted_at_start() {
     fs::write(incoming.join("x-discarded-2.part/a.dcm"), "old").unwrap();
     let spool = Spool::open(folder.path()).unwrap();
     assert_eq!(fs::read_dir(incoming).unwrap().count(), 0);
-    assert!(spool.free_bytes().unwrap() > 0);
+    assert!(spool.space().unwrap().free > 0);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sonode_pipeline::spool::{Disk, DiskFile, Entry};
+use sonode_pipeline::spool::{Disk, DiskFile, Entry, Space};
 
 /// The kinds of calls, for counts and faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -508,8 +508,11 @@ impl Disk for CrashDisk {
         Ok(())
     }
 
-    fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
-        Ok(1 << 40)
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        Ok(Space {
+            free: 1 << 40,
+            used: 0,
+        })
     }
 
     fn lock(&self, _path: &Path) -> io::Result<Box<dyn Send + Sync>> {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use rustix::io::Errno;
-use sonode_pipeline::spool::{Committed, Disk, DiskFile, Entry, Spool};
+use sonode_pipeline::spool::{Committed, Disk, DiskFile, Entry, Space, Spool};
 
 use crate::crash_disk::{Call, CrashDisk, Fault};
 use crate::oracle::{Promises, contents, open, sop, store, study};
@@ -184,12 +184,17 @@ fn prune(spool: &Spool, promises: &mut Promises, day: u8) {
         let place = spool.find_study(&study(number));
         // A search that failed says nothing of where the study is.
         if place.is_none_or(|(_, path)| path.to_str().unwrap().contains(&text)) {
-            promises.forget(number);
+            let keys = promises.instances.keys();
+            let pruned = keys.filter(|key| key.0 == Some(number)).copied();
+            promises.prunable.extend(pruned);
         }
     }
     let days = spool.done_days().unwrap_or_default();
-    if let Some(day) = days.iter().find(|found| found.as_str() == text) {
-        spool.prune_done(day).unwrap_or_default();
+    let Some(day) = days.iter().find(|found| found.as_str() == text) else {
+        return;
+    };
+    for study in spool.done_studies(day).unwrap_or_default() {
+        drop(spool.prune_images(&study, day));
     }
 }
 
@@ -229,6 +234,7 @@ fn run_stores(
             return Err(format!("{key:?} was taken twice"));
         }
         promises.instances.insert(*key, committed.instance().digest);
+        promises.prunable.remove(key);
     }
     Ok(())
 }
@@ -385,8 +391,8 @@ impl Disk for Lying {
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
         self.disk.remove_folder(path)
     }
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        self.disk.free_bytes(path)
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        self.disk.space(path)
     }
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
         self.disk.lock(path)

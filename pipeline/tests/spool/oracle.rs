@@ -76,11 +76,14 @@ pub(crate) struct Promises {
     pub(crate) delivered: BTreeSet<(u8, String, u8)>,
     /// Studies that were finished, and got nothing since.
     pub(crate) done: BTreeSet<u8>,
+    /// Of `instances`, those whose images may have been pruned: their headers are promised still.
+    pub(crate) prunable: BTreeSet<Key>,
 }
 
 impl Promises {
     pub(crate) fn forget(&mut self, study: u8) {
         self.instances.retain(|key, _| key.0 != Some(study));
+        self.prunable.retain(|key| key.0 != Some(study));
         self.findings.retain(|key, _| key.0 != Some(study));
         self.reports.retain(|key, _| key.0 != study);
         self.delivered.retain(|key| key.0 != study);
@@ -89,8 +92,12 @@ impl Promises {
 
     /// Whether each promise is kept, byte for byte.
     pub(crate) fn check(&self, spool: &Spool, disk: &CrashDisk) -> Result<(), String> {
-        for ((study_number, instance, kind), digest) in &self.instances {
+        for (key, digest) in &self.instances {
+            let (study_number, instance, kind) = key;
             let who = format!("instance {instance}/{kind} of study {study_number:?}");
+            if self.prunable.contains(key) && is_pruned(spool, key, digest) {
+                continue;
+            }
             let held = held(spool, *study_number).ok_or(format!("{who}: no study"))?;
             let found = held
                 .iter()
@@ -176,6 +183,16 @@ fn held(spool: &Spool, number: Option<u8>) -> Option<Vec<StoredInstance>> {
         Some(number) => Some(spool.scan_study(&study(number)).ok()?.instances),
         None => Some(spool.scan_unsorted().ok()?.instances),
     }
+}
+
+/// Whether all that pruning may leave of an instance is there.
+fn is_pruned(spool: &Spool, (number, instance, kind): &Key, digest: &Digest) -> bool {
+    let found = number.and_then(|number| spool.scan_study(&study(number)).ok());
+    let bytes = contents(*instance, *kind).len() as u64;
+    let is_same = |left: &StoredInstance| {
+        left.sop_instance == sop(*instance) && left.digest == *digest && left.bytes == bytes
+    };
+    found.is_some_and(|found| found.pruned.iter().any(is_same))
 }
 
 /// No study lies in two places, and nothing is left of what was being received.
