@@ -46,7 +46,7 @@ fast:
 
 # Whole nodes with DCMTK, Orthanc and pynetdicom around them, a few at a time.
 interop: binaries
-	$(CARGO) test $(RELEASE) --no-fail-fast --test cli --test http --test interop_receive --test interop_report \
+	$(CARGO) test $(RELEASE) --no-fail-fast --test cli --test disk --test http --test interop_receive --test interop_report \
 		--test interop_loop --test share --test unsorted -- --test-threads=2
 
 crash: binaries

@@ -24,6 +24,11 @@ pub const INSTANCE_BYTES_MAX: u64 = 8 << 30;
 /// Free space below which a node says that it isn't ready. Few echo objects are longer: an uncompressed cine of three
 /// seconds has about 86 MB.
 pub const FREE_BYTES_MIN: u64 = 256 << 20;
+/// Above this share of the disk, in per cent, the images of done studies are pruned, oldest first.
+pub const PRUNE_ABOVE_PERCENT: u8 = 80;
+/// Above this share of the disk, in per cent, new associations are rejected transiently. [`FREE_BYTES_MIN`] counts as
+/// taken for each association that stands.
+pub const REFUSE_ABOVE_PERCENT: u8 = 95;
 /// How much of a data set the header scanner keeps.
 pub const HEADER_KEPT_BYTES_MAX: usize = 256 * 1024;
 /// How much the header scanner reads before it gives up looking for the attributes it needs.

@@ -17,6 +17,7 @@ mod metrics;
 mod node;
 mod part10;
 mod places;
+mod refused;
 mod scu;
 mod sender;
 mod socket;

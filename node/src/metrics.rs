@@ -62,6 +62,8 @@ pub(crate) struct Metrics {
     pub(crate) open_associations: Gauge,
     /// Data set bytes that were received and acknowledged.
     pub(crate) received_bytes: Counter<u64, AtomicU64>,
+    /// Objects that were refused for want of room and have not arrived since.
+    pub(crate) refused_instances: Gauge,
 }
 
 impl Metrics {
@@ -106,6 +108,12 @@ impl Metrics {
             "Data set bytes acknowledged",
             received_bytes.clone(),
         );
+        let refused_instances = Gauge::default();
+        registry.register(
+            "refused_instances",
+            "Objects refused for want of room that have not arrived since",
+            refused_instances.clone(),
+        );
         Self {
             registry,
             associations,
@@ -115,6 +123,7 @@ impl Metrics {
             store_seconds,
             open_associations,
             received_bytes,
+            refused_instances,
         }
     }
 

@@ -20,6 +20,7 @@ use crate::config::{self, Config};
 use crate::header::FileHeaders;
 use crate::metrics::Metrics;
 use crate::places::{Places, Rules};
+use crate::refused::Refused;
 use crate::sender::Sender;
 use crate::{http, listener};
 
@@ -39,6 +40,7 @@ pub(crate) struct Node {
     places: Places,
     next_association: AtomicU64,
     last_calls: Mutex<HashMap<String, Timestamp>>,
+    refused: Refused,
 }
 
 impl Node {
@@ -56,6 +58,22 @@ impl Node {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// What was refused for want of room and has not arrived since.
+    pub(crate) fn refused(&self) -> &Refused {
+        &self.refused
+    }
+
+    /// Whether the disk has room for one association more: every one that stands has [`limits::FREE_BYTES_MIN`] in
+    /// reserve for the object that it is sending. A disk that can't be asked has: its own error says more than a refusal.
+    pub(crate) fn has_room(&self) -> bool {
+        let standing = u64::try_from(self.metrics.open_associations.get()).unwrap_or(0);
+        let reserved = limits::FREE_BYTES_MIN.saturating_mul(standing.saturating_add(1));
+        let percent = self.config().storage.refuse_above_percent;
+        self.spool
+            .space()
+            .map_or(true, |space| space.until(percent) >= reserved)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -125,6 +143,8 @@ impl Node {
 
     /// The Prometheus text: the network's metrics and the pipeline's counters.
     pub(crate) fn metrics_text(&self) -> String {
+        let refused = i64::try_from(self.refused.len()).unwrap_or(i64::MAX);
+        self.metrics.refused_instances.set(refused);
         self.metrics.encode(&self.pipeline.health())
     }
 
@@ -215,6 +235,7 @@ impl Running {
             places: Places::default(),
             next_association: AtomicU64::new(1),
             last_calls: Mutex::default(),
+            refused: Refused::default(),
         });
         sender.attach(&node);
         tokio::spawn(listener::accept(dicom_socket, Arc::clone(&node)));
@@ -269,6 +290,7 @@ fn settings(config: &Config, data_dir: &Path) -> Settings {
     settings.quiet_period = config.study.quiet_period;
     settings.max_open = config.study.max_open;
     settings.routing = routing(config);
+    settings.prune_above_percent = config.storage.prune_above_percent;
     settings
 }
 

@@ -187,9 +187,13 @@ fn network(text: &mut String) -> std::fmt::Result {
     )?;
     writeln!(
         text,
-        "## Retention\n\nAn instance is kept at least until every delivery of its study has ended; this version deletes nothing by itself \
-         after that. Sonode is no archive: \
-         the carts keep sending to the PACS, or a route forwards the images there."
+        "## Retention\n\nAn instance is kept at least until every delivery of its study has ended. After that it is deleted \
+         when more than {} % of the disk is taken (`storage.prune_above_percent`), the studies of the oldest day first; \
+         its UIDs, digest, sender and findings are kept, and the same instance sent again is a duplicate. When more than \
+         {} % is taken (`storage.refuse_above_percent`), associations are rejected transiently (local limit exceeded). \
+         Sonode is no archive: the carts keep sending to the PACS, or a route forwards the images there.",
+        limits::PRUNE_ABOVE_PERCENT,
+        limits::REFUSE_ABOVE_PERCENT
     )
 }
 

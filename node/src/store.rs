@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use sonode_conformance::{
     AeTitle, DimseStatus, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
@@ -14,14 +14,15 @@ use sonode_dimse::{
     Acceptance, AssociateRequest, Command, DimseEvent, HeaderFacts, HeaderScanner, Rejection,
     StoreRq, negotiate, respond,
 };
-use sonode_pipeline::Arrival;
 use sonode_pipeline::spool::{Committed, FileMeta, InstanceWriter, ReceiveError};
+use sonode_pipeline::{Arrival, Timestamp};
 
 use crate::association::Service;
 use crate::config::Peer;
 use crate::header;
 use crate::metrics::{AssociationResult, StoreResult};
 use crate::node::{Node, OpenAssociation};
+use crate::refused::RefusedObject;
 
 /// Why a C-STORE failed. One variant, one status.
 #[derive(Debug, thiserror::Error)]
@@ -196,6 +197,22 @@ impl StoreService {
         Ok(self.node.spool().begin(self.association, &meta)?)
     }
 
+    fn note_refused(
+        &self,
+        sop_instance: &SopInstanceUid,
+        study: Option<StudyInstanceUid>,
+        status: DimseStatus,
+    ) {
+        self.node.refused().note(RefusedObject {
+            sop_instance_uid: sop_instance.clone(),
+            study_instance_uid: study,
+            peer: self.peer_name().unwrap_or_default().to_owned(),
+            status: status.to_string(),
+            last: Timestamp::from_system(SystemTime::now()),
+            times: 0,
+        });
+    }
+
     fn data(&mut self, bytes: &[u8], is_last: bool) -> Option<Vec<u8>> {
         if let Some(incoming) = &mut self.incoming {
             incoming.scanner.push(bytes);
@@ -252,6 +269,9 @@ impl StoreService {
                     commit_ms = seconds * 1000.0,
                     "instance"
                 );
+                self.node
+                    .refused()
+                    .arrived(&committed.instance().sop_instance);
                 let answer = respond(&command, DimseStatus::SUCCESS, "");
                 self.node.pipeline().stored(Arrival {
                     committed,
@@ -262,6 +282,11 @@ impl StoreService {
                 answer
             }
             Err(refusal) => {
+                if let (DimseStatus::OUT_OF_RESOURCES, Some(sop)) =
+                    (refusal.status(), &sop_instance)
+                {
+                    self.note_refused(sop, facts.study().ok().flatten(), refusal.status());
+                }
                 self.node.metrics().stored(StoreResult::Failed, seconds);
                 tracing::warn!(
                     sop_instance_uid = sop_instance.as_ref().map(tracing::field::display),
@@ -370,6 +395,10 @@ fn admit(
     if node.is_stopping() {
         return Err(Rejection::LOCAL_LIMIT);
     }
+    if !node.has_room() {
+        tracing::error!(peer = %peer.name, "the disk of data_dir is above storage.refuse_above_percent: make room");
+        return Err(Rejection::LOCAL_LIMIT);
+    }
     let open = node
         .take_place(association, &peer.name)
         .ok_or(Rejection::LOCAL_LIMIT)?;
@@ -386,7 +415,7 @@ fn own_words(rejection: Rejection) -> &'static str {
             "no [[peer]] has this title and address: add one, or widen its allow_from"
         }
         Rejection::LOCAL_LIMIT => {
-            "limits.max_associations stand already and none of them is idle and over its peer's share, or the node is stopping"
+            "the disk is too full, or limits.max_associations stand already and none of them is idle and over its peer's share, or the node is stopping"
         }
         _ => "the request can't be served",
     }

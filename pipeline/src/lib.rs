@@ -10,6 +10,7 @@ mod engine;
 mod header;
 mod pipeline;
 mod ports;
+mod pruning;
 mod queue;
 mod report;
 mod runtime;

@@ -20,6 +20,7 @@ use crate::engine::{
 use crate::header::HeaderSummary;
 use crate::pipeline::{Arrival, CommandError, StartError};
 use crate::ports::{DeliveryJob, DeliveryObject, DeliveryReport, Ports, ReportForm, ReportKey};
+use crate::pruning::PrunerThread;
 use crate::queue::Queue;
 use crate::report::{self, Member, Renderer, ReportPlan, Station};
 use crate::settings::{Routing, Settings, WorkerSettings};
@@ -74,6 +75,7 @@ pub(crate) fn start(
         device_serial: settings.device_serial.clone(),
     };
     let renderer = Renderer::new(spool.clone(), station.clone());
+    let pruner = PrunerThread::start(spool.clone(), settings.prune_above_percent);
     let mut runtime = Runtime {
         worker_settings: settings.worker.clone(),
         routing: settings.routing.clone(),
@@ -86,6 +88,7 @@ pub(crate) fn start(
         worker: None,
         dirty: BTreeSet::new(),
         drain_by: None,
+        _pruner: pruner.map_err(StartError::Thread)?,
     };
     runtime.recover()?;
     let thread = thread::Builder::new()
@@ -112,6 +115,7 @@ struct Runtime {
     /// Studies whose records have to be written.
     dirty: BTreeSet<StudyInstanceUid>,
     drain_by: Option<Instant>,
+    _pruner: PrunerThread,
 }
 
 impl Runtime {

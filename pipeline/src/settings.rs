@@ -24,6 +24,8 @@ pub struct Settings {
     pub routing: Routing,
     /// When failed deliveries are tried again.
     pub retry: RetrySettings,
+    /// Above this share of the disk, 0 to 100 per cent, images of done studies are pruned.
+    pub prune_above_percent: u8,
 }
 
 impl Settings {
@@ -37,6 +39,7 @@ impl Settings {
             worker,
             routing: Routing::default(),
             retry: RetrySettings::default(),
+            prune_above_percent: limits::PRUNE_ABOVE_PERCENT,
         }
     }
 }

@@ -36,6 +36,8 @@ pub struct Config {
     pub max_associations: u32,
     /// `limits.share_idle_s`.
     pub share_idle_s: u32,
+    /// `storage.prune_above_percent` and `storage.refuse_above_percent`.
+    pub storage_percent: u8,
     /// `[[peer]]` beside the cart.
     pub peers: Vec<Peer>,
     /// `[[route]]`.
@@ -103,6 +105,7 @@ impl Default for Config {
             quiet_period_s: 1,
             max_associations: 64,
             share_idle_s: 30,
+            storage_percent: 100,
             peers: vec![Peer::caller("cart-1", CART)],
             routes: Vec::new(),
         }
@@ -130,6 +133,12 @@ impl Config {
             toml,
             "[limits]\nmax_associations = {}\nshare_idle_s = {}",
             self.max_associations, self.share_idle_s
+        )?;
+        // The machine's disk may be as full as it likes, but where a test is about that.
+        writeln!(
+            toml,
+            "[storage]\nprune_above_percent = {0}\nrefuse_above_percent = {0}",
+            self.storage_percent
         )?;
         writeln!(toml, "[study]\nquiet_period_s = {}", self.quiet_period_s)?;
         writeln!(

@@ -10,6 +10,7 @@ use sonode_pipeline::{StudyStatus, UnsortedStatus};
 
 use super::CliError;
 use crate::config::Config;
+use crate::refused::RefusedObject;
 
 #[derive(Debug, Args)]
 pub(super) struct Studies {
@@ -50,8 +51,12 @@ pub(super) fn run(args: &Studies) -> Result<(), CliError> {
             let unsorted: Vec<UnsortedStatus> =
                 serde_json::from_value(get(&format!("{api}/unsorted"))?)
                     .context("the node's answer can't be read")?;
+            let refused: Vec<RefusedObject> =
+                serde_json::from_value(get(&format!("{api}/refused"))?)
+                    .context("the node's answer can't be read")?;
             list(&studies);
             list_unsorted(&unsorted);
+            list_refused(&refused);
             Ok(())
         }
         Some(StudiesCommand::Show { uid }) => {
@@ -104,6 +109,23 @@ fn list_unsorted(objects: &[UnsortedStatus]) {
                 .reason
                 .as_deref()
                 .unwrap_or("waits for the worker to read its header"),
+        );
+    }
+}
+
+fn list_refused(objects: &[RefusedObject]) {
+    for object in objects {
+        println!(
+            "refused  {}  by {} {} time(s), last {}: {} has to send it again  study {}",
+            object.sop_instance_uid,
+            object.status,
+            object.times,
+            object.last,
+            object.peer,
+            object
+                .study_instance_uid
+                .as_ref()
+                .map_or("unknown".to_owned(), ToString::to_string),
         );
     }
 }

@@ -8,7 +8,7 @@ use sonode_conformance::limits;
 
 use super::reader::{Problem, Problems, Section};
 use super::{
-    Config, Device, Inference, Limits, Node, Peer, PeerAddress, Route, Send, Study,
+    Config, Device, Inference, Limits, Node, Peer, PeerAddress, Route, Send, Storage, Study,
     default_models_dir, default_worker,
 };
 use std::collections::BTreeSet;
@@ -25,6 +25,7 @@ impl Config {
         let node = node(root.section("node", &mut problems), folder, &mut problems);
         let http_listen = http(root.section("http", &mut problems), &mut problems);
         let limits = network_limits(root.section("limits", &mut problems), &mut problems);
+        let storage = storage(root.section("storage", &mut problems), &mut problems);
         let study = study(root.section("study", &mut problems), &mut problems);
         let inference = inference(
             root.section("inference", &mut problems),
@@ -47,6 +48,7 @@ impl Config {
                 "node",
                 "http",
                 "limits",
+                "storage",
                 "study",
                 "inference",
                 "peer",
@@ -63,6 +65,7 @@ impl Config {
                     node,
                     http_listen,
                     limits,
+                    storage,
                     study,
                     inference,
                     peers,
@@ -145,6 +148,27 @@ fn network_limits(mut section: Section, problems: &mut Problems) -> Limits {
         problems,
     );
     limits
+}
+
+fn storage(mut section: Section, problems: &mut Problems) -> Storage {
+    let mut percent = |name, default| {
+        let given = section.number(name, 1..=100, problems);
+        given
+            .and_then(|percent| u8::try_from(percent).ok())
+            .unwrap_or(default)
+    };
+    let storage = Storage {
+        prune_above_percent: percent("prune_above_percent", limits::PRUNE_ABOVE_PERCENT),
+        refuse_above_percent: percent("refuse_above_percent", limits::REFUSE_ABOVE_PERCENT),
+    };
+    if storage.refuse_above_percent < storage.prune_above_percent {
+        problems.push(
+            "storage.refuse_above_percent",
+            "is below storage.prune_above_percent: carts would be refused before anything is pruned",
+        );
+    }
+    section.finish(&["prune_above_percent", "refuse_above_percent"], problems);
+    storage
 }
 
 fn study(mut section: Section, problems: &mut Problems) -> Study {

@@ -22,6 +22,8 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[storage]`.
+    pub storage: Storage,
     /// `[study]`.
     pub study: Study,
     /// `[inference]`.
@@ -61,6 +63,15 @@ pub struct Limits {
     pub inside_message: Duration,
     /// `response_s`: see [`sonode_conformance::limits::RESPONSE`].
     pub response: Duration,
+}
+
+/// `[storage]`: how full the disk of `data_dir` may become, by whatever fills it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Storage {
+    /// `prune_above_percent`: see [`sonode_conformance::limits::PRUNE_ABOVE_PERCENT`].
+    pub prune_above_percent: u8,
+    /// `refuse_above_percent`: see [`sonode_conformance::limits::REFUSE_ABOVE_PERCENT`].
+    pub refuse_above_percent: u8,
 }
 
 /// `[study]`.

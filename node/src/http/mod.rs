@@ -31,6 +31,7 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
         .route("/api/v1/studies/{uid}/close", post(close))
         .route("/api/v1/studies/{uid}/discard", post(discard))
         .route("/api/v1/unsorted", get(unsorted))
+        .route("/api/v1/refused", get(refused))
         .route("/api/v1/peers", get(peers))
         .route("/api/v1/peers/{name}/echo", post(echo))
         .with_state(node)
@@ -60,6 +61,10 @@ async fn metrics(State(node): Shared) -> Response {
 
 async fn studies(State(node): Shared) -> Response {
     Json(node.pipeline().studies()).into_response()
+}
+
+async fn refused(State(node): Shared) -> Response {
+    Json(node.refused().list()).into_response()
 }
 
 async fn unsorted(State(node): Shared) -> Response {

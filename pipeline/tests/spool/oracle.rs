@@ -95,7 +95,7 @@ impl Promises {
         for (key, digest) in &self.instances {
             let (study_number, instance, kind) = key;
             let who = format!("instance {instance}/{kind} of study {study_number:?}");
-            if self.prunable.contains(key) && is_pruned(spool, key, digest) {
+            if self.prunable.contains(key) && is_pruned(spool, *key, digest) {
                 continue;
             }
             let held = held(spool, *study_number).ok_or(format!("{who}: no study"))?;
@@ -186,11 +186,11 @@ fn held(spool: &Spool, number: Option<u8>) -> Option<Vec<StoredInstance>> {
 }
 
 /// Whether all that pruning may leave of an instance is there.
-fn is_pruned(spool: &Spool, (number, instance, kind): &Key, digest: &Digest) -> bool {
+fn is_pruned(spool: &Spool, (number, instance, kind): Key, digest: &Digest) -> bool {
     let found = number.and_then(|number| spool.scan_study(&study(number)).ok());
-    let bytes = contents(*instance, *kind).len() as u64;
+    let bytes = contents(instance, kind).len() as u64;
     let is_same = |left: &StoredInstance| {
-        left.sop_instance == sop(*instance) && left.digest == *digest && left.bytes == bytes
+        left.sop_instance == sop(instance) && left.digest == *digest && left.bytes == bytes
     };
     found.is_some_and(|found| found.pruned.iter().any(is_same))
 }

@@ -1,0 +1,66 @@
+//! A disk that is too full or fails: who is refused, what the cart is told, and what IT sees of it.
+
+use std::fs;
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+use sonode_tests::cart::{Answer, Cart, Proposal, VERIFICATION};
+use sonode_tests::node::{AE_TITLE, CART, Config, Node};
+use sonode_tests::part10::{IMPLICIT_LITTLE, Object};
+use sonode_tests::samples;
+
+const SAMPLE: &str = "examples_rgb_color.dcm";
+/// Refused: out of resources (PS3.4 table B.2-1).
+const OUT_OF_RESOURCES: u16 = 0xA700;
+
+#[test]
+fn above_the_second_mark_associations_are_refused_for_the_moment() -> Result<()> {
+    // Every disk is fuller than that, or has less than two objects' room below the mark.
+    let node = Node::start(&Config {
+        storage_percent: 1,
+        ..Config::default()
+    })?;
+    let proposals = [Proposal::new(VERIFICATION, &[IMPLICIT_LITTLE])];
+    match Cart::call(node.address(), AE_TITLE, CART, &proposals)? {
+        Answer::Accepted(_) => bail!("it was accepted"),
+        // Transient, by the presentation provider, local limit exceeded (PS3.8 table 9-21).
+        Answer::Rejected(why) => assert_eq!((why.result, why.source, why.reason), (2, 3, 2)),
+    }
+    assert!(node.log().contains("make room"));
+    Ok(())
+}
+
+#[test]
+fn what_was_refused_is_listed_until_it_arrives() -> Result<()> {
+    let node = Node::start(&Config {
+        quiet_period_s: 3600,
+        ..Config::default()
+    })?;
+    let object = Object::read(&samples::pydicom(SAMPLE)?)?;
+    let mut cart = Cart::associate(
+        node.address(),
+        AE_TITLE,
+        CART,
+        &[Proposal::for_object(&object)],
+    )?;
+    let (incoming, aside) = (node.data_dir().join("incoming"), node.data_dir().join("x"));
+    fs::rename(&incoming, &aside)?;
+    for _ in 0..2 {
+        assert_eq!(cart.store(&object)?.status, OUT_OF_RESOURCES);
+    }
+    let refused = || node.http().json("/api/v1/refused");
+    let listed = refused()?;
+    let of = |key: &str| listed.pointer(&format!("/0/{key}")).cloned();
+    assert_eq!(of("times"), Some(2.into()));
+    assert_eq!(of("peer"), Some("cart-1".into()));
+    assert_eq!(of("status"), Some("A700H (out of resources)".into()));
+    assert!(of("study_instance_uid").is_some_and(|study| study.is_string()));
+    let metrics = node.http().text("/metrics")?;
+    assert!(metrics.contains("sonode_refused_instances 1"), "{metrics}");
+    let told = node.cli(&["studies", "list"])?.stdout;
+    assert!(told.contains("has to send it again"), "{told}");
+    fs::rename(&aside, &incoming)?;
+    assert_eq!(cart.store(&object)?.status, 0);
+    assert_eq!(refused()?, Value::Array(Vec::new()));
+    cart.release()
+}
