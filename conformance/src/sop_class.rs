@@ -44,6 +44,10 @@ pub const COMPREHENSIVE_SR: &str = "1.2.840.10008.5.1.4.1.1.88.33";
 pub const COMPREHENSIVE_3D_SR: &str = "1.2.840.10008.5.1.4.1.1.88.34";
 /// Enhanced SR Storage.
 pub const ENHANCED_SR: &str = "1.2.840.10008.5.1.4.1.1.88.22";
+/// Simplified Adult Echo SR Storage.
+pub const SIMPLIFIED_ECHO_SR: &str = "1.2.840.10008.5.1.4.1.1.88.72";
+/// Key Object Selection Document Storage.
+pub const KEY_OBJECT_SELECTION: &str = "1.2.840.10008.5.1.4.1.1.88.59";
 /// Basic Text SR Storage.
 pub const BASIC_TEXT_SR: &str = "1.2.840.10008.5.1.4.1.1.88.11";
 
@@ -111,7 +115,7 @@ pub const TABLE: &[SopClass] = &[
         Use::Image,
     ),
     row(BASIC_TEXT_SR, "Basic Text SR Storage", Use::Document),
-    row(ENHANCED_SR, "Enhanced SR Storage", Use::Document),
+    made(ENHANCED_SR, "Enhanced SR Storage"),
     made(COMPREHENSIVE_SR, "Comprehensive SR Storage"),
     made(COMPREHENSIVE_3D_SR, "Comprehensive 3D SR Storage"),
     row(
@@ -119,11 +123,7 @@ pub const TABLE: &[SopClass] = &[
         "Extensible SR Storage",
         Use::Document,
     ),
-    row(
-        "1.2.840.10008.5.1.4.1.1.88.72",
-        "Simplified Adult Echo SR Storage",
-        Use::Document,
-    ),
+    made(SIMPLIFIED_ECHO_SR, "Simplified Adult Echo SR Storage"),
     row(
         "1.2.840.10008.5.1.4.1.1.11.1",
         "Grayscale Softcopy Presentation State Storage",
@@ -149,10 +149,9 @@ pub const TABLE: &[SopClass] = &[
         "Encapsulated PDF Storage",
         Use::Document,
     ),
-    row(
-        "1.2.840.10008.5.1.4.1.1.88.59",
+    made(
+        KEY_OBJECT_SELECTION,
         "Key Object Selection Document Storage",
-        Use::Document,
     ),
     row(
         "1.2.840.10008.5.1.4.1.1.66",

@@ -314,7 +314,8 @@ fn route(route: &config::Route) -> Route {
     Route {
         from: route.from.clone(),
         to: route.to.clone(),
-        send_sr: route.send.contains(&config::Send::Sr),
+        documents: route.written(),
+        style: route.style,
         send_images: route.send.contains(&config::Send::Images),
         report_unmeasured: match route.report_unmeasured {
             config::ReportUnmeasured::Never => ReportUnmeasured::Never,

@@ -1,11 +1,12 @@
 //! What the node tells the pipeline, already validated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sonode_conformance::{AeTitle, limits};
+use sonode_sr_writer::{Document, Style};
 
 /// The pipeline's settings.
 #[derive(Debug, Clone)]
@@ -97,8 +98,10 @@ pub struct Route {
     pub from: Option<Vec<String>>,
     /// Name of the peer that it sends to.
     pub to: String,
-    /// Whether reports are sent.
-    pub send_sr: bool,
+    /// What the peer gets of each reported study; none: no report.
+    pub documents: BTreeSet<Document>,
+    /// How those are written.
+    pub style: Style,
     /// Whether instances are forwarded as received.
     pub send_images: bool,
     /// What is sent about a study in which nothing could be measured.

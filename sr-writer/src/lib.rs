@@ -6,6 +6,7 @@
 
 pub mod codes;
 mod dataset;
+mod form;
 mod identity;
 pub mod lint;
 mod read;
@@ -16,15 +17,11 @@ pub mod texts;
 pub mod tree;
 mod write;
 
-pub use identity::{
-    CharacterSet, OutputKind, ReportIdentity, Template, device_uid, model_uid, report_uid,
-    series_uid,
-};
-pub use lint::lint;
+pub use form::{CharacterSet, Coding, Document, FindingsCode, Form, ReportForm, Style, Syntax};
+pub use identity::{ReportIdentity, device_uid, model_uid, report_uid, series_uid};
+pub use lint::{lint, lint_against};
 pub use read::ReadError;
-pub use request::{
-    ContentDateTime, Predecessor, ReportForm, ReportRequest, WriteError, WrittenReport,
-};
+pub use request::{ContentDateTime, Predecessor, ReportRequest, WriteError, WrittenReport};
 pub use show::{ShowError, show};
 pub use texts::Language;
 pub use write::write;

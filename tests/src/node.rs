@@ -86,6 +86,8 @@ pub struct Route {
     pub send: Vec<String>,
     /// `report_unmeasured`; none leaves the default.
     pub report_unmeasured: Option<String>,
+    /// Further lines, as they stand in the file.
+    pub more: &'static str,
 }
 
 impl Route {
@@ -95,6 +97,7 @@ impl Route {
             to: peer.to_owned(),
             send: vec!["sr".to_owned()],
             report_unmeasured: None,
+            more: "",
         }
     }
 }
@@ -167,6 +170,7 @@ impl Config {
             if let Some(when) = &route.report_unmeasured {
                 writeln!(toml, "report_unmeasured = {when:?}")?;
             }
+            writeln!(toml, "{}", route.more)?;
         }
         Ok(toml)
     }

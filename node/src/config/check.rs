@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sonode_conformance::limits;
+use sonode_sr_writer::{Document, Style};
 
 use super::reader::{Problem, Problems, Section};
 use super::{
-    Config, Device, Inference, Limits, Node, Peer, PeerAddress, Route, Send, Storage, Study,
-    default_models_dir, default_worker,
+    CompanionName, Config, Device, Inference, Limits, Node, Peer, PeerAddress, ReportName, Route,
+    Send, Storage, Study, default_models_dir, default_worker,
 };
 use std::collections::BTreeSet;
 
@@ -286,8 +287,25 @@ fn route(
             "this version does not ask for storage commitment yet; the C-STORE response is what counts",
         );
     }
+    let documents = documents(&mut section, &send, problems, warnings);
+    let companions = section
+        .list::<CompanionName>("companions", problems)
+        .unwrap_or_default();
+    let style = style(&mut section, problems);
     section.finish(
-        &["from", "to", "send", "commit", "report_unmeasured"],
+        &[
+            "from",
+            "to",
+            "send",
+            "commit",
+            "report_unmeasured",
+            "documents",
+            "companions",
+            "codes",
+            "findings_code",
+            "charset",
+            "language",
+        ],
         problems,
     );
     let known = |name: &str| peers.iter().find(|peer| peer.name == name);
@@ -316,7 +334,44 @@ fn route(
         to,
         send,
         report_unmeasured,
+        documents,
+        companions: companions.into_iter().map(|name| name.0).collect(),
+        style,
     })
+}
+
+/// `documents`: what "sr" stands for.
+fn documents(
+    section: &mut Section,
+    send: &BTreeSet<Send>,
+    problems: &mut Problems,
+    warnings: &mut Problems,
+) -> BTreeSet<Document> {
+    let Some(names) = section.list::<ReportName>("documents", problems) else {
+        return BTreeSet::from([Document::MeasurementReport]);
+    };
+    let key = section.key("documents");
+    if names.is_empty() {
+        problems.push(
+            key,
+            "is empty: name at least one, or leave \"sr\" out of send",
+        );
+    } else if !send.contains(&Send::Sr) {
+        warnings.push(key, "has no effect, since send lacks \"sr\"");
+    }
+    names.into_iter().map(|name| name.0).collect()
+}
+
+/// How everything that is written for the peer is written.
+fn style(section: &mut Section, problems: &mut Problems) -> Style {
+    Style {
+        codes: section.parsed("codes", problems).unwrap_or_default(),
+        findings_code: section
+            .parsed("findings_code", problems)
+            .unwrap_or_default(),
+        charset: section.parsed("charset", problems).unwrap_or_default(),
+        language: section.parsed("language", problems).unwrap_or_default(),
+    }
 }
 
 /// A node that nobody may call, or that sends nothing, is legal and hardly meant.

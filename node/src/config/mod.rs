@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use sonode_conformance::AeTitle;
+use sonode_sr_writer::{Document, Style};
 
 pub use reader::Problem;
 
@@ -183,6 +184,53 @@ pub struct Route {
     pub send: BTreeSet<Send>,
     /// Whether a study without a measurement is reported.
     pub report_unmeasured: ReportUnmeasured,
+    /// `documents`: what "sr" stands for. Default TID 1500 alone.
+    pub documents: BTreeSet<Document>,
+    /// `companions`: what is sent beside the reports, for a PACS that shows none. Default none.
+    pub companions: BTreeSet<Document>,
+    /// `codes`, `findings_code`, `charset` and `language` of everything that is written for it.
+    pub style: Style,
+}
+
+impl Route {
+    /// Every document that the peer gets of a study.
+    pub fn written(&self) -> BTreeSet<Document> {
+        let reports = self
+            .documents
+            .iter()
+            .filter(|_| self.send.contains(&Send::Sr));
+        reports.chain(&self.companions).copied().collect()
+    }
+}
+
+/// One name of `documents`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportName(pub Document);
+
+impl std::str::FromStr for ReportName {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(Document::KeyObject) | Err(_) => {
+                Err("write \"tid1500\", \"tid5200\" or \"tid5300\"")
+            }
+            Ok(document) => Ok(Self(document)),
+        }
+    }
+}
+
+/// One name of `companions`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompanionName(pub Document);
+
+impl std::str::FromStr for CompanionName {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(Document::KeyObject) => Ok(Self(Document::KeyObject)),
+            _ => Err("write \"key-object\""),
+        }
+    }
 }
 
 /// What a route sends.

@@ -1,4 +1,4 @@
-//! From content tree to data set to Part 10 bytes (Explicit VR Little Endian).
+//! From content tree to data set to Part 10 bytes.
 
 mod content;
 mod element;
@@ -6,7 +6,7 @@ mod modules;
 mod repertoire;
 
 use dicom_core::VR;
-use dicom_dictionary_std::{tags, uids};
+use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_object::meta::FileMetaTableBuilder;
 use sonode_conformance::implementation;
@@ -35,7 +35,7 @@ pub(crate) fn encode(
     modules::document(&mut item, context, request, &tree.images());
     modules::sop_common(&mut item, findings, context, request);
     content::put_root(tree, &mut item);
-    if let Some(set) = repertoire::of(&item, &context.source_character_set) {
+    if let Some(set) = repertoire::of(&item, &context.source_character_set, request.style.charset) {
         item.text(tags::SPECIFIC_CHARACTER_SET, VR::CS, set);
     }
     serialize(item.into_inner(), request)
@@ -43,8 +43,8 @@ pub(crate) fn encode(
 
 fn serialize(dataset: InMemDicomObject, request: &ReportRequest) -> Result<Vec<u8>, WriteError> {
     let meta = FileMetaTableBuilder::new()
-        .transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN)
-        .media_storage_sop_class_uid(request.form.sop_class())
+        .transfer_syntax(request.form.syntax.uid())
+        .media_storage_sop_class_uid(request.form.class.sop_class())
         .media_storage_sop_instance_uid(request.sop_instance_uid.as_str())
         .implementation_class_uid(implementation::CLASS_UID)
         .implementation_version_name(implementation::VERSION_NAME);

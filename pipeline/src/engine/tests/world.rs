@@ -13,6 +13,8 @@ use sonode_findings::{
     Findings, InstanceFindings, LvMeasurement, Method, Phi, Rejection, StudyContext,
 };
 
+use sonode_sr_writer::{ReportForm, Style, Syntax};
+
 use super::super::*;
 use crate::ports::{AssociationFailure, DeliveryObject, ObjectResult};
 use crate::settings::{ReportUnmeasured, Route, WorkerSettings};
@@ -82,7 +84,8 @@ pub(super) fn route(to: &str) -> Route {
     Route {
         from: None,
         to: to.to_owned(),
-        send_sr: true,
+        documents: BTreeSet::from([Document::MeasurementReport]),
+        style: Style::default(),
         send_images: false,
         report_unmeasured: ReportUnmeasured::EchoOnly,
     }
@@ -314,8 +317,9 @@ impl World {
         let same_as = self
             .reports
             .iter()
-            .rfind(|(study, _, report)| *study == uid && *report == sop)
-            .map(|(_, revision, _)| *revision);
+            .filter(|(study, _, report)| *study == uid && *report == sop)
+            .map(|(_, revision, sop)| (*revision, Document::MeasurementReport, sop.clone()))
+            .collect();
         Event::Assembled(
             uid,
             Box::new(Assembly {
