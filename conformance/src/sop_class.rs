@@ -47,6 +47,13 @@ pub const ENHANCED_SR: &str = "1.2.840.10008.5.1.4.1.1.88.22";
 /// Basic Text SR Storage.
 pub const BASIC_TEXT_SR: &str = "1.2.840.10008.5.1.4.1.1.88.11";
 
+/// Secondary Capture Image Storage.
+pub const SECONDARY_CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
+/// Multi-frame True Color Secondary Capture Image Storage.
+pub const TRUE_COLOR_CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7.4";
+/// Encapsulated PDF Storage.
+pub const ENCAPSULATED_PDF: &str = "1.2.840.10008.5.1.4.1.1.104.1";
+
 const fn row(uid: &'static str, name: &'static str, usage: Use) -> SopClass {
     SopClass {
         uid,
@@ -56,11 +63,11 @@ const fn row(uid: &'static str, name: &'static str, usage: Use) -> SopClass {
     }
 }
 
-const fn made(uid: &'static str, name: &'static str) -> SopClass {
+const fn made(uid: &'static str, name: &'static str, usage: Use) -> SopClass {
     SopClass {
         uid,
         name,
-        usage: Use::Document,
+        usage,
         sent: true,
     }
 }
@@ -85,8 +92,8 @@ pub const TABLE: &[SopClass] = &[
         Use::Image,
     ),
     row(ENHANCED_US_VOLUME, "Enhanced US Volume Storage", Use::Image),
-    row(
-        "1.2.840.10008.5.1.4.1.1.7",
+    made(
+        SECONDARY_CAPTURE,
         "Secondary Capture Image Storage",
         Use::Image,
     ),
@@ -105,15 +112,19 @@ pub const TABLE: &[SopClass] = &[
         "Multi-frame Grayscale Word Secondary Capture Image Storage",
         Use::Image,
     ),
-    row(
-        "1.2.840.10008.5.1.4.1.1.7.4",
+    made(
+        TRUE_COLOR_CAPTURE,
         "Multi-frame True Color Secondary Capture Image Storage",
         Use::Image,
     ),
     row(BASIC_TEXT_SR, "Basic Text SR Storage", Use::Document),
     row(ENHANCED_SR, "Enhanced SR Storage", Use::Document),
-    made(COMPREHENSIVE_SR, "Comprehensive SR Storage"),
-    made(COMPREHENSIVE_3D_SR, "Comprehensive 3D SR Storage"),
+    made(COMPREHENSIVE_SR, "Comprehensive SR Storage", Use::Document),
+    made(
+        COMPREHENSIVE_3D_SR,
+        "Comprehensive 3D SR Storage",
+        Use::Document,
+    ),
     row(
         "1.2.840.10008.5.1.4.1.1.88.35",
         "Extensible SR Storage",
@@ -144,11 +155,7 @@ pub const TABLE: &[SopClass] = &[
         "General ECG Waveform Storage",
         Use::Document,
     ),
-    row(
-        "1.2.840.10008.5.1.4.1.1.104.1",
-        "Encapsulated PDF Storage",
-        Use::Document,
-    ),
+    made(ENCAPSULATED_PDF, "Encapsulated PDF Storage", Use::Document),
     row(
         "1.2.840.10008.5.1.4.1.1.88.59",
         "Key Object Selection Document Storage",

@@ -294,6 +294,8 @@ fn route(route: &config::Route) -> Route {
         to: route.to.clone(),
         send_sr: route.send.contains(&config::Send::Sr),
         send_images: route.send.contains(&config::Send::Images),
+        companions: route.companions.clone(),
+        language: route.language,
         report_unmeasured: match route.report_unmeasured {
             config::ReportUnmeasured::Never => ReportUnmeasured::Never,
             config::ReportUnmeasured::EchoOnly => ReportUnmeasured::EchoOnly,

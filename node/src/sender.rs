@@ -141,6 +141,7 @@ fn send_object(
 ) -> Result<ObjectResult, ScuError> {
     let key = match object {
         DeliveryObject::Image(instance) => return send_file(association, &instance.path),
+        DeliveryObject::Companion(file) => return send_file(association, &file.path),
         DeliveryObject::Report(key) => key,
     };
     let accepted = FORMS.iter().find(|(_, class)| {
@@ -180,6 +181,10 @@ fn open(config: &Config, job: &DeliveryJob) -> Result<Association, ScuError> {
             }
             DeliveryObject::Image(image) => {
                 wanted.push((image.sop_class.as_str(), image.transfer_syntax.as_str()));
+            }
+            DeliveryObject::Companion(file) => {
+                let companion = file.key.companion;
+                wanted.push((companion.sop_class(), companion.transfer_syntax()));
             }
         }
     }

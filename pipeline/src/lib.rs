@@ -6,6 +6,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+mod companions;
 mod engine;
 mod header;
 mod pipeline;
@@ -21,11 +22,12 @@ mod text;
 mod time;
 mod workers;
 
+pub use companions::CompanionKey;
 pub use header::{HeaderSummary, RawRequest};
 pub use pipeline::{Arrival, CommandError, Pipeline, RenderError, StartError};
 pub use ports::{
-    AssociationFailure, Clock, DeliveryJob, DeliveryObject, DeliveryReport, Headers, ObjectResult,
-    Ports, RenderedReport, ReportForm, ReportKey, ReportSender, SystemClock,
+    AssociationFailure, Clock, CompanionFile, DeliveryJob, DeliveryObject, DeliveryReport, Headers,
+    ObjectResult, Ports, RenderedReport, ReportForm, ReportKey, ReportSender, SystemClock,
 };
 pub use report::{REPORT_SERIES_NUMBER, content_date_time};
 pub use settings::{ReportUnmeasured, RetrySettings, Route, Routing, Settings, WorkerSettings};

@@ -1,11 +1,12 @@
 //! What the node tells the pipeline, already validated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sonode_conformance::{AeTitle, limits};
+use sonode_sr_writer::{Companion, Language};
 
 /// The pipeline's settings.
 #[derive(Debug, Clone)]
@@ -98,6 +99,10 @@ pub struct Route {
     pub send_sr: bool,
     /// Whether instances are forwarded as received.
     pub send_images: bool,
+    /// What is sent beside each report, for a peer that shows none.
+    pub companions: BTreeSet<Companion>,
+    /// The language of the companions.
+    pub language: Language,
     /// What is sent about a study in which nothing could be measured.
     pub report_unmeasured: ReportUnmeasured,
 }

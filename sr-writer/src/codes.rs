@@ -97,6 +97,8 @@ codes! {
     QUALITATIVE_EVALUATIONS = "C0034375", "UMLS", "Qualitative Evaluations", "TID 1500";
     COMMENT = "121106", "DCM", "Comment", "PS3.16 annex D";
     NOT_ATTEMPTED = "114007", "DCM", "Measurement not attempted", "CID 42";
+    // Companions.
+    SOURCE_IMAGE = "121322", "DCM", "Source image for image processing operation", "CID 7202";
     // Equipment.
     PROCESSING_EQUIPMENT = "109102", "DCM", "Processing Equipment", "CID 7005";
 }

@@ -5,6 +5,7 @@ use sonode_conformance::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, Ui
 use sonode_findings::{CardiacPhase, ModelRef};
 use uuid::Uuid;
 
+use crate::companion::Companion;
 use crate::request::ReportForm;
 use crate::texts::Language;
 
@@ -97,6 +98,52 @@ pub fn report_uid(identity: &ReportIdentity) -> SopInstanceUid {
 /// The Series Instance UID of the reports that a node makes in a study.
 pub fn series_uid(node_uid: &Uid, study: &StudyInstanceUid) -> SeriesInstanceUid {
     derive(&["series", node_uid.as_str(), study.as_str()]).into()
+}
+
+/// Everything that makes a companion this companion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompanionIdentity {
+    /// The node's own UID.
+    pub node_uid: Uid,
+    /// What is made.
+    pub companion: Companion,
+    /// In which language.
+    pub language: Language,
+    /// Of which study.
+    pub study: StudyInstanceUid,
+    /// From which findings: the SHA-256 of their JSON in hexadecimal.
+    pub findings: String,
+    /// Under which configuration: its hash.
+    pub config_hash: String,
+}
+
+/// The SOP Instance UID of a companion: the same for the same identity.
+pub fn companion_uid(identity: &CompanionIdentity) -> SopInstanceUid {
+    derive(&[
+        "companion",
+        identity.node_uid.as_str(),
+        identity.companion.name(),
+        identity.language.tag(),
+        identity.study.as_str(),
+        &identity.findings,
+        &identity.config_hash,
+    ])
+    .into()
+}
+
+/// The Series Instance UID of the companions of one kind that a node makes in a study.
+pub fn companion_series_uid(
+    node_uid: &Uid,
+    study: &StudyInstanceUid,
+    companion: Companion,
+) -> SeriesInstanceUid {
+    let parts = [
+        "companions",
+        node_uid.as_str(),
+        study.as_str(),
+        companion.name(),
+    ];
+    derive(&parts).into()
 }
 
 /// The UID of the node as an observer (Device Observer UID, TID 1004).

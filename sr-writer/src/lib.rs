@@ -5,6 +5,7 @@
 //! the same input gives the same bytes.
 
 pub mod codes;
+mod companion;
 mod dataset;
 mod identity;
 pub mod lint;
@@ -16,9 +17,10 @@ pub mod texts;
 pub mod tree;
 mod write;
 
+pub use companion::{Companion, CompanionRequest, Composition, compose, write_companion};
 pub use identity::{
-    CharacterSet, OutputKind, ReportIdentity, Template, device_uid, model_uid, report_uid,
-    series_uid,
+    CharacterSet, CompanionIdentity, OutputKind, ReportIdentity, Template, companion_series_uid,
+    companion_uid, device_uid, model_uid, report_uid, series_uid,
 };
 pub use lint::lint;
 pub use read::ReadError;

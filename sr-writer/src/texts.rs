@@ -3,6 +3,8 @@
 //! Code meanings stay those of the standard; what the worker says in its own words (figures of a check, details of a
 //! refusal) comes through as it is.
 
+pub(crate) mod page;
+
 use serde::{Deserialize, Serialize};
 use sonode_findings::grade::{EfGrade, EfLabel, Profile};
 use sonode_findings::{
@@ -26,6 +28,18 @@ pub enum Language {
     En,
     /// Chinese.
     Zh,
+}
+
+impl std::str::FromStr for Language {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "en" => Ok(Self::En),
+            "zh" => Ok(Self::Zh),
+            _ => Err("write \"en\" or \"zh\""),
+        }
+    }
 }
 
 impl Language {
@@ -318,7 +332,7 @@ impl Language {
         }
     }
 
-    const fn grade(self, grade: Grade) -> &'static str {
+    pub(crate) const fn grade(self, grade: Grade) -> &'static str {
         match (self, grade) {
             (Self::En, Grade::Poor) => "poor",
             (Self::En, Grade::Fair) => "fair",

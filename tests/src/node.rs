@@ -84,6 +84,10 @@ pub struct Route {
     pub send: Vec<String>,
     /// `report_unmeasured`; none leaves the default.
     pub report_unmeasured: Option<String>,
+    /// `companions`.
+    pub companions: Vec<String>,
+    /// `language`; none leaves the default.
+    pub language: Option<String>,
 }
 
 impl Route {
@@ -93,6 +97,8 @@ impl Route {
             to: peer.to_owned(),
             send: vec!["sr".to_owned()],
             report_unmeasured: None,
+            companions: Vec::new(),
+            language: None,
         }
     }
 }
@@ -157,6 +163,10 @@ impl Config {
             )?;
             if let Some(when) = &route.report_unmeasured {
                 writeln!(toml, "report_unmeasured = {when:?}")?;
+            }
+            writeln!(toml, "companions = {:?}", route.companions)?;
+            if let Some(language) = &route.language {
+                writeln!(toml, "language = {language:?}")?;
             }
         }
         Ok(toml)

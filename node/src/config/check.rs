@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sonode_conformance::limits;
+use sonode_sr_writer::Companion;
 
 use super::reader::{Problem, Problems, Section};
 use super::{
@@ -262,8 +263,27 @@ fn route(
             "this version does not ask for storage commitment yet; the C-STORE response is what counts",
         );
     }
+    let companions: BTreeSet<Companion> = section
+        .list("companions", problems)
+        .map(|list| list.into_iter().collect())
+        .unwrap_or_default();
+    if !companions.is_empty() && !send.contains(&Send::Sr) {
+        problems.push(
+            section.key("companions"),
+            "go beside the report, and send lacks \"sr\"",
+        );
+    }
+    let language = section.parsed("language", problems).unwrap_or_default();
     section.finish(
-        &["from", "to", "send", "commit", "report_unmeasured"],
+        &[
+            "from",
+            "to",
+            "send",
+            "commit",
+            "report_unmeasured",
+            "companions",
+            "language",
+        ],
         problems,
     );
     let known = |name: &str| peers.iter().find(|peer| peer.name == name);
@@ -292,6 +312,8 @@ fn route(
         to,
         send,
         report_unmeasured,
+        companions,
+        language,
     })
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use sonode_conformance::AeTitle;
+use sonode_sr_writer::{Companion, Language};
 
 pub use reader::Problem;
 
@@ -172,6 +173,10 @@ pub struct Route {
     pub send: BTreeSet<Send>,
     /// Whether a study without a measurement is reported.
     pub report_unmeasured: ReportUnmeasured,
+    /// `companions`: what goes beside each report, for a PACS that shows none. Default none.
+    pub companions: BTreeSet<Companion>,
+    /// `language` of the companions. Default English.
+    pub language: Language,
 }
 
 /// What a route sends.

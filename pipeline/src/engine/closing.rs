@@ -6,12 +6,12 @@ use std::time::Duration;
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::Findings;
 
-use super::record::{Evidence, ObjectKey, Report, Study};
+use super::record::{Drawing, Evidence, ObjectKey, Report, Study};
 use super::{Action, Assembly, Engine};
 use crate::ports::{ReportForm, ReportKey};
 use crate::report::ReportPlan;
-use crate::settings::{ReportUnmeasured, Routing};
-use crate::states::{StudyEvent, StudyState};
+use crate::settings::{ReportUnmeasured, Route, Routing};
+use crate::states::{DrawingState, StudyEvent, StudyState};
 use crate::time::Timestamp;
 
 impl Engine {
@@ -144,11 +144,13 @@ impl Engine {
             for peer in owed_to {
                 self.owe(uid, &peer, ObjectKey::Report(revision), now);
             }
+            self.owe_companions(uid, revision, &assembly.findings, now);
         } else if let Some(revision) = study.report().map(|report| report.revision) {
             // A route that takes a later sender's studies: the report that stands is owed to it too.
             for peer in owed_to {
                 self.owe(uid, &peer, ObjectKey::Report(revision), now);
             }
+            self.owe_companions(uid, revision, &assembly.findings, now);
         }
         self.step(uid, StudyEvent::Complete);
         self.settle(uid, now);
@@ -156,15 +158,29 @@ impl Engine {
 
     /// The peers to which a report of these findings is owed.
     fn owed_to(&self, uid: &StudyInstanceUid, findings: &Findings) -> BTreeSet<String> {
-        let Some(study) = self.studies.get(uid) else {
-            return BTreeSet::new();
+        self.reporting_routes(uid, findings)
+            .map(|route| route.to.clone())
+            .collect()
+    }
+
+    /// The routes by which these findings are reported.
+    pub(super) fn reporting_routes<'a>(
+        &'a self,
+        uid: &StudyInstanceUid,
+        findings: &'a Findings,
+    ) -> impl Iterator<Item = &'a Route> {
+        let study = self.studies.get(uid);
+        let is_from = move |route: &&Route| {
+            study.is_some_and(|study| {
+                route.from.is_none() || study.from.iter().any(|peer| route.takes(peer))
+            })
         };
         self.settings
             .routing
             .routes
             .iter()
             .filter(|route| route.send_sr)
-            .filter(|route| route.from.is_none() || study.from.iter().any(|peer| route.takes(peer)))
+            .filter(is_from)
             .filter(|route| {
                 findings.lv.is_some()
                     || match route.report_unmeasured {
@@ -173,17 +189,19 @@ impl Engine {
                         ReportUnmeasured::Always => true,
                     }
             })
-            .map(|route| route.to.clone())
-            .collect()
     }
 
     /// Earlier revisions that nobody has yet are not sent any more.
     fn supersede(&mut self, uid: &StudyInstanceUid, revision: u32) {
         if let Some(study) = self.studies.get_mut(uid) {
             study.deliveries.retain(|delivery| {
-                let is_old = matches!(delivery.object, ObjectKey::Report(old) if old < revision);
+                let is_old = delivery.object.revision().is_some_and(|old| old < revision);
                 !is_old || delivery.state.is_taken() || delivery.in_flight
             });
+            let drawn = |drawing: &Drawing| matches!(drawing.state, DrawingState::Drawn(_));
+            study
+                .companions
+                .retain(|drawing| drawing.key.revision >= revision || drawn(drawing));
         }
     }
 

@@ -45,6 +45,7 @@ impl Engine {
                             ObjectKey::Report(revision) => {
                                 report_uid(study, *revision, delivery.form)
                             }
+                            ObjectKey::Companion(key) => study.drawn(key).cloned(),
                         },
                         state: delivery.state.name().to_owned(),
                         next_try: lane

@@ -1,5 +1,6 @@
 //! The whole pipeline: a real spool, a real queue, a worker process; the sender is the test.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -7,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use sonode_conformance::sop_class::{COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, US_MULTIFRAME};
 use sonode_conformance::{DimseStatus, TransferSyntaxUid, transfer_syntax};
+
+use sonode_sr_writer::Language;
 
 use crate::spool::{Committed, FileMeta, OpenError, Spool};
 use crate::workers::fake;
@@ -64,6 +67,8 @@ fn route(to: &str) -> Route {
         to: to.to_owned(),
         send_sr: true,
         send_images: false,
+        companions: BTreeSet::new(),
+        language: Language::En,
         report_unmeasured: ReportUnmeasured::EchoOnly,
     }
 }

@@ -1,5 +1,6 @@
 //! A world for the engine: a spool, a queue, a worker and two PACS, in memory, without a clock.
 
+mod drawings;
 mod peers;
 mod worker;
 
@@ -14,6 +15,9 @@ use sonode_findings::{
 };
 
 use super::super::*;
+use drawings::Drawings;
+use sonode_sr_writer::Language;
+
 use crate::ports::{AssociationFailure, DeliveryObject, ObjectResult};
 use crate::settings::{ReportUnmeasured, Route, WorkerSettings};
 use crate::spool::Digest;
@@ -65,6 +69,7 @@ pub(super) struct World {
     pub(super) running: Vec<(u64, StoredInstance, bool)>,
     has_worker: bool,
     is_ready: bool,
+    pub(super) drawings: Drawings,
     // The PACS.
     pub(super) jobs: VecDeque<DeliveryJob>,
     pub(super) accepted: Vec<(String, StudyInstanceUid, u32)>,
@@ -84,6 +89,8 @@ pub(super) fn route(to: &str) -> Route {
         to: to.to_owned(),
         send_sr: true,
         send_images: false,
+        companions: BTreeSet::new(),
+        language: Language::En,
         report_unmeasured: ReportUnmeasured::EchoOnly,
     }
 }
@@ -145,6 +152,7 @@ impl World {
             running: Vec::new(),
             has_worker: false,
             is_ready: false,
+            drawings: Drawings::default(),
             jobs: VecDeque::new(),
             accepted: Vec::new(),
             suspects: BTreeSet::new(),
@@ -225,6 +233,8 @@ impl World {
                 assert!(self.running.is_empty(), "an identification runs alone");
                 self.running.push((id, stored, true));
             }
+            Action::Illustrate(_, id, uid, key) => return self.begin_drawing(id, uid, key),
+            Action::KeepCompanion(uid, key, _) => return Some(self.keep_companion(uid, key)),
             Action::File(filing) => return Some(self.file(*filing)),
             Action::Assemble(uid) => return Some(self.assemble(uid)),
             Action::Submit(job) => {
@@ -290,6 +300,7 @@ impl World {
     }
 
     fn lose_runs(&mut self) {
+        self.drawings.running = None;
         for (_, stored, alone) in std::mem::take(&mut self.running) {
             if stored.study.is_none() {
                 continue;
@@ -451,6 +462,7 @@ impl World {
         }
         self.has_worker = false;
         self.is_ready = false;
+        self.drawings.running = None;
         self.jobs.clear();
         self.lives += 1;
         self.engine = Engine::new(self.settings.clone());
@@ -511,6 +523,8 @@ impl World {
             self.worker_ready();
             if !self.running.is_empty() {
                 self.worker_works(0);
+            } else if self.drawings.running.is_some() {
+                self.worker_draws(None);
             } else if !self.jobs.is_empty() {
                 self.peer_answers(&success(), None);
             } else if let Some(next) = self.engine.next_deadline() {
