@@ -51,6 +51,13 @@ pub const KEY_OBJECT_SELECTION: &str = "1.2.840.10008.5.1.4.1.1.88.59";
 /// Basic Text SR Storage.
 pub const BASIC_TEXT_SR: &str = "1.2.840.10008.5.1.4.1.1.88.11";
 
+/// Secondary Capture Image Storage.
+pub const SECONDARY_CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7";
+/// Multi-frame True Color Secondary Capture Image Storage.
+pub const TRUE_COLOR_CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7.4";
+/// Encapsulated PDF Storage.
+pub const ENCAPSULATED_PDF: &str = "1.2.840.10008.5.1.4.1.1.104.1";
+
 const fn row(uid: &'static str, name: &'static str, usage: Use) -> SopClass {
     SopClass {
         uid,
@@ -60,11 +67,11 @@ const fn row(uid: &'static str, name: &'static str, usage: Use) -> SopClass {
     }
 }
 
-const fn made(uid: &'static str, name: &'static str) -> SopClass {
+const fn made(uid: &'static str, name: &'static str, usage: Use) -> SopClass {
     SopClass {
         uid,
         name,
-        usage: Use::Document,
+        usage,
         sent: true,
     }
 }
@@ -89,8 +96,8 @@ pub const TABLE: &[SopClass] = &[
         Use::Image,
     ),
     row(ENHANCED_US_VOLUME, "Enhanced US Volume Storage", Use::Image),
-    row(
-        "1.2.840.10008.5.1.4.1.1.7",
+    made(
+        SECONDARY_CAPTURE,
         "Secondary Capture Image Storage",
         Use::Image,
     ),
@@ -109,21 +116,29 @@ pub const TABLE: &[SopClass] = &[
         "Multi-frame Grayscale Word Secondary Capture Image Storage",
         Use::Image,
     ),
-    row(
-        "1.2.840.10008.5.1.4.1.1.7.4",
+    made(
+        TRUE_COLOR_CAPTURE,
         "Multi-frame True Color Secondary Capture Image Storage",
         Use::Image,
     ),
     row(BASIC_TEXT_SR, "Basic Text SR Storage", Use::Document),
-    made(ENHANCED_SR, "Enhanced SR Storage"),
-    made(COMPREHENSIVE_SR, "Comprehensive SR Storage"),
-    made(COMPREHENSIVE_3D_SR, "Comprehensive 3D SR Storage"),
+    made(ENHANCED_SR, "Enhanced SR Storage", Use::Document),
+    made(COMPREHENSIVE_SR, "Comprehensive SR Storage", Use::Document),
+    made(
+        COMPREHENSIVE_3D_SR,
+        "Comprehensive 3D SR Storage",
+        Use::Document,
+    ),
     row(
         "1.2.840.10008.5.1.4.1.1.88.35",
         "Extensible SR Storage",
         Use::Document,
     ),
-    made(SIMPLIFIED_ECHO_SR, "Simplified Adult Echo SR Storage"),
+    made(
+        SIMPLIFIED_ECHO_SR,
+        "Simplified Adult Echo SR Storage",
+        Use::Document,
+    ),
     row(
         "1.2.840.10008.5.1.4.1.1.11.1",
         "Grayscale Softcopy Presentation State Storage",
@@ -144,14 +159,11 @@ pub const TABLE: &[SopClass] = &[
         "General ECG Waveform Storage",
         Use::Document,
     ),
-    row(
-        "1.2.840.10008.5.1.4.1.1.104.1",
-        "Encapsulated PDF Storage",
-        Use::Document,
-    ),
+    made(ENCAPSULATED_PDF, "Encapsulated PDF Storage", Use::Document),
     made(
         KEY_OBJECT_SELECTION,
         "Key Object Selection Document Storage",
+        Use::Document,
     ),
     row(
         "1.2.840.10008.5.1.4.1.1.66",

@@ -317,6 +317,7 @@ fn route(route: &config::Route) -> Route {
         documents: route.written(),
         style: route.style,
         send_images: route.send.contains(&config::Send::Images),
+        companions: route.drawn(),
         report_unmeasured: match route.report_unmeasured {
             config::ReportUnmeasured::Never => ReportUnmeasured::Never,
             config::ReportUnmeasured::EchoOnly => ReportUnmeasured::EchoOnly,

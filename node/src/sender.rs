@@ -135,6 +135,7 @@ fn send_object(
 ) -> Result<ObjectResult, ScuError> {
     match object {
         DeliveryObject::Image(instance) => send_file(association, &instance.path),
+        DeliveryObject::Companion(file) => send_file(association, &file.path),
         DeliveryObject::Report(key) => send_report(node, association, key),
     }
 }
@@ -201,6 +202,10 @@ fn open(config: &Config, job: &DeliveryJob) -> Result<Association, ScuError> {
             }
             DeliveryObject::Image(image) => {
                 wanted.push((image.sop_class.as_str(), image.transfer_syntax.as_str()));
+            }
+            DeliveryObject::Companion(file) => {
+                let companion = file.key.companion;
+                wanted.push((companion.sop_class(), companion.transfer_syntax()));
             }
         }
     }

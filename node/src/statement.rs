@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use sonode_conformance::sop_class::{self, Use};
 use sonode_conformance::{DimseStatus, implementation, limits, transfer_syntax};
+use sonode_sr_writer::Companion;
 
 /// The whole statement as Markdown.
 pub(crate) fn markdown() -> String {
@@ -142,8 +143,26 @@ fn sent(text: &mut String) -> std::fmt::Result {
         text,
         "## SOP classes sent (SCU)\n\n| SOP class | UID | Template |\n| --- | --- | --- |"
     )?;
-    for class in sop_class::TABLE.iter().filter(|class| class.sent) {
+    let companion = |uid: &str| Companion::ALL.into_iter().find(|c| c.sop_class() == uid);
+    let sent = || sop_class::TABLE.iter().filter(|class| class.sent);
+    for class in sent().filter(|class| companion(class.uid).is_none()) {
         writeln!(text, "| {} | {} | TID 1500 |", class.name, class.uid)?;
+    }
+    writeln!(
+        text,
+        "\nWhere a route names them, companions go beside a report, each kind in a series of its own:\n\n\
+         | SOP class | UID | Transfer syntax | In the configuration |\n| --- | --- | --- | --- |"
+    )?;
+    for class in sent() {
+        if let Some(companion) = companion(class.uid) {
+            let syntax = companion.transfer_syntax();
+            let name = companion.name();
+            writeln!(
+                text,
+                "| {} | {} | {syntax} | {name} |",
+                class.name, class.uid
+            )?;
+        }
     }
     writeln!(
         text,

@@ -6,6 +6,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+mod companions;
 mod engine;
 mod header;
 mod pipeline;
@@ -22,11 +23,12 @@ mod text;
 mod time;
 mod workers;
 
+pub use companions::CompanionKey;
 pub use header::{HeaderSummary, RawRequest};
 pub use pipeline::{Arrival, CommandError, Pipeline, RenderError, StartError};
 pub use ports::{
-    AssociationFailure, Clock, DeliveryJob, DeliveryObject, DeliveryReport, Headers, ObjectResult,
-    Ports, RenderedReport, ReportKey, ReportSender, SystemClock,
+    AssociationFailure, Clock, CompanionFile, DeliveryJob, DeliveryObject, DeliveryReport, Headers,
+    ObjectResult, Ports, RenderedReport, ReportKey, ReportSender, SystemClock,
 };
 pub use report::{content_date_time, series_number};
 pub use settings::{ReportUnmeasured, RetrySettings, Route, Routing, Settings, WorkerSettings};

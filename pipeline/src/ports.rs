@@ -10,6 +10,7 @@ use sonode_conformance::{
 };
 use sonode_sr_writer::Document;
 
+use crate::companions::CompanionKey;
 use crate::header::HeaderSummary;
 use crate::spool::StoredInstance;
 use crate::time::Timestamp;
@@ -96,6 +97,21 @@ pub enum DeliveryObject {
     Report(ReportKey),
     /// An instance, forwarded as it was received.
     Image(StoredInstance),
+    /// What goes beside a report; its bytes are on disk.
+    Companion(CompanionFile),
+}
+
+/// A companion of a report that is durably on disk and may be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompanionFile {
+    /// The study.
+    pub study: StudyInstanceUid,
+    /// Which of its companions.
+    pub key: CompanionKey,
+    /// Its SOP Instance UID.
+    pub sop_instance: SopInstanceUid,
+    /// The Part 10 file.
+    pub path: PathBuf,
 }
 
 /// Names one document of one revision of a study's report for one peer.

@@ -62,7 +62,7 @@ pub(crate) struct Station {
 }
 
 impl Station {
-    fn hash(&self) -> String {
+    pub(crate) fn hash(&self) -> String {
         let parts = format!("1\n{}\n{}", self.ae_title, self.device_serial);
         Digest::from_bytes(Sha256::digest(parts.as_bytes()).into()).to_string()
     }

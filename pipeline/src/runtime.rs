@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid, limits};
 use sonode_findings::InstanceFindings;
-use sonode_findings::protocol::{AnalyzeJob, ToWorker};
+use sonode_findings::protocol::{AnalyzeJob, IllustrateJob, ToWorker};
 use sonode_sr_writer::Form;
 
+use crate::companions::{CompanionKey, Composed, Illustrator};
 use crate::engine::{
     Action, ArrivalKind, Assembly, Command, Engine, Event, Filing, Stored, Study, UnsortedArrival,
     WorkerEnd,
@@ -193,6 +194,7 @@ impl Runtime {
             Message::Worker(generation, said) => self.event(match said {
                 WorkerEvent::Ready(ready) => Event::WorkerReady(generation, ready),
                 WorkerEvent::Analyzed(analyzed) => Event::Analyzed(generation, analyzed),
+                WorkerEvent::Illustrated(drawn) => Event::Illustrated(generation, drawn),
                 WorkerEvent::Ended(end) => Event::WorkerEnded(generation, end),
             }),
             Message::Drain(by) => {
@@ -248,6 +250,14 @@ impl Runtime {
                 self.give_worker(generation, &ToWorker::Identify(AnalyzeJob { id, path }));
                 None
             }
+            Action::Illustrate(generation, id, study, key) => {
+                self.illustrate(generation, id, study, key)
+            }
+            Action::KeepCompanion(study, key, picture) => {
+                let plan = self.engine.companion_plan(&study, key)?;
+                let outcome = self.illustrator().keep(&plan, *picture);
+                Some(Event::CompanionKept(study, key, outcome))
+            }
             Action::File(filing) => Some(self.file(*filing)),
             Action::Assemble(study) => self.assemble(study),
             Action::Submit(job) => {
@@ -289,6 +299,35 @@ impl Runtime {
             && *running == generation
         {
             worker.give(job);
+        }
+    }
+
+    fn illustrator(&self) -> Illustrator<'_> {
+        Illustrator {
+            spool: &self.spool,
+            station: &self.station,
+        }
+    }
+
+    fn illustrate(
+        &mut self,
+        generation: u64,
+        id: u64,
+        study: StudyInstanceUid,
+        key: CompanionKey,
+    ) -> Option<Event> {
+        let composed = match self.engine.companion_plan(&study, key) {
+            Some(plan) => self.illustrator().compose(&plan),
+            None => Err("the report isn't there any more".to_owned()),
+        };
+        match composed {
+            Ok(Composed::Drawing(drawing)) => {
+                let job = IllustrateJob { id, drawing };
+                self.give_worker(generation, &ToWorker::Illustrate(Box::new(job)));
+                None
+            }
+            Ok(Composed::Kept(sop)) => Some(Event::CompanionKept(study, key, Ok(sop))),
+            Err(detail) => Some(Event::CompanionKept(study, key, Err(detail))),
         }
     }
 
@@ -372,10 +411,20 @@ impl Runtime {
     /// Files move with their study: the sender gets the current paths.
     fn located(&self, mut job: DeliveryJob) -> DeliveryJob {
         for object in &mut job.objects {
-            if let DeliveryObject::Image(stored) = object
-                && let Some(path) = self.spool.locate(stored)
-            {
-                stored.path = path;
+            match object {
+                DeliveryObject::Image(stored) => {
+                    if let Some(path) = self.spool.locate(stored) {
+                        stored.path = path;
+                    }
+                }
+                DeliveryObject::Companion(file) => {
+                    let revision = file.key.revision;
+                    let found = self
+                        .spool
+                        .companion(&file.study, revision, &file.sop_instance);
+                    file.path = found.unwrap_or_default();
+                }
+                DeliveryObject::Report(_) => {}
             }
         }
         job

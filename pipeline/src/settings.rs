@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sonode_conformance::{AeTitle, limits};
-use sonode_sr_writer::{Document, Style};
+use sonode_sr_writer::{Companion, Document, Style};
 
 /// The pipeline's settings.
 #[derive(Debug, Clone)]
@@ -104,6 +104,8 @@ pub struct Route {
     pub style: Style,
     /// Whether instances are forwarded as received.
     pub send_images: bool,
+    /// What is sent beside each report, for a peer that shows none.
+    pub companions: BTreeSet<Companion>,
     /// What is sent about a study in which nothing could be measured.
     pub report_unmeasured: ReportUnmeasured,
 }

@@ -124,6 +124,8 @@ codes! {
     // Key objects.
     OF_INTEREST = "113000", "DCM", "Of Interest", "CID 7010";
     KEY_OBJECT_DESCRIPTION = "113012", "DCM", "Key Object Description", "TID 2010";
+    // Companions.
+    SOURCE_IMAGE = "121322", "DCM", "Source image for image processing operation", "CID 7202";
     // Equipment.
     PROCESSING_EQUIPMENT = "109102", "DCM", "Processing Equipment", "CID 7005";
 }

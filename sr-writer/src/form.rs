@@ -270,6 +270,16 @@ pub enum CharacterSet {
     Utf8,
 }
 
+impl CharacterSet {
+    /// Its name in the configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Utf8 => "utf-8",
+        }
+    }
+}
+
 impl std::str::FromStr for CharacterSet {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {

@@ -5,7 +5,9 @@ use sonode_conformance::{SeriesInstanceUid, SopInstanceUid, StudyInstanceUid, Ui
 use sonode_findings::{CardiacPhase, ModelRef};
 use uuid::Uuid;
 
+use crate::companion::Companion;
 use crate::form::{CharacterSet, Coding, Document, FindingsCode, Form, Style};
+use crate::texts::Language;
 
 /// The name space of every UID made here; a UUID of version 4 that is fixed for this product.
 const NAMESPACE: Uuid = Uuid::from_u128(0x697b_9a7e_71b2_4c15_bafa_73ed_b9d2_8e95);
@@ -41,10 +43,6 @@ pub fn report_uid(identity: &ReportIdentity) -> SopInstanceUid {
         FindingsCode::Dcm121070 => "121070",
         FindingsCode::Ln59776 => "59776-5",
     };
-    let charset = match identity.style.charset {
-        CharacterSet::Source => "source",
-        CharacterSet::Utf8 => "utf-8",
-    };
     let mut sources: Vec<String> = identity
         .sources
         .iter()
@@ -62,7 +60,7 @@ pub fn report_uid(identity: &ReportIdentity) -> SopInstanceUid {
         identity.style.language.tag(),
         codes,
         findings,
-        charset,
+        identity.style.charset.name(),
         identity.study.as_str(),
         identity.config_hash.as_str(),
         "sources",
@@ -81,6 +79,55 @@ pub fn series_uid(
     document: Document,
 ) -> SeriesInstanceUid {
     derive(&["series", node_uid.as_str(), study.as_str(), document.name()]).into()
+}
+
+/// Everything that makes a companion this companion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompanionIdentity {
+    /// The node's own UID.
+    pub node_uid: Uid,
+    /// What is made.
+    pub companion: Companion,
+    /// In which language.
+    pub language: Language,
+    /// In which character set.
+    pub charset: CharacterSet,
+    /// Of which study.
+    pub study: StudyInstanceUid,
+    /// From which findings: the SHA-256 of their JSON in hexadecimal.
+    pub findings: String,
+    /// Under which configuration: its hash.
+    pub config_hash: String,
+}
+
+/// The SOP Instance UID of a companion: the same for the same identity.
+pub fn companion_uid(identity: &CompanionIdentity) -> SopInstanceUid {
+    derive(&[
+        "companion",
+        identity.node_uid.as_str(),
+        identity.companion.name(),
+        identity.language.tag(),
+        identity.charset.name(),
+        identity.study.as_str(),
+        &identity.findings,
+        &identity.config_hash,
+    ])
+    .into()
+}
+
+/// The Series Instance UID of the companions of one kind that a node makes in a study.
+pub fn companion_series_uid(
+    node_uid: &Uid,
+    study: &StudyInstanceUid,
+    companion: Companion,
+) -> SeriesInstanceUid {
+    let parts = [
+        "companions",
+        node_uid.as_str(),
+        study.as_str(),
+        companion.name(),
+    ];
+    derive(&parts).into()
 }
 
 /// The UID of the node as an observer (Device Observer UID, TID 1004).

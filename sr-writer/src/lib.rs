@@ -5,6 +5,7 @@
 //! the same input gives the same bytes.
 
 pub mod codes;
+mod companion;
 mod dataset;
 mod form;
 mod identity;
@@ -17,8 +18,12 @@ pub mod texts;
 pub mod tree;
 mod write;
 
+pub use companion::{Companion, CompanionRequest, Composition, compose, write_companion};
 pub use form::{CharacterSet, Coding, Document, FindingsCode, Form, ReportForm, Style, Syntax};
-pub use identity::{ReportIdentity, device_uid, model_uid, report_uid, series_uid};
+pub use identity::{
+    CompanionIdentity, ReportIdentity, companion_series_uid, companion_uid, device_uid, model_uid,
+    report_uid, series_uid,
+};
 pub use lint::{lint, lint_against};
 pub use read::ReadError;
 pub use request::{ContentDateTime, Predecessor, ReportRequest, WriteError, WrittenReport};

@@ -125,6 +125,9 @@ pub enum WriteError {
     /// Content date or time is not of the form that DICOM writes.
     #[error("the content date and time {0:?} are not YYYYMMDD and HHMMSS")]
     ContentDateTime(ContentDateTime),
+    /// A picture that the companion can't hold.
+    #[error("the picture can't be made an object of: {0}")]
+    Picture(&'static str),
     /// A relationship that the SOP class doesn't allow; a defect of this crate.
     #[error("the content tree is not allowed: {0}")]
     Tree(#[from] TreeError),

@@ -3,6 +3,8 @@
 //! Code meanings stay those of the standard; what the worker says in its own words (figures of a check, details of a
 //! refusal) comes through as it is.
 
+pub(crate) mod page;
+
 use serde::{Deserialize, Serialize};
 use sonode_findings::grade::{EfGrade, EfLabel, Profile};
 use sonode_findings::{
@@ -13,7 +15,10 @@ use sonode_findings::{
 use crate::codes::{self, Code};
 use crate::form::Document;
 
-/// Series Description (0008,103E). One for all languages: archives and viewers sort and filter by it.
+/// Series Description (0008,103E) of pictures of a report.
+pub const COMPANION_SERIES_DESCRIPTION: &str = "AI LVEF, unverified (pictures)";
+
+/// Series Description (0008,103E) of documents. One for all languages: archives and viewers sort and filter by it.
 pub const fn series_description(document: Document) -> &'static str {
     match document {
         Document::MeasurementReport => "AI LVEF, unverified",
@@ -38,6 +43,7 @@ pub enum Language {
 
 impl std::str::FromStr for Language {
     type Err = &'static str;
+
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "en" => Ok(Self::En),
@@ -362,7 +368,7 @@ impl Language {
         }
     }
 
-    const fn grade(self, grade: Grade) -> &'static str {
+    pub(crate) const fn grade(self, grade: Grade) -> &'static str {
         match (self, grade) {
             (Self::En, Grade::Poor) => "poor",
             (Self::En, Grade::Fair) => "fair",

@@ -50,7 +50,7 @@ pub fn write(
     })
 }
 
-fn known_uid(text: &str) -> Result<sonode_conformance::Uid, WriteError> {
+pub(crate) fn known_uid(text: &str) -> Result<sonode_conformance::Uid, WriteError> {
     text.parse()
         .map_err(|source: sonode_conformance::UidError| WriteError::Encode(Box::new(source)))
 }

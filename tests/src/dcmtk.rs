@@ -64,15 +64,24 @@ pub fn validate_report(file: &Path) -> Result<()> {
             dsrdump.text()
         );
     }
-    let dciodvfy = Run::of(Command::new(paths::peer("dciodvfy")?).arg("-new").arg(file))?;
-    let errors: Vec<String> = dciodvfy
+    let errors = dciodvfy(file)?;
+    ensure!(errors.is_empty(), "dciodvfy: {errors:#?}");
+    Ok(())
+}
+
+/// What dciodvfy calls an error in an object of any kind.
+pub fn dciodvfy(file: &Path) -> Result<Vec<String>> {
+    let run = Run::of(Command::new(paths::peer("dciodvfy")?).arg("-new").arg(file))?;
+    let errors: Vec<String> = run
         .text()
         .lines()
         .filter(|line| line.starts_with("Error"))
         .map(str::to_owned)
         .collect();
-    ensure!(errors.is_empty(), "dciodvfy: {errors:#?}");
-    dciodvfy.success().map(drop)
+    if errors.is_empty() {
+        run.success()?;
+    }
+    Ok(errors)
 }
 
 /// A `storescp` that takes everything, or misbehaves as its arguments say. Dropping it kills it.

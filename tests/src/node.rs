@@ -86,6 +86,8 @@ pub struct Route {
     pub send: Vec<String>,
     /// `report_unmeasured`; none leaves the default.
     pub report_unmeasured: Option<String>,
+    /// `companions`.
+    pub companions: Vec<String>,
     /// Further lines, as they stand in the file.
     pub more: &'static str,
 }
@@ -97,6 +99,7 @@ impl Route {
             to: peer.to_owned(),
             send: vec!["sr".to_owned()],
             report_unmeasured: None,
+            companions: Vec::new(),
             more: "",
         }
     }
@@ -169,6 +172,9 @@ impl Config {
             )?;
             if let Some(when) = &route.report_unmeasured {
                 writeln!(toml, "report_unmeasured = {when:?}")?;
+            }
+            if !route.companions.is_empty() {
+                writeln!(toml, "companions = {:?}", route.companions)?;
             }
             writeln!(toml, "{}", route.more)?;
         }

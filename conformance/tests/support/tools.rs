@@ -27,12 +27,16 @@ const KNOWN_DSRDUMP: [&str; 3] = [
 
 /// `dciodvfy -new`: its errors. No version of it checks templates.
 pub(crate) fn dciodvfy(file: &Path) -> Vec<String> {
+    dciodvfy_of(file, "SR")
+}
+
+/// The same of an object whose IOD's name, as dciodvfy has it, ends so.
+pub(crate) fn dciodvfy_of(file: &Path, iod: &str) -> Vec<String> {
     let output = run("dciodvfy", [OsStr::new("-new"), file.as_os_str()]);
     let text = text(&output);
     assert!(
-        text.lines()
-            .any(|line| line.ends_with("SR") || line == "KeyObjectSelectionDocument"),
-        "dciodvfy recognised no SR in {}:\n{text}",
+        text.lines().any(|line| line.ends_with(iod)),
+        "dciodvfy recognised no {iod} in {}:\n{text}",
         file.display()
     );
     matching(&text, |line| line.starts_with("Error"))

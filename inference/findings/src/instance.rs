@@ -32,10 +32,16 @@ pub struct InstanceFindings {
     pub quality: Option<Quality>,
     /// Size of a pixel; null: EF only, no volumes.
     pub calibration: Option<Calibration>,
+    /// The part of the image that was analysed; null where the instance is no cine.
+    #[serde(default)]
+    pub region: Option<Region>,
     /// The beats that were measured, in order of their end-diastolic frame.
     pub beats: Vec<Beat>,
     /// The contours at end diastole and end systole.
     pub contours: Vec<Contour>,
+    /// The contour of every frame in which the ventricle was found, for a picture of the whole cine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<Trace>,
     /// Volume of every frame by the method of disks in millilitres, or in arbitrary units without a calibration.
     pub volume_curve: Vec<f64>,
     /// The clip's summary over its beats.
@@ -71,8 +77,10 @@ impl InstanceFindings {
             view: None,
             quality: None,
             calibration: None,
+            region: None,
             beats: Vec::new(),
             contours: Vec::new(),
+            traces: Vec::new(),
             volume_curve: Vec::new(),
             lv: None,
             grades: Vec::new(),
@@ -91,6 +99,7 @@ impl InstanceFindings {
         self.rejected_detail = Some(detail.into());
         self.lv = None;
         self.grades = Vec::new();
+        self.traces = Vec::new();
         self
     }
 }
@@ -194,6 +203,30 @@ pub struct Calibration {
     pub source: CalibrationSource,
     /// Centimetres per pixel along a row (x) and along a column (y); they may differ.
     pub cm_per_px: [f64; 2],
+}
+
+/// A part of an image, in pixels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// First column, from 0.
+    pub column: u32,
+    /// First row, from 0.
+    pub row: u32,
+    /// Columns.
+    pub columns: u32,
+    /// Rows.
+    pub rows: u32,
+    /// Height of a pixel over its width.
+    pub pixel_aspect: f64,
+}
+
+/// The contour of one frame, as it was found there; open at the mitral annulus as [`Contour`] is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Frame, from 1.
+    pub frame: u32,
+    /// (column, row) in image pixels, to a tenth.
+    pub points: Vec<[f64; 2]>,
 }
 
 /// Where a calibration was read.

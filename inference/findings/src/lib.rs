@@ -14,6 +14,7 @@ mod study;
 pub use context::{Phi, RequestAttributes, StudyContext};
 pub use instance::{
     Beat, Calibration, CalibrationSource, CardiacPhase, Check, CheckOutcome, Contour, Disks, Grade,
-    InstanceFindings, LvMeasurement, Method, ModelRef, Quality, Rejection, View, ViewLabel,
+    InstanceFindings, LvMeasurement, Method, ModelRef, Quality, Region, Rejection, Trace, View,
+    ViewLabel,
 };
 pub use study::{Findings, LvSummary, SCHEMA};

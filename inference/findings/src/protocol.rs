@@ -19,6 +19,8 @@ pub enum ToWorker {
     /// Read only which study and instance a file is of. The answer is an [`Analyzed`] that holds the context, the SOP
     /// Instance UID and, where the file can't be parsed, the rejection; no pixel is looked at.
     Identify(AnalyzeJob),
+    /// Draw something for people to look at.
+    Illustrate(Box<IllustrateJob>),
 }
 
 /// A file to look at.
@@ -30,6 +32,119 @@ pub struct AnalyzeJob {
     pub path: PathBuf,
 }
 
+/// Something to draw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IllustrateJob {
+    /// The node's number for this run; comes back in the answer.
+    pub id: u64,
+    /// What is drawn.
+    pub drawing: Drawing,
+}
+
+/// What is drawn. An SVG is the node's own: it holds shapes and text, and names frames as `frame:0`, `frame:1` and so on
+/// where they stand in `<image>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Drawing {
+    /// One page with frames in it.
+    Page {
+        /// The page.
+        svg: String,
+        /// The frames that it names, in order.
+        frames: Vec<FrameOf>,
+        /// What it becomes.
+        form: PageForm,
+    },
+    /// Every frame of a clip at its own size, with an SVG drawn over it.
+    Cine {
+        /// A Part 10 file under the spool.
+        path: PathBuf,
+        /// One SVG a frame. It may be taller than the frame; what is below the frame is black before it is drawn.
+        sheets: Vec<String>,
+    },
+}
+
+/// One frame of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameOf {
+    /// A Part 10 file under the spool.
+    pub path: PathBuf,
+    /// The frame, from 1.
+    pub frame: u32,
+}
+
+/// What a page becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PageForm {
+    /// Pixels, three bytes each.
+    Raster,
+    /// A PDF with text that can be searched.
+    Pdf,
+}
+
+/// The answer to one [`IllustrateJob`].
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Illustrated {
+    /// The job's number.
+    pub id: u64,
+    /// What was drawn, or why nothing was: that is an answer too, and asking again would bring the same one.
+    pub outcome: Result<Picture, String>,
+}
+
+/// What was drawn.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Picture {
+    /// Red, green and blue of each pixel, row by row.
+    Raster {
+        /// Columns.
+        columns: u16,
+        /// Rows.
+        rows: u16,
+        /// `columns * rows * 3` bytes.
+        #[serde(with = "bytes")]
+        rgb: Vec<u8>,
+    },
+    /// A PDF document.
+    Pdf {
+        /// The file.
+        #[serde(with = "bytes")]
+        file: Vec<u8>,
+    },
+    /// JPEG Baseline files of one size, YCbCr with the chroma halved along the rows.
+    Cine {
+        /// Columns.
+        columns: u16,
+        /// Rows.
+        rows: u16,
+        /// A file for each frame.
+        frames: Vec<JpegFrame>,
+    },
+}
+
+/// One JPEG file.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JpegFrame(#[serde(with = "bytes")] pub Vec<u8>);
+
+/// Bytes as base64 text, since JSON has no bytes.
+mod bytes {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD
+            .decode(String::deserialize(from)?)
+            .map_err(D::Error::custom)
+    }
+}
+
 /// From the worker to the node.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
@@ -38,6 +153,8 @@ pub enum FromWorker {
     Ready(Ready),
     /// One analysis is done. An instance that can't be measured is an answer too.
     Analyzed(Box<Analyzed>),
+    /// One drawing is done, or can't be made.
+    Illustrated(Box<Illustrated>),
 }
 
 /// What the worker is.
@@ -149,6 +266,25 @@ mod tests {
             let got = read_frame::<ToWorker>(&mut &wire[..cut]);
             assert!(matches!(got, Err(FrameError::Io(_))), "{cut}");
         }
+    }
+
+    #[test]
+    fn a_picture_comes_back_byte_for_byte() {
+        let picture = Picture::Cine {
+            columns: 2,
+            rows: 1,
+            frames: vec![JpegFrame((0..=255).collect()), JpegFrame(Vec::new())],
+        };
+        let answer = FromWorker::Illustrated(Box::new(Illustrated {
+            id: 3,
+            outcome: Ok(picture.clone()),
+        }));
+        let mut wire = Vec::new();
+        write_frame(&mut wire, &answer).unwrap();
+        let Ok(FromWorker::Illustrated(back)) = read_frame(&mut wire.as_slice()) else {
+            panic!("no picture");
+        };
+        assert!(back.outcome.is_ok_and(|back| back == picture));
     }
 
     #[test]

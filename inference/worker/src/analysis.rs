@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use sonode_conformance::SopInstanceUid;
 use sonode_conformance::limits::FRAMES_MAX;
 use sonode_findings::grade::profile_of_sex;
-use sonode_findings::{InstanceFindings, Rejection, StudyContext, View};
+use sonode_findings::{InstanceFindings, Region, Rejection, StudyContext, View};
 
 use crate::clip::{Clip, Pixels};
 use crate::dicom::pixels::{CLIP_PIXELS_MAX, Frames, PixelError};
@@ -145,6 +145,7 @@ impl Prepared {
             findings.quality = reading.quality;
             findings.beats = reading.beats;
             findings.contours = reading.contours;
+            findings.traces = reading.traces;
             findings.volume_curve = reading.volume_curve;
             findings.lv = reading.lv;
             findings.grades = reading.grades;
@@ -197,9 +198,27 @@ fn describe(opened: &Opened, findings: &mut InstanceFindings) -> Geometry {
     let geometry = geometry(attributes, size);
     if opened.has_pixels() && findings.frames.is_some_and(|frames| frames > 1) {
         findings.calibration.clone_from(&geometry.calibration);
+        findings.region = region(&geometry);
         findings.notes.extend(geometry.notes.iter().cloned());
     }
     geometry
+}
+
+fn region(geometry: &Geometry) -> Option<Region> {
+    let Crop {
+        column,
+        row,
+        width,
+        height,
+    } = geometry.crop;
+    let number = |side: usize| u32::try_from(side).ok();
+    Some(Region {
+        column: number(column)?,
+        row: number(row)?,
+        columns: number(width).filter(|columns| *columns > 0)?,
+        rows: number(height).filter(|rows| *rows > 0)?,
+        pixel_aspect: geometry.pixel_aspect,
+    })
 }
 
 fn clip(

@@ -5,7 +5,7 @@
 //! measure  a clip -> view, quality, contours, beats, volumes, checks              the only users of `net` and `models`
 //! analysis ties the two together
 //! serve    the protocol with the node, and the process's own limits
-//! overlay  the picture of a measurement
+//! illustrate  pages and cines for people: frames put into what the node has composed
 //! ```
 //!
 //! **Architecture invariants:** this is the only crate that links libtorch, and the only one that opens pixel data. It
@@ -26,10 +26,11 @@ pub mod cli;
 pub mod clip;
 pub mod device;
 pub mod dicom;
+pub mod illustrate;
 pub mod measure;
 pub mod models;
 pub mod net;
-pub mod overlay;
+
 mod parallel;
 pub mod serve;
 pub mod train;

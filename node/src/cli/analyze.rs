@@ -11,7 +11,10 @@ use sonode_findings::protocol::{
     AnalyzeJob, Analyzed, FromWorker, ToWorker, read_frame, write_frame,
 };
 use sonode_findings::{Findings, StudyContext};
-use sonode_sr_writer::{Document, ReportRequest};
+use sonode_sr_writer::{
+    CharacterSet, Companion, CompanionRequest, Composition, Document, Language, ReportRequest,
+    compose,
+};
 
 use super::CliError;
 use crate::config::{Device, default_models_dir};
@@ -54,7 +57,7 @@ pub(super) fn run(args: &Analyze) -> Result<(), CliError> {
         write_report(&findings, &context, path)?;
     }
     if let Some(path) = &args.overlay {
-        overlay(&findings, &args.files, path)?;
+        overlay(&findings, &context, &args.files, path)?;
     }
     if args.json {
         let json = serde_json::to_string_pretty(&findings).context("the findings make no JSON")?;
@@ -116,7 +119,9 @@ fn ask(child: &mut Child, files: &[PathBuf]) -> anyhow::Result<Vec<Analyzed>> {
     let mut receive = || read_frame(&mut from).context("the worker ended; its reason stands above");
     match receive()? {
         FromWorker::Ready(_) => {}
-        FromWorker::Analyzed(_) => bail!("the worker answered before it was asked"),
+        FromWorker::Analyzed(_) | FromWorker::Illustrated(_) => {
+            bail!("the worker answered before it was asked")
+        }
     }
     let mut answers = Vec::new();
     for (id, file) in (0..).zip(files) {
@@ -162,18 +167,43 @@ fn write_report(findings: &Findings, context: &StudyContext, path: &Path) -> any
         .with_context(|| format!("{} can't be written", path.display()))
 }
 
-/// Has the worker draw the contours, since it alone opens pixels.
-pub(super) fn overlay(findings: &Findings, files: &[PathBuf], path: &Path) -> Result<(), CliError> {
+/// Has the worker draw the summary page, since it alone opens pixels.
+pub(super) fn overlay(
+    findings: &Findings,
+    context: &StudyContext,
+    files: &[PathBuf],
+    path: &Path,
+) -> Result<(), CliError> {
+    let node_uid = Uid::from_uuid(uuid::Uuid::new_v4());
+    let companion = Companion::SecondaryCapture;
+    let study = &context.study_instance_uid;
+    let request = CompanionRequest {
+        companion,
+        language: Language::En,
+        charset: CharacterSet::default(),
+        sop_instance_uid: Uid::from_uuid(uuid::Uuid::new_v4()).into(),
+        series_instance_uid: sonode_sr_writer::companion_series_uid(&node_uid, study, companion),
+        series_number: 1,
+        revision: 1,
+        content: sonode_pipeline::content_date_time(
+            sonode_pipeline::Timestamp::from_system(std::time::SystemTime::now()),
+            &context.timezone_offset_from_utc,
+        ),
+        device_serial: node_uid.to_string(),
+        station_ae: AeTitle::parse(b"SONODE").context("a constant title")?,
+        node_uid,
+    };
+    let Some(Composition::Page { svg, frames, .. }) = compose(findings, context, &request) else {
+        return Err(anyhow::anyhow!("the findings hold nothing to draw").into());
+    };
     let folder = tempfile::tempdir().context("no temporary folder")?;
-    let json = folder.path().join("findings.json");
-    let text = serde_json::to_vec(findings).context("the findings make no JSON")?;
-    std::fs::write(&json, text).with_context(|| format!("{} can't be written", json.display()))?;
+    let page = folder.path().join("page.svg");
+    std::fs::write(&page, svg).with_context(|| format!("{} can't be written", page.display()))?;
     let mut command = super::worker::command("overlay");
-    command
-        .arg("--findings")
-        .arg(&json)
-        .arg("--out")
-        .arg(path)
-        .args(files);
+    command.arg("--page").arg(&page).arg("--out").arg(path);
+    for (sop, frame) in frames {
+        command.arg("--frame").arg(format!("{sop}:{frame}"));
+    }
+    command.args(files);
     super::worker::finish(command)
 }

@@ -288,9 +288,17 @@ fn route(
         );
     }
     let documents = documents(&mut section, &send, problems, warnings);
-    let companions = section
-        .list::<CompanionName>("companions", problems)
+    let companions: BTreeSet<CompanionName> = section
+        .list("companions", problems)
+        .map(|list| list.into_iter().collect())
         .unwrap_or_default();
+    let is_drawn = |name: &CompanionName| matches!(name, CompanionName::Drawn(_));
+    if companions.iter().any(is_drawn) && !send.contains(&Send::Sr) {
+        problems.push(
+            section.key("companions"),
+            "but key-object go beside the report, and send lacks \"sr\"",
+        );
+    }
     let style = style(&mut section, problems);
     section.finish(
         &[
@@ -335,7 +343,7 @@ fn route(
         send,
         report_unmeasured,
         documents,
-        companions: companions.into_iter().map(|name| name.0).collect(),
+        companions,
         style,
     })
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use sonode_conformance::AeTitle;
-use sonode_sr_writer::{Document, Style};
+use sonode_sr_writer::{Companion, Document, Style};
 
 pub use reader::Problem;
 
@@ -187,7 +187,7 @@ pub struct Route {
     /// `documents`: what "sr" stands for. Default TID 1500 alone.
     pub documents: BTreeSet<Document>,
     /// `companions`: what is sent beside the reports, for a PACS that shows none. Default none.
-    pub companions: BTreeSet<Document>,
+    pub companions: BTreeSet<CompanionName>,
     /// `codes`, `findings_code`, `charset` and `language` of everything that is written for it.
     pub style: Style,
 }
@@ -199,7 +199,21 @@ impl Route {
             .documents
             .iter()
             .filter(|_| self.send.contains(&Send::Sr));
-        reports.chain(&self.companions).copied().collect()
+        let key_object = self
+            .companions
+            .iter()
+            .filter(|name| **name == CompanionName::KeyObject)
+            .map(|_| &Document::KeyObject);
+        reports.chain(key_object).copied().collect()
+    }
+
+    /// What is drawn beside the reports.
+    pub fn drawn(&self) -> BTreeSet<Companion> {
+        let drawn = self.companions.iter().filter_map(|name| match name {
+            CompanionName::KeyObject => None,
+            CompanionName::Drawn(companion) => Some(*companion),
+        });
+        drawn.collect()
     }
 }
 
@@ -220,15 +234,22 @@ impl std::str::FromStr for ReportName {
 }
 
 /// One name of `companions`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CompanionName(pub Document);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CompanionName {
+    /// A document that names the frames of end diastole and end systole.
+    KeyObject,
+    /// A picture.
+    Drawn(Companion),
+}
 
 impl std::str::FromStr for CompanionName {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.parse() {
-            Ok(Document::KeyObject) => Ok(Self(Document::KeyObject)),
-            _ => Err("write \"key-object\""),
+        match text {
+            "key-object" => Ok(Self::KeyObject),
+            _ => text.parse().map(Self::Drawn).map_err(
+                |_| "write \"secondary-capture\", \"overlay-cine\", \"pdf\" or \"key-object\"",
+            ),
         }
     }
 }

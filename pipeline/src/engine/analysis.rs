@@ -12,6 +12,7 @@ use super::arrivals::advance_instance;
 use super::unsorted::Key;
 use super::worker::Phase;
 use super::{Action, Engine};
+use crate::companions::CompanionKey;
 use crate::states::{InstanceEvent, InstanceState, StudyEvent, StudyState};
 use crate::status::WorkerState;
 use crate::text;
@@ -40,6 +41,8 @@ pub(super) struct Analysis {
     waiting: BTreeSet<Job>,
     /// Those that run alone.
     suspects: BTreeSet<Job>,
+    /// Companions that wait to be drawn; each runs alone.
+    pub(super) drawings: BTreeSet<(StudyInstanceUid, CompanionKey)>,
     pub(super) running: BTreeMap<u64, Running>,
     next_job: u64,
     pub(super) phase: Phase,
@@ -61,6 +64,8 @@ pub(super) enum Task {
     Analysis(StudyInstanceUid, SopInstanceUid),
     /// To say whose an object of `unsorted/` is.
     Identification(Key),
+    /// To draw a companion.
+    Drawing(StudyInstanceUid, CompanionKey),
 }
 
 impl Analysis {
@@ -82,6 +87,7 @@ impl Analysis {
     pub(super) fn forget(&mut self, study: &StudyInstanceUid) {
         self.waiting.retain(|(_, uid, _)| uid != study);
         self.suspects.retain(|(_, uid, _)| uid != study);
+        self.drawings.retain(|(uid, _)| uid != study);
     }
 
     /// Waiting, running, suspect.
@@ -118,6 +124,7 @@ impl Engine {
         let (uid, sop) = match &job.task {
             Task::Analysis(uid, sop) => (uid, sop),
             Task::Identification(key) => return self.on_identification_lost(key),
+            Task::Drawing(uid, key) => return self.on_drawing_lost(uid, *key, now),
         };
         let attempts_max = self.settings.worker.attempts_max;
         let Some(instance) = self
@@ -182,6 +189,13 @@ impl Engine {
         let (uid, sop) = match job.task {
             Task::Analysis(uid, sop) => (uid, sop),
             Task::Identification(key) => return self.on_identified(&key, answer),
+            Task::Drawing(uid, key) => {
+                self.kill_worker(
+                    "the worker analysed what it should draw and was killed",
+                    now,
+                );
+                return self.on_drawing_lost(&uid, key, now);
+            }
         };
         if let (Some(study), Some(context)) = (self.studies.get_mut(&uid), &answer.context) {
             // The worker reads the whole file, sequences included. It completes what the header scanner saw.
@@ -266,8 +280,8 @@ impl Engine {
         }
     }
 
-    /// Gives the worker what it has credits for. While a suspect or an object of `unsorted/` waits, nothing else begins:
-    /// it runs alone and next.
+    /// Gives the worker what it has credits for. While a suspect, an object of `unsorted/` or a companion waits, nothing
+    /// else begins: it runs alone and next. A companion's report waits for it, so it comes before other studies' analyses.
     pub(super) fn dispatch_analyses(&mut self, now: Timestamp) {
         let Phase::Ready { ready, .. } = &self.analysis.phase else {
             return;
@@ -277,7 +291,10 @@ impl Engine {
             .clamp(1, CREDITS_MAX);
         while !self.draining {
             let analysis = &mut self.analysis;
-            if !analysis.suspects.is_empty() || self.unsorted.is_waiting() {
+            if !analysis.suspects.is_empty()
+                || self.unsorted.is_waiting()
+                || !analysis.drawings.is_empty()
+            {
                 if !analysis.running.is_empty() {
                     return;
                 }
@@ -285,6 +302,8 @@ impl Engine {
                     self.begin(study, sop, now);
                 } else if let Some(key) = self.unsorted.pop_waiting() {
                     self.begin_identification(key, now);
+                } else if let Some((study, key)) = self.analysis.drawings.pop_first() {
+                    self.begin_drawing(study, key, now);
                 }
                 continue;
             }
@@ -348,7 +367,7 @@ impl Analysis {
     /// Whether a job runs beside which none may begin.
     fn is_running_alone(&self, studies: &BTreeMap<StudyInstanceUid, super::Study>) -> bool {
         self.running.values().any(|job| match &job.task {
-            Task::Identification(_) => true,
+            Task::Identification(_) | Task::Drawing(..) => true,
             Task::Analysis(study, sop) => studies
                 .get(study)
                 .and_then(|study| study.instances.get(sop))

@@ -7,12 +7,12 @@ use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::Findings;
 use sonode_sr_writer::{Document, Form, Style};
 
-use super::record::{Evidence, ObjectKey, Rendered, Report, Study};
+use super::record::{Drawing, Evidence, ObjectKey, Rendered, Report, Study};
 use super::{Action, Assembly, Engine};
 use crate::ports::ReportKey;
 use crate::report::ReportPlan;
-use crate::settings::{ReportUnmeasured, Routing};
-use crate::states::{StudyEvent, StudyState};
+use crate::settings::{ReportUnmeasured, Route, Routing};
+use crate::states::{DrawingState, StudyEvent, StudyState};
 use crate::time::Timestamp;
 
 /// What is owed to whom, and in which style.
@@ -150,9 +150,11 @@ impl Engine {
             tracing::info!(study = %uid, revision, "report decided");
             self.supersede(uid, revision);
             self.owe_documents(uid, revision, owed_to, now);
+            self.owe_companions(uid, revision, &assembly.findings, now);
         } else if let Some(revision) = study.report().map(|report| report.revision) {
             // A route that takes a later sender's studies: the report that stands is owed to it too.
             self.owe_documents(uid, revision, owed_to, now);
+            self.owe_companions(uid, revision, &assembly.findings, now);
         }
         self.step(uid, StudyEvent::Complete);
         self.settle(uid, now);
@@ -178,21 +180,7 @@ impl Engine {
         let Some(study) = self.studies.get(uid) else {
             return owed;
         };
-        let routes = self
-            .settings
-            .routing
-            .routes
-            .iter()
-            .filter(|route| route.from.is_none() || study.from.iter().any(|peer| route.takes(peer)))
-            .filter(|route| {
-                findings.lv.is_some()
-                    || match route.report_unmeasured {
-                        ReportUnmeasured::Never => false,
-                        ReportUnmeasured::EchoOnly => findings.is_echo(),
-                        ReportUnmeasured::Always => true,
-                    }
-            });
-        for route in routes {
+        for route in self.reporting_routes(uid, findings) {
             for document in &route.documents {
                 if may_write(*document, findings, study) {
                     owed.entry((route.to.clone(), *document))
@@ -203,13 +191,45 @@ impl Engine {
         owed
     }
 
+    /// The routes by which these findings are reported.
+    pub(super) fn reporting_routes<'a>(
+        &'a self,
+        uid: &StudyInstanceUid,
+        findings: &'a Findings,
+    ) -> impl Iterator<Item = &'a Route> {
+        let study = self.studies.get(uid);
+        let is_from = move |route: &&Route| {
+            study.is_some_and(|study| {
+                route.from.is_none() || study.from.iter().any(|peer| route.takes(peer))
+            })
+        };
+        self.settings
+            .routing
+            .routes
+            .iter()
+            .filter(|route| !route.documents.is_empty())
+            .filter(is_from)
+            .filter(|route| {
+                findings.lv.is_some()
+                    || match route.report_unmeasured {
+                        ReportUnmeasured::Never => false,
+                        ReportUnmeasured::EchoOnly => findings.is_echo(),
+                        ReportUnmeasured::Always => true,
+                    }
+            })
+    }
+
     /// Earlier revisions that nobody has yet are not sent any more.
     fn supersede(&mut self, uid: &StudyInstanceUid, revision: u32) {
         if let Some(study) = self.studies.get_mut(uid) {
             study.deliveries.retain(|delivery| {
-                let is_old = matches!(delivery.object, ObjectKey::Report(old, _) if old < revision);
+                let is_old = delivery.object.revision().is_some_and(|old| old < revision);
                 !is_old || delivery.state.is_taken() || delivery.in_flight
             });
+            let drawn = |drawing: &Drawing| matches!(drawing.state, DrawingState::Drawn(_));
+            study
+                .companions
+                .retain(|drawing| drawing.key.revision >= revision || drawn(drawing));
         }
     }
 

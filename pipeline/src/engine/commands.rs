@@ -107,6 +107,7 @@ impl Engine {
             }
         }
         let was_quarantined = matches!(study.state, StudyState::Quarantined(_));
+        self.retry_drawings(uid);
         for sop in &again {
             self.queue_analysis(uid, sop, now);
         }

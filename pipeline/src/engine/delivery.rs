@@ -1,6 +1,7 @@
 //! What is owed to whom, when it is tried, and what its answers mean.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_sr_writer::{Document, Style};
@@ -9,7 +10,9 @@ use super::analysis::backoff;
 use super::outcome::{Failure, judge, note_answer, object_name, result_of, with_jitter};
 use super::record::{Delivery, Lane, ObjectKey, Study};
 use super::{Action, Engine};
-use crate::ports::{DeliveryJob, DeliveryObject, DeliveryReport, ObjectResult, ReportKey};
+use crate::ports::{
+    CompanionFile, DeliveryJob, DeliveryObject, DeliveryReport, ObjectResult, ReportKey,
+};
 use crate::states::{DeliveryState, StudyEvent};
 use crate::status::PeerHealth;
 use crate::time::Timestamp;
@@ -315,7 +318,7 @@ impl Engine {
         }
         let (state, failed_here) = (delivery.state, delivery.failed_here);
         let rendered = delivery.rendered.as_ref().map(|made| made.sop.clone());
-        let is_superseded = matches!(key, ObjectKey::Report(revision, _) if *revision < current);
+        let is_superseded = key.revision().is_some_and(|revision| revision < current);
         tracing::info!(study = %uid, peer, object = %object_name(key), state = state.name(), "delivery state");
         if state.is_taken() {
             self.counters.deliveries_sent += 1;
@@ -357,6 +360,10 @@ impl Engine {
         let sop = match key {
             ObjectKey::Image(sop) => Some(sop.clone()),
             ObjectKey::Report(..) => rendered,
+            ObjectKey::Companion(key) => self
+                .studies
+                .get(uid)
+                .and_then(|study| study.drawn(key).cloned()),
         };
         if let Some(sop) = sop {
             self.actions
@@ -476,6 +483,16 @@ fn take_due(study: &mut Study, peer: &str, room: usize) -> Vec<(ObjectKey, Deliv
                 .get(sop)
                 .and_then(|instance| instance.version())
                 .map(|version| DeliveryObject::Image(version.stored.clone())),
+            // What isn't drawn yet follows.
+            ObjectKey::Companion(key) => study.drawn(key).map(|sop| {
+                DeliveryObject::Companion(CompanionFile {
+                    study: study.uid.clone(),
+                    key: *key,
+                    sop_instance: sop.clone(),
+                    // Filled in where the files are known.
+                    path: PathBuf::new(),
+                })
+            }),
         };
         if let (Some(object), Some(delivery)) = (object, study.delivery_mut(peer, &key)) {
             delivery.in_flight = true;

@@ -8,6 +8,7 @@ mod analysis;
 mod arrivals;
 mod closing;
 mod commands;
+mod companions;
 mod delivery;
 mod outcome;
 mod record;
@@ -21,10 +22,11 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
-use sonode_findings::protocol::{Analyzed, Ready};
+use sonode_findings::protocol::{Analyzed, Illustrated, Picture, Ready};
 use sonode_findings::{Findings, InstanceFindings, StudyContext};
 use sonode_sr_writer::{Document, Form};
 
+use crate::companions::CompanionKey;
 use crate::ports::{DeliveryJob, DeliveryReport, ReportKey};
 use crate::settings::{Routing, Settings};
 use crate::spool::StoredInstance;
@@ -54,6 +56,14 @@ pub(crate) enum Event {
     WorkerEnded(u64, WorkerEnd),
     /// The worker of this generation answered a job: an analysis or an identification.
     Analyzed(u64, Box<Analyzed>),
+    /// The worker of this generation drew something, or can't.
+    Illustrated(u64, Box<Illustrated>),
+    /// A companion is on disk under this UID, or can't be put there.
+    CompanionKept(
+        StudyInstanceUid,
+        CompanionKey,
+        Result<SopInstanceUid, String>,
+    ),
     /// The answer to [`Action::Assemble`].
     Assembled(StudyInstanceUid, Box<Assembly>),
     /// Something of this study can't be kept.
@@ -124,6 +134,10 @@ pub(crate) enum Action {
     Analyze(u64, u64, StoredInstance),
     /// Ask the worker whose this object of `unsorted/` is; answered like an analysis.
     Identify(u64, u64, StoredInstance),
+    /// Have the worker draw a companion, and answer with [`Event::CompanionKept`] where it is on disk already.
+    Illustrate(u64, u64, StudyInstanceUid, CompanionKey),
+    /// Keep what was drawn durably, and answer with [`Event::CompanionKept`].
+    KeepCompanion(StudyInstanceUid, CompanionKey, Box<Picture>),
     /// Move an object of `unsorted/` to its study, durably, and answer with [`Event::Stored`] or [`Event::NotFiled`].
     File(Box<Filing>),
     /// Read the study's findings and answer with [`Event::Assembled`].
@@ -188,6 +202,12 @@ impl Engine {
             Event::WorkerReady(generation, ready) => self.on_worker_ready(generation, ready, now),
             Event::WorkerEnded(generation, end) => self.on_worker_ended(generation, end, now),
             Event::Analyzed(generation, analyzed) => self.on_analyzed(generation, *analyzed, now),
+            Event::Illustrated(generation, answer) => {
+                self.on_illustrated(generation, *answer, now);
+            }
+            Event::CompanionKept(study, key, outcome) => {
+                self.on_companion_kept(&study, key, outcome, now);
+            }
             Event::Assembled(study, assembly) => self.on_assembled(&study, &assembly, now),
             Event::StorageFailed(study, detail) => self.on_storage_failed(&study, detail, now),
             Event::Rendered(key, form, sop) => self.on_rendered(&key, form, sop),

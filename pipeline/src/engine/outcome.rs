@@ -41,6 +41,9 @@ pub(super) fn result_of(
         (DeliveryObject::Image(stored), ObjectKey::Image(sop)) => {
             stored.sop_instance == *sop && stored.study.as_ref() == Some(uid)
         }
+        (DeliveryObject::Companion(file), ObjectKey::Companion(key)) => {
+            file.study == *uid && file.key == *key
+        }
         _ => false,
     };
     let answered = report.results.iter().find(|(object, _)| is_it(object));
@@ -130,6 +133,12 @@ pub(super) fn object_name(key: &ObjectKey) -> String {
         ObjectKey::Report(revision, Document::MeasurementReport) => format!("report-{revision}"),
         ObjectKey::Report(revision, document) => format!("{}-{revision}", document.name()),
         ObjectKey::Image(sop) => sop.to_string(),
+        ObjectKey::Companion(key) => format!(
+            "{}-{}-{}",
+            key.companion.name(),
+            key.revision,
+            key.language.tag()
+        ),
     }
 }
 

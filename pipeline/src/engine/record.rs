@@ -8,9 +8,10 @@ use sonode_conformance::{SopClassUid, SopInstanceUid, StudyInstanceUid};
 use sonode_findings::{Findings, LvSummary, Rejection, StudyContext};
 use sonode_sr_writer::{Document, Form, Style};
 
+use crate::companions::CompanionKey;
 use crate::report::Member;
 use crate::spool::{Digest, StoredInstance};
-use crate::states::{DeliveryState, InstanceState, StudyState};
+use crate::states::{DeliveryState, DrawingState, InstanceState, StudyState};
 use crate::status::{DeliveryAnswer, Timeline};
 use crate::time::Timestamp;
 
@@ -31,6 +32,9 @@ pub(crate) struct Study {
     /// Every report that was decided, by revision.
     pub(crate) reports: Vec<Report>,
     pub(crate) deliveries: Vec<Delivery>,
+    /// What goes beside the reports.
+    #[serde(default)]
+    pub(crate) companions: Vec<Drawing>,
     /// Why no report is owed.
     pub(crate) unreported: Option<String>,
     /// The operator has released it although its instances contradict each other.
@@ -102,6 +106,15 @@ pub(crate) struct Rendered {
     pub(crate) sop: SopInstanceUid,
 }
 
+/// One companion of one revision.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Drawing {
+    pub(crate) key: CompanionKey,
+    pub(crate) state: DrawingState,
+    /// Charged runs.
+    pub(crate) attempts: u32,
+}
+
 /// What a report stands on. A new revision is sent where it changed, and never where it shrank.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Evidence {
@@ -143,6 +156,19 @@ pub(crate) enum ObjectKey {
     Image(SopInstanceUid),
     /// This document of this revision of the report.
     Report(u32, Document),
+    /// What goes beside it. Last, so that a viewer that opens what came last shows the picture.
+    Companion(CompanionKey),
+}
+
+impl ObjectKey {
+    /// Of which revision of the report it is; an image is of none.
+    pub(crate) fn revision(&self) -> Option<u32> {
+        match self {
+            Self::Image(_) => None,
+            Self::Report(revision, _) => Some(*revision),
+            Self::Companion(key) => Some(key.revision),
+        }
+    }
 }
 
 /// When the objects of one study are tried next at one peer.
@@ -178,6 +204,7 @@ impl Study {
             quiet_from: now,
             reports: Vec::new(),
             deliveries: Vec::new(),
+            companions: Vec::new(),
             unreported: None,
             released: false,
             done: false,
@@ -264,6 +291,7 @@ impl Study {
                         self.recognised
                             .contains(&(*revision, *document, sop.clone()))
                     }
+                    ObjectKey::Companion(key) => self.drawn(key) == Some(sop),
                 }
         })
     }

@@ -88,6 +88,7 @@ impl Engine {
         for (sop, peer) in arrived {
             self.owe_image(&uid, &sop, peer.as_deref(), now);
         }
+        self.queue_drawings(&uid);
         self.relane(&uid, now);
         for (peer, lane) in lanes {
             let is_known = self

@@ -125,7 +125,7 @@ impl Runtime {
             delivered: found.delivered,
             marks,
         };
-        for (_, sop) in &recovered.reports {
+        for (_, sop) in recovered.reports.iter().chain(&found.companions) {
             note("issued UID", self.queue.issue(&recovered.uid, sop));
         }
         let now = self.now();

@@ -77,6 +77,7 @@ fn route(to: &str) -> Route {
         documents: BTreeSet::from([Document::MeasurementReport]),
         style: Style::default(),
         send_images: false,
+        companions: BTreeSet::new(),
         report_unmeasured: ReportUnmeasured::EchoOnly,
     }
 }

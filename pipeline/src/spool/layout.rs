@@ -113,6 +113,7 @@ pub(super) enum Name {
     Pruned(SopInstanceUid, ShortDigest),
     Findings(ShortDigest),
     Report(u32, SopInstanceUid),
+    Companion(u32, SopInstanceUid),
     Delivered(String, SopInstanceUid),
     /// An instance whose file was found damaged when the same instance came again.
     Damaged,
@@ -143,6 +144,10 @@ pub(super) fn findings_name(digest: ShortDigest) -> String {
 
 pub(super) fn report_name(revision: u32, sop: &SopInstanceUid) -> String {
     format!("report-{revision}-{sop}.dcm")
+}
+
+pub(super) fn companion_name(revision: u32, sop: &SopInstanceUid) -> String {
+    format!("companion-{revision}-{sop}.dcm")
 }
 
 /// A peer's name is percent-encoded, so that it can hold what a configuration allows and still be read back.
@@ -206,6 +211,10 @@ impl Name {
             let (revision, sop) = rest.split_once('-')?;
             return Some(Self::Report(revision.parse().ok()?, parse_sop(sop)?));
         }
+        if let Some(rest) = stem.strip_prefix("companion-") {
+            let (revision, sop) = rest.split_once('-')?;
+            return Some(Self::Companion(revision.parse().ok()?, parse_sop(sop)?));
+        }
         let (sop, digest) = instance_parts(stem)?;
         Some(Self::Instance(sop, digest))
     }
@@ -240,6 +249,7 @@ mod tests {
             (pruned_name(&uid, digest), Name::Pruned(uid.clone(), digest)),
             (findings_name(digest), Name::Findings(digest)),
             (report_name(7, &uid), Name::Report(7, uid.clone())),
+            (companion_name(7, &uid), Name::Companion(7, uid.clone())),
             (
                 delivered_name("main-pacs/é %", &uid).unwrap(),
                 Name::Delivered("main-pacs/é %".to_owned(), uid.clone()),

@@ -15,6 +15,7 @@
 //!     <SOPUID>.<hash16>.pruned         preamble and file meta information of an instance whose image was pruned
 //!     <hash16>.findings.json           what was found in it; outlives it
 //!     report-<revision>-<SOPUID>.dcm   a report, immutable
+//!     companion-<revision>-<SOPUID>.dcm    what goes beside a report, immutable
 //!     delivered-<peer>-<SOPUID>        empty: the peer has the object; peer's name percent-encoded
 //!     <SOPUID>.<hash16>.dcm.<uuid>.damaged    a damaged file whose instance was received again
 //!   done/<yyyymmdd>/<StudyUID>/ the same, when nothing is owed any more
@@ -32,7 +33,7 @@
 //!
 //! | version | since | change |
 //! | --- | --- | --- |
-//! | 1 | 0.1.0 | the first |
+//! | 1 | 0.1.0 | the first; companions are names that it passes over if it doesn't know them |
 //!
 //! # Architecture invariants
 //!
@@ -235,6 +236,38 @@ impl Spool {
             existing: Existing::MustEqual(bytes.to_vec()),
         };
         self.ask(|reply| Request::Publish(publication, reply))
+    }
+
+    /// Commits what goes beside a report, as [`Spool::commit_report`] does.
+    ///
+    /// # Errors
+    /// As [`Spool::commit_report`].
+    pub fn commit_companion(
+        &self,
+        study: &StudyInstanceUid,
+        revision: u32,
+        sop: &SopInstanceUid,
+        bytes: &[u8],
+    ) -> Result<PathBuf, SpoolError> {
+        let publication = Publication {
+            study: Some(study.clone()),
+            name: layout::companion_name(revision, sop),
+            temp: writer::write_temp(self.shared(), bytes)?,
+            existing: Existing::MustEqual(bytes.to_vec()),
+        };
+        self.ask(|reply| Request::Publish(publication, reply))
+    }
+
+    /// The file of a companion that was committed.
+    pub fn companion(
+        &self,
+        study: &StudyInstanceUid,
+        revision: u32,
+        sop: &SopInstanceUid,
+    ) -> Option<PathBuf> {
+        let (_, folder) = self.find_study(study)?;
+        let path = folder.join(layout::companion_name(revision, sop));
+        path.is_file().then_some(path)
     }
 
     /// Records durably that a peer has an object. Doing it again changes nothing.

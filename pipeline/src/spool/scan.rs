@@ -26,6 +26,8 @@ pub struct OpenStudy {
     pub findings: BTreeMap<ShortDigest, PathBuf>,
     /// The committed reports: revision, SOP Instance UID, file; by revision.
     pub reports: Vec<(u32, SopInstanceUid, PathBuf)>,
+    /// The committed companions of reports: revision and SOP Instance UID.
+    pub companions: Vec<(u32, SopInstanceUid)>,
     /// What was marked as delivered: peer's name and SOP Instance UID.
     pub delivered: Vec<(String, SopInstanceUid)>,
     /// What could not be used. It stays where it is.
@@ -88,6 +90,7 @@ pub(super) fn study(
         pruned: Vec::new(),
         findings: BTreeMap::new(),
         reports: Vec::new(),
+        companions: Vec::new(),
         delivered: Vec::new(),
         skipped: Vec::new(),
     };
@@ -106,6 +109,7 @@ pub(super) fn study(
                 study.findings.insert(digest, path);
             }
             Name::Report(revision, sop) => study.reports.push((revision, sop, path)),
+            Name::Companion(revision, sop) => study.companions.push((revision, sop)),
             Name::Delivered(peer, sop) => study.delivered.push((peer, sop)),
             Name::Damaged => study.skipped.push(skip(path, "set aside as damaged")),
             Name::Unknown => study

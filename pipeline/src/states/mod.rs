@@ -2,10 +2,12 @@
 //! prohibited.
 
 mod delivery;
+mod drawing;
 mod instance;
 mod study;
 
 pub(crate) use delivery::{DeliveryEvent, DeliveryState};
+pub(crate) use drawing::{DrawingEvent, DrawingState};
 pub(crate) use instance::{InstanceEvent, InstanceState};
 pub(crate) use study::{StudyEvent, StudyState};
 

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Duration;
 
 use sonode_findings::protocol::{
-    Analyzed, FrameError, FromWorker, Ready, ToWorker, read_frame, write_frame,
+    Analyzed, FrameError, FromWorker, Illustrated, Ready, ToWorker, read_frame, write_frame,
 };
 
 use crate::engine::WorkerEnd;
@@ -35,6 +35,7 @@ const STDERR_LINE_MAX: u64 = 4096;
 pub(crate) enum WorkerEvent {
     Ready(Ready),
     Analyzed(Box<Analyzed>),
+    Illustrated(Box<Illustrated>),
     /// The last one, always.
     Ended(WorkerEnd),
 }
@@ -120,6 +121,7 @@ fn read_answers(mut from: &UnixStream, tell: &impl Fn(WorkerEvent)) -> Option<Fr
         match read_frame(&mut from) {
             Ok(FromWorker::Ready(ready)) => tell(WorkerEvent::Ready(ready)),
             Ok(FromWorker::Analyzed(analyzed)) => tell(WorkerEvent::Analyzed(analyzed)),
+            Ok(FromWorker::Illustrated(drawn)) => tell(WorkerEvent::Illustrated(drawn)),
             Err(FrameError::Closed) => return None,
             Err(error) => return Some(error),
         }

@@ -14,7 +14,9 @@ fn start(script: &str) -> (Worker, Receiver<WorkerEvent>) {
 fn ready(events: &Receiver<WorkerEvent>) -> Ready {
     match events.recv().unwrap() {
         WorkerEvent::Ready(ready) => ready,
-        WorkerEvent::Analyzed(_) => panic!("an answer before any job"),
+        WorkerEvent::Analyzed(_) | WorkerEvent::Illustrated(_) => {
+            panic!("an answer before any job")
+        }
         WorkerEvent::Ended(end) => panic!("{end:?}"),
     }
 }

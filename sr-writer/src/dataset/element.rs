@@ -43,6 +43,34 @@ impl Item {
         self
     }
 
+    /// Several text values.
+    pub(super) fn texts(&mut self, tag: Tag, vr: VR, values: &[&str]) -> &mut Self {
+        let texts: C<String> = values.iter().map(ToString::to_string).collect();
+        self.0
+            .put(DataElement::new(tag, vr, PrimitiveValue::Strs(texts)));
+        self
+    }
+
+    /// Whole numbers as VR US.
+    pub(super) fn numbers(&mut self, tag: Tag, values: &[u16]) -> &mut Self {
+        let values: C<u16> = values.iter().copied().collect();
+        self.0
+            .put(DataElement::new(tag, VR::US, PrimitiveValue::U16(values)));
+        self
+    }
+
+    /// A tag as VR AT.
+    pub(super) fn tag(&mut self, tag: Tag, named: Tag) -> &mut Self {
+        let value = PrimitiveValue::Tags([named].into_iter().collect());
+        self.0.put(DataElement::new(tag, VR::AT, value));
+        self
+    }
+
+    /// Any element.
+    pub(super) fn put(&mut self, element: DataElement<InMemDicomObject>) {
+        self.0.put(element);
+    }
+
     /// Numbers as VR FL.
     pub(super) fn floats(&mut self, tag: Tag, values: impl Iterator<Item = f32>) -> &mut Self {
         let values: C<f32> = values.collect();

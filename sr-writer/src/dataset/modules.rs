@@ -81,6 +81,17 @@ pub(super) fn series(item: &mut Item, request: &ReportRequest) {
 
 /// Enhanced General Equipment module (C.7.5.2).
 pub(super) fn equipment(item: &mut Item, request: &ReportRequest) {
+    maker(item);
+    item.optional(
+        tags::DEVICE_SERIAL_NUMBER,
+        VR::LO,
+        &cut(&request.device_serial, 64),
+    )
+    .text(tags::STATION_NAME, VR::SH, request.station_ae.as_str());
+}
+
+/// Who made an object, and with what.
+pub(super) fn maker(item: &mut Item) {
     item.text(tags::MANUFACTURER, VR::LO, implementation::MANUFACTURER)
         .text(
             tags::MANUFACTURER_MODEL_NAME,
@@ -91,13 +102,7 @@ pub(super) fn equipment(item: &mut Item, request: &ReportRequest) {
             tags::SOFTWARE_VERSIONS,
             VR::LO,
             implementation::SOFTWARE_VERSION,
-        )
-        .optional(
-            tags::DEVICE_SERIAL_NUMBER,
-            VR::LO,
-            &cut(&request.device_serial, 64),
-        )
-        .text(tags::STATION_NAME, VR::SH, request.station_ae.as_str());
+        );
 }
 
 /// SR Document General module (C.17.2), or Key Object Document module (C.17.6.2), which has fewer attributes.
@@ -255,6 +260,11 @@ pub(super) fn sop_common(
     if findings.models.iter().any(|model| model.research) {
         item.text(tags::CONTENT_QUALIFICATION, VR::CS, "RESEARCH");
     }
+    contributors(item, findings);
+}
+
+/// The models as Contributing Equipment Sequence (0018,A001).
+pub(super) fn contributors(item: &mut Item, findings: &Findings) {
     if !findings.models.is_empty() {
         let models = findings.models.iter().map(contributor).collect();
         item.sequence(tags::CONTRIBUTING_EQUIPMENT_SEQUENCE, models);

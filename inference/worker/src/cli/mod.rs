@@ -34,7 +34,7 @@ enum Command {
     Serve(ServeArgs),
     /// Analyse files and print what was found
     Analyze(analyze::AnalyzeArgs),
-    /// Draw a measurement over its images
+    /// Put frames into a page of the node's
     Overlay(overlay::OverlayArgs),
     /// Write a synthetic study whose volumes are known
     Phantom(phantom::PhantomArgs),

@@ -1,48 +1,74 @@
-//! `overlay`: the picture of a measurement.
+//! `overlay`: a page of the node's as a picture.
 
 use std::fs;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
-use sonode_findings::Findings;
+use sonode_conformance::SopInstanceUid;
+use sonode_findings::protocol::FrameOf;
 
 use crate::dicom;
-use crate::overlay;
+use crate::illustrate;
 
 /// Arguments of `overlay`.
 #[derive(Debug, Args)]
 pub(super) struct OverlayArgs {
-    /// findings.json, as `analyze --json` writes it
+    /// The page as SVG, which names frames as frame:0, frame:1 and so on
     #[arg(long)]
-    findings: PathBuf,
+    page: PathBuf,
+    /// Each of those frames in order, as SOP-INSTANCE-UID:FRAME
+    #[arg(long = "frame")]
+    frames: Vec<Named>,
     /// Where the PNG goes
     #[arg(long)]
     out: PathBuf,
-    /// The study's DICOM files; the one that the findings stand on is drawn
+    /// The study's DICOM files
     #[arg(required = true)]
     files: Vec<PathBuf>,
 }
 
-/// Draws the clip that the findings' summary stands on.
+/// A frame by its instance.
+#[derive(Debug, Clone)]
+struct Named {
+    sop: SopInstanceUid,
+    frame: u32,
+}
+
+impl FromStr for Named {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.rsplit_once(':');
+        let named = parts.and_then(|(sop, frame)| {
+            Some(Self {
+                sop: sop.parse().ok()?,
+                frame: frame.parse().ok()?,
+            })
+        });
+        named.ok_or("write SOP-INSTANCE-UID:FRAME")
+    }
+}
+
+/// Puts frames of the files into the page.
 pub(super) fn run(args: &OverlayArgs) -> anyhow::Result<()> {
-    let text = fs::read_to_string(&args.findings)
-        .with_context(|| format!("reading {}", args.findings.display()))?;
-    let findings: Findings = serde_json::from_str(&text)
-        .with_context(|| format!("{} holds no findings", args.findings.display()))?;
-    let Some(clip) = findings.sources().first().copied() else {
-        bail!("nothing was measured in this study, so there is nothing to draw");
-    };
+    let svg = fs::read_to_string(&args.page)
+        .with_context(|| format!("reading {}", args.page.display()))?;
+    let mut known: Vec<(SopInstanceUid, &PathBuf)> = Vec::new();
     for file in &args.files {
         let opened = dicom::open(file).with_context(|| format!("opening {}", file.display()))?;
-        if opened.sop_instance_uid().as_ref() == Some(&clip.sop_instance_uid) {
-            let png = overlay::draw(&opened, clip, findings.lv.as_ref())?;
-            return fs::write(&args.out, png)
-                .with_context(|| format!("writing {}", args.out.display()));
-        }
+        known.extend(opened.sop_instance_uid().map(|sop| (sop, file)));
     }
-    bail!(
-        "none of the files is the clip that was measured, {}",
-        clip.sop_instance_uid
-    )
+    let frame = |named: &Named| {
+        let found = known.iter().find(|(sop, _)| *sop == named.sop);
+        let (_, path) = found.with_context(|| format!("none of the files is {}", named.sop))?;
+        anyhow::Ok(FrameOf {
+            path: (*path).clone(),
+            frame: named.frame,
+        })
+    };
+    let frames: Vec<FrameOf> = args.frames.iter().map(frame).collect::<Result<_, _>>()?;
+    let png = illustrate::png(&svg, &frames)?;
+    fs::write(&args.out, png).with_context(|| format!("writing {}", args.out.display()))
 }

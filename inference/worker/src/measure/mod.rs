@@ -23,7 +23,8 @@ mod view;
 
 use sonode_findings::grade::EfGrade;
 use sonode_findings::{
-    Beat, Check, Contour, Grade, LvMeasurement, ModelRef, Quality, Rejection, View, ViewLabel,
+    Beat, Check, Contour, Grade, LvMeasurement, ModelRef, Quality, Rejection, Trace, View,
+    ViewLabel,
 };
 
 pub use curve::{Curve, CurveBeat};
@@ -49,6 +50,8 @@ pub struct ClipReading {
     pub beats: Vec<Beat>,
     /// The contours at end diastole and end systole of those beats.
     pub contours: Vec<Contour>,
+    /// The contour of every frame in which the ventricle was found.
+    pub traces: Vec<Trace>,
     /// Smoothed volume of every frame: millilitres, or percent of the largest without a calibration.
     pub volume_curve: Vec<f64>,
     /// The clip's summary.
@@ -72,6 +75,7 @@ impl ClipReading {
             quality: None,
             beats: Vec::new(),
             contours: Vec::new(),
+            traces: Vec::new(),
             volume_curve: Vec::new(),
             lv: None,
             grades: Vec::new(),
@@ -244,7 +248,7 @@ fn measure(
         curve,
         &beats,
     ) {
-        Some(numbers) => numbers.fill(clip, view, reading),
+        Some(numbers) => numbers.fill(clip, frames, view, reading),
         None => reading.reject(
             Rejection::Quality,
             "No ventricle was found near end diastole or end systole.",

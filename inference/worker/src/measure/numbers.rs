@@ -3,7 +3,7 @@
 use sonode_findings::grade::{Profile, grades};
 use sonode_findings::{
     Beat, CardiacPhase, Check, CheckOutcome, Contour, Disks, LvMeasurement, Method, Rejection,
-    ViewLabel,
+    Trace, ViewLabel,
 };
 
 use super::ClipReading;
@@ -94,6 +94,7 @@ impl<'a> Numbers<'a> {
     pub(super) fn fill(
         self,
         clip: &Clip,
+        frames: &ClipFrames,
         view: ViewLabel,
         mut reading: ClipReading,
     ) -> ClipReading {
@@ -140,6 +141,7 @@ impl<'a> Numbers<'a> {
             .iter()
             .flat_map(|measured| measured.contours(clip))
             .collect();
+        reading.traces = traces(clip, frames);
         if !reading.beats.iter().any(|beat| beat.complete) {
             reading.notes.push(
                 "The clip holds no complete beat: measured from one end diastole and one end systole.".to_owned(),
@@ -171,6 +173,31 @@ impl<'a> Numbers<'a> {
         });
         reading
     }
+}
+
+/// A ventricle's contour in image pixels.
+fn in_image(ventricle: &Ventricle, clip: &Clip) -> Vec<[f64; 2]> {
+    let unit = clip.cm_per_px.unwrap_or([1.0, clip.pixel_aspect]);
+    let points = ventricle.contour(CONTOUR_POINTS).into_iter();
+    let placed = points.map(|[x, y]| {
+        [
+            x / unit[0] + clip.origin[0] as f64,
+            y / unit[1] + clip.origin[1] as f64,
+        ]
+    });
+    placed.collect()
+}
+
+/// The contour of every frame in which the ventricle was found, to a tenth of a pixel.
+fn traces(clip: &Clip, frames: &ClipFrames) -> Vec<Trace> {
+    let tenths = |point: [f64; 2]| point.map(|value| (value * 10.0).round() / 10.0);
+    let found = frames.frames.iter().enumerate();
+    let found = found.filter_map(|(at, frame)| Some((at, frame.ventricle.as_ref()?)));
+    let traced = found.map(|(at, ventricle)| Trace {
+        frame: frame_number(at),
+        points: in_image(ventricle, clip).into_iter().map(tenths).collect(),
+    });
+    traced.collect()
 }
 
 impl<'a> Measured<'a> {
@@ -234,7 +261,6 @@ impl<'a> Measured<'a> {
     }
 
     fn contours(&self, clip: &Clip) -> Vec<Contour> {
-        let unit = clip.cm_per_px.unwrap_or([1.0, clip.pixel_aspect]);
         [CardiacPhase::EndDiastole, CardiacPhase::EndSystole]
             .into_iter()
             .zip(self.frames)
@@ -242,16 +268,7 @@ impl<'a> Measured<'a> {
             .map(|((phase, frame), ventricle)| Contour {
                 frame: frame_number(frame),
                 phase,
-                points: ventricle
-                    .contour(CONTOUR_POINTS)
-                    .into_iter()
-                    .map(|[x, y]| {
-                        [
-                            x / unit[0] + clip.origin[0] as f64,
-                            y / unit[1] + clip.origin[1] as f64,
-                        ]
-                    })
-                    .collect(),
+                points: in_image(ventricle, clip),
                 area_cm2: clip.cm_per_px.map(|_| ventricle.area()),
             })
             .collect()

@@ -19,11 +19,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use sonode_findings::protocol::{
-    AnalyzeJob, Analyzed, FrameError, FromWorker, Ready, ToWorker, read_frame, write_frame,
+    AnalyzeJob, Analyzed, FrameError, FromWorker, IllustrateJob, Illustrated, Ready, ToWorker,
+    read_frame, write_frame,
 };
 
 use crate::analysis::{Analysis, Prepared, identify, prepare};
 use crate::device::{self, DeviceChoice};
+use crate::illustrate::illustrate;
 use crate::models::{Models, ModelsError};
 
 pub use libraries::restart_with_cuda;
@@ -115,27 +117,54 @@ fn converse(
         credits: CREDITS,
     };
     write_frame(&mut output, &FromWorker::Ready(ready))?;
-    for (id, prepared) in clips {
-        let prepared = prepared?;
+    for opened in clips {
         // The node is gone, or wants nothing more: an answer would find no reader.
         if ended.load(Ordering::Relaxed) {
             break;
         }
-        let Analysis { findings, context } = prepared.measure(models);
-        tracing::info!(
-            job = id,
-            uid = findings.sop_instance_uid.as_str(),
-            rejected = findings.rejected.map(|reason| format!("{reason:?}")),
-            "analysed"
-        );
-        let answer = Analyzed {
-            id,
-            findings,
-            context,
+        let answer = match opened {
+            Opened::Clip(id, prepared) => {
+                FromWorker::Analyzed(Box::new(measure(id, prepared?, models)))
+            }
+            Opened::Drawing(job) => FromWorker::Illustrated(Box::new(draw(&job))),
         };
-        write_frame(&mut output, &FromWorker::Analyzed(Box::new(answer)))?;
+        write_frame(&mut output, &answer)?;
     }
     Ok(())
+}
+
+fn measure(id: u64, prepared: Prepared, models: &Models) -> Analyzed {
+    let Analysis { findings, context } = prepared.measure(models);
+    tracing::info!(
+        job = id,
+        uid = findings.sop_instance_uid.as_str(),
+        rejected = findings.rejected.map(|reason| format!("{reason:?}")),
+        "analysed"
+    );
+    Analyzed {
+        id,
+        findings,
+        context,
+    }
+}
+
+/// What libraries can't survive is answered as what they refuse: the drawing isn't tried again.
+fn draw(IllustrateJob { id, drawing }: &IllustrateJob) -> Illustrated {
+    let outcome = catch_unwind(AssertUnwindSafe(|| illustrate(drawing)));
+    let outcome = match outcome {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(_) => Err("a library gave up on it".to_owned()),
+    };
+    tracing::info!(job = id, error = outcome.as_ref().err(), "drawn");
+    Illustrated { id: *id, outcome }
+}
+
+/// What waits for the main thread.
+enum Opened {
+    /// A file, read and judged.
+    Clip(u64, Result<Prepared, ServeError>),
+    /// A drawing, untouched.
+    Drawing(Box<IllustrateJob>),
 }
 
 fn start(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), ServeError> {
@@ -164,11 +193,17 @@ fn read_jobs(mut input: impl Read, jobs: &SyncSender<ToWorker>, ended: &AtomicBo
     ended.store(true, Ordering::Relaxed);
 }
 
-fn open_jobs(jobs: &Receiver<ToWorker>, clips: &SyncSender<(u64, Result<Prepared, ServeError>)>) {
+fn open_jobs(jobs: &Receiver<ToWorker>, clips: &SyncSender<Opened>) {
     while let Ok(message) = jobs.recv() {
         let (AnalyzeJob { id, path }, identified) = match message {
             ToWorker::Analyze(job) => (job, false),
             ToWorker::Identify(job) => (job, true),
+            ToWorker::Illustrate(job) => {
+                if clips.send(Opened::Drawing(job)).is_err() {
+                    break;
+                }
+                continue;
+            }
         };
         let read = if identified { identify } else { prepare };
         // Header parsing is others' code too; what it can't survive is undecodable.
@@ -180,7 +215,7 @@ fn open_jobs(jobs: &Receiver<ToWorker>, clips: &SyncSender<(u64, Result<Prepared
                 _ => Err(error),
             })
             .map_err(|source| ServeError::File { path, source });
-        if clips.send((id, prepared)).is_err() {
+        if clips.send(Opened::Clip(id, prepared)).is_err() {
             break;
         }
     }
@@ -229,7 +264,9 @@ mod tests {
         job_sender.send(ToWorker::Analyze(job)).unwrap();
         drop(job_sender);
         open_jobs(&jobs, &clip_sender);
-        let (id, prepared) = clips.recv().unwrap();
+        let Opened::Clip(id, prepared) = clips.recv().unwrap() else {
+            panic!("no clip");
+        };
         assert_eq!(id, 5);
         prepared
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use sonode_conformance::{AeTitle, StudyInstanceUid};
-use sonode_findings::Findings;
+use sonode_findings::{Findings, StudyContext};
 
 use super::CliError;
 use crate::config::{Config, PeerAddress, default_models_dir};
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Demo) -> Result<(), CliError> {
         .with_context(|| format!("{} can't be made", args.out.display()))?;
     let (files, truth) = study(args, work.path())?;
     let runtime = tokio::runtime::Runtime::new().context("tokio can't start")?;
-    let (report, findings) = runtime.block_on(through_the_node(&files, work.path()))?;
+    let (report, findings, context) = runtime.block_on(through_the_node(&files, work.path()))?;
 
     let report_path = args.out.join("report.dcm");
     let write = |path: &Path, bytes: &[u8]| {
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Demo) -> Result<(), CliError> {
     let overlay_path = args.out.join("overlay.png");
     let has_picture = findings.lv.is_some();
     if has_picture {
-        super::analyze::overlay(&findings, &files, &overlay_path)?;
+        super::analyze::overlay(&findings, &context, &files, &overlay_path)?;
     }
 
     println!(
@@ -127,7 +127,10 @@ fn study(args: &Demo, work: &Path) -> Result<(Vec<PathBuf>, Option<String>), Cli
 }
 
 /// Starts PACS and node, sends the files as a cart would, and waits for the report.
-async fn through_the_node(files: &[PathBuf], work: &Path) -> anyhow::Result<(Received, Findings)> {
+async fn through_the_node(
+    files: &[PathBuf],
+    work: &Path,
+) -> anyhow::Result<(Received, Findings, StudyContext)> {
     let pacs = Pacs::start(AeTitle::parse(b"PACS")?)?;
     let running = Running::start(configuration(work, pacs.port)?).await?;
     println!(
@@ -160,8 +163,14 @@ async fn through_the_node(files: &[PathBuf], work: &Path) -> anyhow::Result<(Rec
         .pipeline()
         .findings(&study)
         .context("the study has no findings")?;
+    let mut context = StudyContext::unknown(study.clone());
+    if let Some(detail) = running.node.pipeline().study(&study) {
+        context.patient_name = detail.patient_name;
+        context.patient_id = detail.patient_id;
+        context.study_date = detail.study_date;
+    }
     running.stop().await;
-    Ok((report, findings))
+    Ok((report, findings, context))
 }
 
 /// The configuration is written and checked as a hospital's would be.

@@ -1,3 +1,4 @@
+mod companions;
 mod properties;
 mod scenarios;
 mod unsorted;

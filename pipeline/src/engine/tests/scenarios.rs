@@ -421,7 +421,7 @@ fn an_object_that_breaks_every_association_holds_up_nothing_else() {
         }
         world.peer_aborts_over(|object| match object {
             crate::DeliveryObject::Report(key) => key.study == poison,
-            crate::DeliveryObject::Image(_) => false,
+            crate::DeliveryObject::Image(_) | crate::DeliveryObject::Companion(_) => false,
         });
     }
     let accepted: Vec<_> = world

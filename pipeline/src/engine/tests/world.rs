@@ -1,5 +1,6 @@
 //! A world for the engine: a spool, a queue, a worker and two PACS, in memory, without a clock.
 
+mod drawings;
 mod peers;
 mod worker;
 
@@ -16,6 +17,9 @@ use sonode_findings::{
 use sonode_sr_writer::{ReportForm, Style, Syntax};
 
 use super::super::*;
+use drawings::Drawings;
+use sonode_sr_writer::Language;
+
 use crate::ports::{AssociationFailure, DeliveryObject, ObjectResult};
 use crate::settings::{ReportUnmeasured, Route, WorkerSettings};
 use crate::spool::Digest;
@@ -67,6 +71,7 @@ pub(super) struct World {
     pub(super) running: Vec<(u64, StoredInstance, bool)>,
     has_worker: bool,
     is_ready: bool,
+    pub(super) drawings: Drawings,
     // The PACS.
     pub(super) jobs: VecDeque<DeliveryJob>,
     pub(super) accepted: Vec<(String, StudyInstanceUid, u32)>,
@@ -87,6 +92,8 @@ pub(super) fn route(to: &str) -> Route {
         documents: BTreeSet::from([Document::MeasurementReport]),
         style: Style::default(),
         send_images: false,
+        companions: BTreeSet::new(),
+        language: Language::En,
         report_unmeasured: ReportUnmeasured::EchoOnly,
     }
 }
@@ -148,6 +155,7 @@ impl World {
             running: Vec::new(),
             has_worker: false,
             is_ready: false,
+            drawings: Drawings::default(),
             jobs: VecDeque::new(),
             accepted: Vec::new(),
             suspects: BTreeSet::new(),
@@ -234,6 +242,8 @@ impl World {
                 assert!(self.running.is_empty(), "an identification runs alone");
                 self.running.push((id, stored, true));
             }
+            Action::Illustrate(_, id, uid, key) => return self.begin_drawing(id, uid, key),
+            Action::KeepCompanion(uid, key, _) => return Some(self.keep_companion(uid, key)),
             Action::File(filing) => return Some(self.file(*filing)),
             Action::Assemble(uid) => return Some(self.assemble(uid)),
             Action::Submit(job) => {
@@ -299,6 +309,7 @@ impl World {
     }
 
     fn lose_runs(&mut self) {
+        self.drawings.running = None;
         for (_, stored, alone) in std::mem::take(&mut self.running) {
             if stored.study.is_none() {
                 continue;
@@ -469,6 +480,7 @@ impl World {
         }
         self.has_worker = false;
         self.is_ready = false;
+        self.drawings.running = None;
         self.jobs.clear();
         self.lives += 1;
         self.engine = Engine::new(self.settings.clone());
@@ -540,6 +552,8 @@ impl World {
             self.worker_ready();
             if !self.running.is_empty() {
                 self.worker_works(0);
+            } else if self.drawings.running.is_some() {
+                self.worker_draws(None);
             } else if !self.jobs.is_empty() {
                 self.peer_answers(&success(), None);
             } else if let Some(next) = self.engine.next_deadline() {

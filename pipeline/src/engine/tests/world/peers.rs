@@ -86,8 +86,22 @@ impl World {
         object: &DeliveryObject,
         result: &ObjectResult,
     ) -> ObjectResult {
-        let DeliveryObject::Report(key) = object else {
-            return result.clone();
+        let is_taken = matches!(result, ObjectResult::Status(status, _) if status.0 == 0);
+        let key = match object {
+            DeliveryObject::Report(key) => key,
+            DeliveryObject::Companion(file) => {
+                assert!(
+                    self.drawings
+                        .kept
+                        .values()
+                        .any(|sop| *sop == file.sop_instance)
+                );
+                if is_taken {
+                    self.drawings.accepted.push((peer.to_owned(), file.key));
+                }
+                return result.clone();
+            }
+            DeliveryObject::Image(_) => return result.clone(),
         };
         let Some(plan) = self.engine.plan(key) else {
             return ObjectResult::Failed("not owed".to_owned());
@@ -104,7 +118,7 @@ impl World {
             },
             sop,
         ));
-        if matches!(result, ObjectResult::Status(status, _) if status.0 == 0) {
+        if is_taken {
             self.accepted
                 .push((peer.to_owned(), key.study.clone(), key.revision));
         }
