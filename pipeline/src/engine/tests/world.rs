@@ -18,7 +18,6 @@ use sonode_sr_writer::{ReportForm, Style, Syntax};
 
 use super::super::*;
 use drawings::Drawings;
-use sonode_sr_writer::Language;
 
 use crate::ports::{AssociationFailure, DeliveryObject, ObjectResult};
 use crate::settings::{ReportUnmeasured, Route, WorkerSettings};
@@ -93,7 +92,6 @@ pub(super) fn route(to: &str) -> Route {
         style: Style::default(),
         send_images: false,
         companions: BTreeSet::new(),
-        language: Language::En,
         report_unmeasured: ReportUnmeasured::EchoOnly,
     }
 }
