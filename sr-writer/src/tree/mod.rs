@@ -7,7 +7,7 @@
 mod build;
 mod constraints;
 
-pub use build::{Coded, Container, Image, Num, Qualifier, Region, Text, UidRef};
+pub use build::{Coded, Composite, Container, Image, Num, Qualifier, Region, Text, UidRef};
 pub use constraints::{TreeError, relationship_allowed, validate};
 
 use sonode_conformance::{SeriesInstanceUid, SopClassUid, SopInstanceUid, Uid};
@@ -81,6 +81,8 @@ pub enum ValueType {
     Scoord,
     /// IMAGE.
     Image,
+    /// COMPOSITE.
+    Composite,
 }
 
 impl ValueType {
@@ -93,6 +95,7 @@ impl ValueType {
         Self::UidRef,
         Self::Scoord,
         Self::Image,
+        Self::Composite,
     ];
 
     /// The value of Value Type.
@@ -105,6 +108,7 @@ impl ValueType {
             Self::UidRef => "UIDREF",
             Self::Scoord => "SCOORD",
             Self::Image => "IMAGE",
+            Self::Composite => "COMPOSITE",
         }
     }
 
@@ -145,7 +149,7 @@ impl From<u32> for Decimal {
     }
 }
 
-/// An image, and where Current Requested Procedure Evidence Sequence lists it.
+/// An image or another object, and where Current Requested Procedure Evidence Sequence lists it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ImageRef {
     /// Its Series Instance UID.
@@ -173,6 +177,8 @@ pub enum Value {
     Polyline(Vec<[f32; 2]>),
     /// An image; of its frames those listed, counted from 1, or all where none is.
     Image(ImageRef, Vec<u32>),
+    /// An object that is no image, such as another report.
+    Composite(ImageRef),
 }
 
 impl Value {
@@ -186,6 +192,7 @@ impl Value {
             Self::UidRef(_) => ValueType::UidRef,
             Self::Polyline(_) => ValueType::Scoord,
             Self::Image(..) => ValueType::Image,
+            Self::Composite(_) => ValueType::Composite,
         }
     }
 }
@@ -214,7 +221,7 @@ impl Node {
         &self.children
     }
 
-    /// Every image that the tree names, sorted, each once.
+    /// Every image and every other object that the tree names, sorted, each once.
     pub fn images(&self) -> Vec<ImageRef> {
         let mut found = Vec::new();
         self.collect_images(&mut found);
@@ -224,7 +231,7 @@ impl Node {
     }
 
     fn collect_images(&self, found: &mut Vec<ImageRef>) {
-        if let Value::Image(image, _) = &self.value {
+        if let Value::Image(image, _) | Value::Composite(image) = &self.value {
             found.push(image.clone());
         }
         for (_, child) in &self.children {
