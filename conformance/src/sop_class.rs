@@ -58,6 +58,22 @@ pub const TRUE_COLOR_CAPTURE: &str = "1.2.840.10008.5.1.4.1.1.7.4";
 /// Encapsulated PDF Storage.
 pub const ENCAPSULATED_PDF: &str = "1.2.840.10008.5.1.4.1.1.104.1";
 
+/// Extensible SR Storage.
+pub const EXTENSIBLE_SR: &str = "1.2.840.10008.5.1.4.1.1.88.35";
+
+/// Whether a class is of reports in which an ultrasound system states measurements.
+pub fn is_measurement_report(uid: &str) -> bool {
+    [
+        BASIC_TEXT_SR,
+        ENHANCED_SR,
+        COMPREHENSIVE_SR,
+        COMPREHENSIVE_3D_SR,
+        EXTENSIBLE_SR,
+        SIMPLIFIED_ECHO_SR,
+    ]
+    .contains(&uid)
+}
+
 const fn row(uid: &'static str, name: &'static str, usage: Use) -> SopClass {
     SopClass {
         uid,
@@ -129,11 +145,7 @@ pub const TABLE: &[SopClass] = &[
         "Comprehensive 3D SR Storage",
         Use::Document,
     ),
-    row(
-        "1.2.840.10008.5.1.4.1.1.88.35",
-        "Extensible SR Storage",
-        Use::Document,
-    ),
+    row(EXTENSIBLE_SR, "Extensible SR Storage", Use::Document),
     made(
         SIMPLIFIED_ECHO_SR,
         "Simplified Adult Echo SR Storage",

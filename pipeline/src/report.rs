@@ -153,11 +153,10 @@ pub(crate) fn identity(
     variant: Variant,
 ) -> SopInstanceUid {
     let is_measured = |sop: &SopInstanceUid| {
-        findings.instances.iter().any(|instance| {
-            instance.sop_instance_uid == *sop
-                && instance.rejected.is_none()
-                && instance.lv.is_some()
-        })
+        findings
+            .instances
+            .iter()
+            .any(|instance| instance.sop_instance_uid == *sop && instance.is_evidence())
     };
     // A report that says that nothing was measured stands on every instance, any other on the measured ones.
     let is_source = |sop: &SopInstanceUid| findings.lv.is_none() || is_measured(sop);

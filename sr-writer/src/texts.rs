@@ -3,6 +3,7 @@
 //! Code meanings stay those of the standard; what the worker says in its own words (figures of a check, details of a
 //! refusal) comes through as it is.
 
+mod cart;
 pub(crate) mod page;
 
 use serde::{Deserialize, Serialize};

@@ -158,11 +158,23 @@ fn surface(
     report: Option<&CartReport>,
     instances: &[InstanceFindings],
 ) -> Option<(f64, BsaOrigin)> {
-    let of = |quantity| report.and_then(|report| report.value(quantity)).map(|value| value.value);
+    let of = |quantity| {
+        report
+            .and_then(|report| report.value(quantity))
+            .map(|value| value.value)
+    };
     let stated = of(Quantity::BodySurfaceArea).map(|bsa| (bsa, BsaOrigin::Report));
-    let of_report = of(Quantity::Height).zip(of(Quantity::Weight)).map(|(height_m, weight_kg)| {
-        (du_bois(BodySize { height_m, weight_kg }), BsaOrigin::ReportDuBois)
-    });
+    let of_report = of(Quantity::Height)
+        .zip(of(Quantity::Weight))
+        .map(|(height_m, weight_kg)| {
+            (
+                du_bois(BodySize {
+                    height_m,
+                    weight_kg,
+                }),
+                BsaOrigin::ReportDuBois,
+            )
+        });
     let of_header = instances
         .iter()
         .find_map(|instance| instance.body)
@@ -191,7 +203,11 @@ pub(crate) fn agreement(lvef_percent: f64, report: &CartReport) -> Option<Check>
             "EF {lvef_percent:.0} % here and {:.0} % in the report of {}{method}: {apart:.0} points apart (at most \
              {EF_POINTS_MAX:.0})",
             of_report.value,
-            if report.maker.is_empty() { "the cart" } else { &report.maker },
+            if report.maker.is_empty() {
+                "the cart"
+            } else {
+                &report.maker
+            },
         ),
         source: SONODE.to_owned(),
     })
@@ -215,7 +231,10 @@ mod tests {
         CartReport {
             content: "20261121120000".to_owned(),
             maker: "Cart".to_owned(),
-            values: values.iter().map(|(quantity, number)| value(*quantity, *number)).collect(),
+            values: values
+                .iter()
+                .map(|(quantity, number)| value(*quantity, *number))
+                .collect(),
         }
     }
 
@@ -232,7 +251,10 @@ mod tests {
     #[test]
     fn du_bois_is_du_bois() {
         // 170 cm and 70 kg are 1.81 square metres in every table of it.
-        let bsa = du_bois(BodySize { height_m: 1.70, weight_kg: 70.0 });
+        let bsa = du_bois(BodySize {
+            height_m: 1.70,
+            weight_kg: 70.0,
+        });
         assert!((bsa - 1.81).abs() < 0.005, "{bsa}");
     }
 
@@ -244,26 +266,39 @@ mod tests {
         assert_eq!(found.origin, BsaOrigin::ReportDuBois);
         stated.values.push(value(Quantity::BodySurfaceArea, 2.0));
         let found = index(&lv(), Some(&stated), &[]).unwrap();
-        assert_eq!((found.origin, found.edv_ml_m2, found.esv_ml_m2), (BsaOrigin::Report, 60.0, 25.0));
+        assert_eq!(
+            (found.origin, found.edv_ml_m2, found.esv_ml_m2),
+            (BsaOrigin::Report, 60.0, 25.0)
+        );
         stated.values[2].value = 20.0;
         let found = index(&lv(), Some(&stated), &[]).unwrap();
         assert_eq!(found.origin, BsaOrigin::ReportDuBois);
         assert_eq!(index(&lv(), None, &[]), None);
-        let uncalibrated = LvMeasurement { edv_ml: None, ..lv() };
+        let uncalibrated = LvMeasurement {
+            edv_ml: None,
+            ..lv()
+        };
         assert_eq!(index(&uncalibrated, Some(&stated), &[]), None);
     }
 
     #[test]
     fn an_image_that_states_the_patients_size_will_do() {
         let mut image = InstanceFindings::empty("1.2.3".parse().unwrap());
-        image.body = Some(BodySize { height_m: 1.70, weight_kg: 70.0 });
+        image.body = Some(BodySize {
+            height_m: 1.70,
+            weight_kg: 70.0,
+        });
         let found = index(&lv(), None, &[image]).unwrap();
         assert_eq!(found.origin, BsaOrigin::HeaderDuBois);
     }
 
     #[test]
     fn disagreement_is_remarked_on_and_silence_is_not() {
-        let outcome = |ef: f64| agreement(58.3, &report(&[(Quantity::Lvef, ef)])).unwrap().outcome;
+        let outcome = |ef: f64| {
+            agreement(58.3, &report(&[(Quantity::Lvef, ef)]))
+                .unwrap()
+                .outcome
+        };
         assert_eq!(outcome(60.0), CheckOutcome::Pass);
         assert_eq!(outcome(45.0), CheckOutcome::Warn);
         assert_eq!(outcome(69.0), CheckOutcome::Warn);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sonode_conformance::{SeriesInstanceUid, SopClassUid, SopInstanceUid};
 
+use crate::cart::{BodySize, CartReport};
 use crate::grade::EfGrade;
 
 /// Everything that was found in one SOP instance.
@@ -51,6 +52,12 @@ pub struct InstanceFindings {
     pub grades: Vec<EfGrade>,
     /// Consistency checks of this clip.
     pub checks: Vec<Check>,
+    /// What a report of another maker says; null where the instance is no such report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cart: Option<CartReport>,
+    /// The patient's size, where the header states it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<BodySize>,
     /// Why the instance was not measured; null if it was.
     pub rejected: Option<Rejection>,
     /// The reason in a sentence.
@@ -85,11 +92,18 @@ impl InstanceFindings {
             lv: None,
             grades: Vec::new(),
             checks: Vec::new(),
+            cart: None,
+            body: None,
             rejected: None,
             rejected_detail: None,
             notes: Vec::new(),
             models: Vec::new(),
         }
+    }
+
+    /// Whether a report of the study stands on it: it was measured, or is a report whose values are named there.
+    pub fn is_evidence(&self) -> bool {
+        (self.rejected.is_none() && self.lv.is_some()) || self.cart.is_some()
     }
 
     /// The same findings, refused for measurement.

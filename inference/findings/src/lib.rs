@@ -5,12 +5,14 @@
 //! not known is null, never 0; frames count from 1, as DICOM's do; points are (column, row) in image pixels.
 
 mod biplane;
+mod cart;
 mod context;
 pub mod grade;
 mod instance;
 pub mod protocol;
 mod study;
 
+pub use cart::{BodySize, BsaOrigin, CartReport, CartValue, Quantity, VolumeIndex, du_bois};
 pub use context::{Phi, RequestAttributes, StudyContext};
 pub use instance::{
     Beat, Calibration, CalibrationSource, CardiacPhase, Check, CheckOutcome, Contour, Disks, Grade,

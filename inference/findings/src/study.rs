@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
 use crate::biplane;
+use crate::cart::{self, VolumeIndex};
 use crate::grade::{EfGrade, grades};
 use crate::instance::{Check, InstanceFindings, LvMeasurement, Method, ModelRef, ViewLabel};
 
@@ -21,6 +22,9 @@ pub struct Findings {
     pub instances: Vec<InstanceFindings>,
     /// The study's summary; null where nothing was measured.
     pub lv: Option<LvSummary>,
+    /// The report of another maker whose values are named beside ours.
+    #[serde(default)]
+    pub cart: Option<SopInstanceUid>,
     /// The checks of the clip that the summary stands on.
     pub checks: Vec<Check>,
     /// The models that took part, each once.
@@ -41,6 +45,9 @@ pub struct LvSummary {
     /// What the reference profiles call the ejection fraction.
     #[serde(default)]
     pub grades: Vec<EfGrade>,
+    /// The volumes over the body surface area.
+    #[serde(default)]
+    pub index: Option<VolumeIndex>,
 }
 
 impl Findings {
@@ -54,7 +61,15 @@ impl Findings {
         mut instances: Vec<InstanceFindings>,
     ) -> Self {
         instances.sort_by(|a, b| a.sop_instance_uid.cmp(&b.sop_instance_uid));
-        let (lv, checks) = summarise(&instances);
+        let (mut lv, mut checks) = summarise(&instances);
+        let cart = cart::report(&instances);
+        if let Some(lv) = &mut lv {
+            let report = cart.map(|(_, report)| report);
+            lv.index = cart::index(&lv.measurement, report, &instances);
+            let ef = lv.measurement.lvef_percent;
+            checks.extend(report.and_then(|report| cart::agreement(ef, report)));
+        }
+        let cart = cart.map(|(uid, _)| uid.clone());
         let mut models: Vec<ModelRef> = instances
             .iter()
             .flat_map(|instance| instance.models.iter().cloned())
@@ -66,6 +81,7 @@ impl Findings {
             study_instance_uid,
             instances,
             lv,
+            cart,
             checks,
             models,
         }
@@ -111,6 +127,7 @@ fn summarise(instances: &[InstanceFindings]) -> (Option<LvSummary>, Vec<Check>) 
         source: best.sop_instance_uid.clone(),
         second_source: None,
         grades: best.grades.clone(),
+        index: None,
     });
     if let (Some(four), Some(two)) = (four, two) {
         let pair = biplane::measure(four, two);
@@ -121,6 +138,7 @@ fn summarise(instances: &[InstanceFindings]) -> (Option<LvSummary>, Vec<Check>) 
                 measurement,
                 source: four.sop_instance_uid.clone(),
                 second_source: Some(two.sop_instance_uid.clone()),
+                index: None,
             });
             checks.extend(two.checks.iter().map(|check| Check {
                 detail: format!("two-chamber clip: {}", check.detail),

@@ -9,13 +9,14 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use sonode_conformance::SopInstanceUid;
 use sonode_conformance::limits::FRAMES_MAX;
+use sonode_conformance::sop_class::is_measurement_report;
 use sonode_findings::grade::profile_of_sex;
 use sonode_findings::{InstanceFindings, Region, Rejection, StudyContext, View};
 
 use crate::clip::{Clip, Pixels};
 use crate::dicom::pixels::{CLIP_PIXELS_MAX, Frames, PixelError};
 use crate::dicom::regions::{Crop, Geometry, geometry};
-use crate::dicom::{self, OpenError, Opened, context, scope, timing};
+use crate::dicom::{self, OpenError, Opened, cart, context, scope, timing};
 use crate::measure;
 use crate::models::Models;
 use crate::parallel;
@@ -163,6 +164,10 @@ impl Prepared {
 fn prepare_opened(opened: &Opened, mut findings: InstanceFindings) -> Prepared {
     let context = context::study_context(opened);
     let geometry = describe(opened, &mut findings);
+    let class = findings.sop_class_uid.as_ref();
+    if class.is_some_and(|class| is_measurement_report(class.as_str())) {
+        findings.cart = cart::read(opened.attributes());
+    }
     let outcome = match scope::refusal(opened) {
         Some(refusal) => Err(refusal),
         None => clip(opened, &geometry, &mut findings),
@@ -190,6 +195,7 @@ fn describe(opened: &Opened, findings: &mut InstanceFindings) -> Geometry {
         number(dicom_dictionary_std::tags::NUMBER_OF_FRAMES).or(opened.has_pixels().then_some(1));
     findings.frame_rate_hz = timing::frame_rate_hz(attributes);
     findings.heart_rate_bpm = timing::heart_rate_bpm(attributes);
+    findings.body = cart::body_size(attributes);
     findings.view = scope::view(attributes).map(|label| View {
         label,
         probability: None,

@@ -118,7 +118,7 @@ pub(crate) struct Drawing {
 /// What a report stands on. A new revision is sent where it changed, and never where it shrank.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Evidence {
-    /// The measured instances.
+    /// The measured instances, and the reports whose values are named.
     pub(crate) sources: BTreeMap<SopInstanceUid, Digest>,
     /// SHA-256 of the models.
     pub(crate) models: BTreeSet<String>,
@@ -188,7 +188,9 @@ pub(crate) fn is_analysable(class: &SopClassUid) -> bool {
         .strip_prefix(SECONDARY_CAPTURE)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     let usage = sop_class::find(class.as_str()).map(|class| class.usage);
-    !is_capture && matches!(usage, Some(Use::Cine | Use::Image))
+    let is_looked_at = matches!(usage, Some(Use::Cine | Use::Image))
+        || sop_class::is_measurement_report(class.as_str());
+    !is_capture && is_looked_at
 }
 
 impl Study {
@@ -324,11 +326,10 @@ impl Instance {
 impl Evidence {
     pub(crate) fn of(findings: &Findings, members: &[Member]) -> Self {
         let measured = |uid: &SopInstanceUid| {
-            findings.instances.iter().any(|instance| {
-                instance.sop_instance_uid == *uid
-                    && instance.rejected.is_none()
-                    && instance.lv.is_some()
-            })
+            findings
+                .instances
+                .iter()
+                .any(|instance| instance.sop_instance_uid == *uid && instance.is_evidence())
         };
         Self {
             sources: members

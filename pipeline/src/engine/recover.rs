@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::{Rejection, StudyContext};
 
-use super::record::{Instance, Study, Version};
+use super::record::{Instance, Study, Version, is_analysable};
 use super::{Action, Engine, Mark};
 use crate::spool::{Digest, StoredInstance};
 use crate::states::{DeliveryEvent, InstanceEvent, InstanceState, StudyState};
@@ -191,6 +191,14 @@ fn take_up(
     (!found.own).then_some((sop, found.peer))
 }
 
+fn is_never_analysed(instance: &Instance) -> bool {
+    let is_looked_into = instance
+        .version()
+        .is_some_and(|version| is_analysable(&version.stored.sop_class));
+    instance.state == InstanceState::Rejected(Rejection::NotAnImage)
+        && (instance.own || !is_looked_into)
+}
+
 /// Findings on disk are the state; a state without findings on disk is void, but for what was never analysed.
 fn follow_findings(instance: &mut Instance, findings: Option<(Option<Rejection>, Option<String>)>) {
     match findings {
@@ -202,7 +210,8 @@ fn follow_findings(instance: &mut Instance, findings: Option<(Option<Rejection>,
             instance.detail = detail;
             instance.suspect = false;
         }
-        None if instance.state == InstanceState::Rejected(Rejection::NotAnImage) => {}
+        // Nobody looks into it, so nothing was found. What an earlier version didn't look into is looked into now.
+        None if is_never_analysed(instance) => {}
         None => instance.state = InstanceState::Stored,
     }
 }

@@ -3,7 +3,7 @@
 use sonode_conformance::SopInstanceUid;
 use sonode_findings::{
     Beat, CardiacPhase, Check, CheckOutcome, Contour, Findings, InstanceFindings, LvMeasurement,
-    LvSummary, Rejection, StudyContext, ViewLabel,
+    LvSummary, Quantity, Rejection, StudyContext, ViewLabel, VolumeIndex,
 };
 
 use super::panel::Panel;
@@ -218,7 +218,7 @@ impl Page {
             .zip(self.texts.outcomes)
             .map(|(outcome, name)| (count(outcome), name))
             .filter(|(count, _)| *count > 0)
-            .map(|(count, name)| format!("{count} {name}"))
+            .map(|(count, name)| format!("{name} {count}"))
             .collect();
         let after = x + width(self.texts.checks, title) + 16.0;
         let style = Style::new(17.0, faint);
@@ -381,6 +381,15 @@ fn rows(findings: &Findings, lv: &LvSummary, language: Language) -> Vec<(&'stati
     let rate = clip
         .and_then(|clip| clip.heart_rate_bpm)
         .map(|rate| format!("{rate:.0} /min"));
+    let per_area = |of: fn(&VolumeIndex) -> f64| {
+        let index = lv.index.as_ref()?;
+        Some(format!("{:.0} ml/m\u{b2}", of(index)))
+    };
+    let reports = findings.instances.iter();
+    let cart = reports
+        .filter(|instance| findings.cart.as_ref() == Some(&instance.sop_instance_uid))
+        .find_map(|instance| instance.cart.as_ref()?.value(Quantity::Lvef))
+        .map(|value| format!("{:.0} %", value.value));
     let quality = clip
         .and_then(|clip| clip.quality.as_ref())
         .map(|quality| language.grade(quality.grade).to_owned());
@@ -388,6 +397,9 @@ fn rows(findings: &Findings, lv: &LvSummary, language: Language) -> Vec<(&'stati
         (texts.edv, ml(edv_ml)),
         (texts.esv, ml(esv_ml)),
         (texts.heart_rate, rate),
+        (texts.edv_index, per_area(|index| index.edv_ml_m2)),
+        (texts.esv_index, per_area(|index| index.esv_ml_m2)),
+        (texts.cart_lvef, cart),
         (texts.quality, quality),
     ];
     rows.into_iter()

@@ -50,7 +50,7 @@ impl Panel<'_> {
         let caption = format!("{view}{phase}, {} {}", texts.frame, self.contour.frame);
         svg.text(
             [bounds.x + 34.0, baseline],
-            Style::new(19.0, palette.ink).bold(),
+            Style::new(if self.view.is_some() { 17.0 } else { 19.0 }, palette.ink).bold(),
             &caption,
         );
         if let Some(volume) = self.volume {

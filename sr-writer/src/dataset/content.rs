@@ -68,6 +68,21 @@ fn put_value(value: &Value, item: &mut Item) {
             item.text(tags::GRAPHIC_TYPE, VR::CS, "POLYLINE")
                 .floats(tags::GRAPHIC_DATA, points.iter().flatten().copied());
         }
+        Value::Composite(object) => {
+            let mut reference = Item::new();
+            reference
+                .text(
+                    tags::REFERENCED_SOP_CLASS_UID,
+                    VR::UI,
+                    object.class.as_str(),
+                )
+                .text(
+                    tags::REFERENCED_SOP_INSTANCE_UID,
+                    VR::UI,
+                    object.instance.as_str(),
+                );
+            item.sequence(tags::REFERENCED_SOP_SEQUENCE, vec![reference]);
+        }
         Value::Image(image, frames) => {
             let mut reference = Item::new();
             reference

@@ -138,7 +138,7 @@ fn item_codes(item: &FoundItem) -> Vec<Defect> {
             Defect::new(rule, &item.path, detail)
         })
         .collect();
-    if item.name.is_none() && item.value_type != "IMAGE" {
+    if item.name.is_none() && !matches!(item.value_type.as_str(), "IMAGE" | "COMPOSITE") {
         defects.push(Defect::new(Rule::Code, &item.path, "no concept name"));
     }
     if matches!(item.value, Found::Code(None)) {

@@ -1,5 +1,6 @@
 //! Templates of PS3.16: from findings to content trees.
 
+mod cart;
 mod group;
 mod key_object;
 mod observer;

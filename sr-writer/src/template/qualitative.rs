@@ -10,10 +10,11 @@ use crate::request::WriteError;
 use crate::texts::Language;
 use crate::tree::{Container, Image, Text};
 
-/// Statement, revision, interval, derivation, grades, checks, quality, notes, other clips, refusals and models, in this order.
+/// Statement, revision, interval, derivation, grades, checks, quality, notes, the cart's own values, other clips, refusals and models, in this order.
 pub(super) fn evaluations(source: &Source<'_>) -> Result<Container, WriteError> {
     let mut items = statements(source);
     items.extend(result(source)?);
+    items.extend(super::cart::comments(source));
     items.extend(candidates(source)?);
     items.extend(refusals(source));
     let language = source.request.style.language;

@@ -25,6 +25,12 @@ pub struct PageTexts {
     pub edv: &'static str,
     /// End-systolic volume.
     pub esv: &'static str,
+    /// End-diastolic volume over body surface area.
+    pub edv_index: &'static str,
+    /// End-systolic volume over body surface area.
+    pub esv_index: &'static str,
+    /// The ejection fraction of the cart's own report.
+    pub cart_lvef: &'static str,
     /// Heart rate.
     pub heart_rate: &'static str,
     /// Image quality.
@@ -66,6 +72,9 @@ const ENGLISH: PageTexts = PageTexts {
     interval: "interval",
     edv: "End-diastolic volume",
     esv: "End-systolic volume",
+    edv_index: "EDV index",
+    esv_index: "ESV index",
+    cart_lvef: "LVEF of the cart's report",
     heart_rate: "Heart rate",
     quality: "Image quality",
     end_diastole: "End diastole",
@@ -74,7 +83,7 @@ const ENGLISH: PageTexts = PageTexts {
     volume: "Volume",
     share_of_largest: "% of the largest",
     checks: "Checks",
-    outcomes: ["passed", "warning", "failed", "not possible"],
+    outcomes: ["passed", "warnings", "failed", "not possible"],
     revision: "Revision",
     replaces: "replaces the earlier page of this study",
     not_measured: "The left ventricle was not measured",
@@ -93,6 +102,9 @@ const CHINESE: PageTexts = PageTexts {
     interval: "区间",
     edv: "舒张末期容积",
     esv: "收缩末期容积",
+    edv_index: "EDV 指数",
+    esv_index: "ESV 指数",
+    cart_lvef: "超声设备报告的 LVEF",
     heart_rate: "心率",
     quality: "图像质量",
     end_diastole: "舒张末期",

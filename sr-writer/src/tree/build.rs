@@ -50,6 +50,8 @@ items! {
     Region: Content;
     /// An IMAGE item.
     Image: Content;
+    /// A COMPOSITE item.
+    Composite: Content;
 }
 
 fn leaf(name: Option<Code>, value: Value) -> Node {
@@ -141,6 +143,20 @@ impl Text {
     pub fn inferred_from(mut self, image: Image) -> Self {
         add(&mut self.0, Relationship::InferredFrom, image);
         self
+    }
+
+    /// INFERRED FROM another report.
+    #[must_use]
+    pub fn inferred_from_report(mut self, report: Composite) -> Self {
+        add(&mut self.0, Relationship::InferredFrom, report);
+        self
+    }
+}
+
+impl Composite {
+    /// An object that is no image.
+    pub fn new(object: ImageRef) -> Self {
+        Self(leaf(None, Value::Composite(object)))
     }
 }
 

@@ -114,7 +114,11 @@ fn check(node: &Node, form: ReportForm, position: &mut Vec<usize>) -> Result<(),
         return Err(TreeError::TooDeep(path()));
     }
     // PS3.3 table C.17-6: IMAGE alone may go without a name.
-    if node.name.is_none() && node.value.value_type() != ValueType::Image {
+    let needs_no_name = matches!(
+        node.value.value_type(),
+        ValueType::Image | ValueType::Composite
+    );
+    if node.name.is_none() && !needs_no_name {
         return Err(TreeError::Unnamed(path()));
     }
     match &node.value {

@@ -7,7 +7,7 @@
 mod build;
 mod constraints;
 
-pub use build::{Coded, Container, Image, Num, Qualifier, Region, Text, UidRef};
+pub use build::{Coded, Composite, Container, Image, Num, Qualifier, Region, Text, UidRef};
 pub use constraints::{TreeError, relationship_allowed, validate};
 
 use sonode_conformance::{SeriesInstanceUid, SopClassUid, SopInstanceUid, Uid};
@@ -82,6 +82,8 @@ pub enum ValueType {
     Scoord,
     /// IMAGE.
     Image,
+    /// COMPOSITE.
+    Composite,
 }
 
 impl ValueType {
@@ -94,6 +96,7 @@ impl ValueType {
         Self::UidRef,
         Self::Scoord,
         Self::Image,
+        Self::Composite,
     ];
 
     /// The value of Value Type.
@@ -106,6 +109,7 @@ impl ValueType {
             Self::UidRef => "UIDREF",
             Self::Scoord => "SCOORD",
             Self::Image => "IMAGE",
+            Self::Composite => "COMPOSITE",
         }
     }
 
@@ -146,7 +150,7 @@ impl From<u32> for Decimal {
     }
 }
 
-/// An image, and where Current Requested Procedure Evidence Sequence lists it.
+/// An image or another object, and where Current Requested Procedure Evidence Sequence lists it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ImageRef {
     /// Its Series Instance UID.
@@ -174,6 +178,8 @@ pub enum Value {
     Polyline(Vec<[f32; 2]>),
     /// An image; of its frames those listed, counted from 1, or all where none is.
     Image(ImageRef, Vec<u32>),
+    /// An object that is no image, such as another report.
+    Composite(ImageRef),
 }
 
 impl Value {
@@ -187,6 +193,7 @@ impl Value {
             Self::UidRef(_) => ValueType::UidRef,
             Self::Polyline(_) => ValueType::Scoord,
             Self::Image(..) => ValueType::Image,
+            Self::Composite(_) => ValueType::Composite,
         }
     }
 }
@@ -230,7 +237,7 @@ impl Node {
         self
     }
 
-    /// Every image that the tree names, sorted, each once.
+    /// Every image and every other object that the tree names, sorted, each once.
     pub fn images(&self) -> Vec<ImageRef> {
         let mut found = Vec::new();
         self.collect_images(&mut found);
@@ -240,7 +247,7 @@ impl Node {
     }
 
     fn collect_images(&self, found: &mut Vec<ImageRef>) {
-        if let Value::Image(image, _) = &self.value {
+        if let Value::Image(image, _) | Value::Composite(image) = &self.value {
             found.push(image.clone());
         }
         for (_, child) in &self.children {

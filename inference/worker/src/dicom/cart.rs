@@ -67,10 +67,16 @@ struct Code {
 impl Code {
     fn of(item: Attributes<'_>, sequence: Tag) -> Option<Self> {
         let code = item.items(sequence).next()?;
-        let value = [tags::CODE_VALUE, tags::LONG_CODE_VALUE, tags::URN_CODE_VALUE]
-            .into_iter()
-            .find_map(|tag| code.trimmed(tag))?;
-        let scheme = code.trimmed(tags::CODING_SCHEME_DESIGNATOR).unwrap_or_default();
+        let value = [
+            tags::CODE_VALUE,
+            tags::LONG_CODE_VALUE,
+            tags::URN_CODE_VALUE,
+        ]
+        .into_iter()
+        .find_map(|tag| code.trimmed(tag))?;
+        let scheme = code
+            .trimmed(tags::CODING_SCHEME_DESIGNATOR)
+            .unwrap_or_default();
         Some(Self {
             value: value.to_uppercase(),
             // SNOMED's names before SRT, which old carts still write (PS3.16 section 8.2).
@@ -115,8 +121,18 @@ pub fn read(attributes: Attributes<'_>) -> Option<CartReport> {
         .filter_map(|quantity| best(&candidates, quantity))
         .collect();
     let text = |tag| attributes.trimmed(tag).unwrap_or_default();
-    let digits = |tag| text(tag).chars().filter(char::is_ascii_digit).take(8).collect::<String>();
-    let maker = format!("{} {}", text(tags::MANUFACTURER), text(tags::MANUFACTURER_MODEL_NAME));
+    let digits = |tag| {
+        text(tag)
+            .chars()
+            .filter(char::is_ascii_digit)
+            .take(8)
+            .collect::<String>()
+    };
+    let maker = format!(
+        "{} {}",
+        text(tags::MANUFACTURER),
+        text(tags::MANUFACTURER_MODEL_NAME)
+    );
     (!values.is_empty()).then(|| CartReport {
         content: digits(tags::CONTENT_DATE) + &digits(tags::CONTENT_TIME),
         maker: maker.trim().to_owned(),
@@ -208,7 +224,9 @@ fn candidate(item: Attributes<'_>, place: Place) -> Option<Candidate> {
         value: CartValue {
             quantity,
             value,
-            method: method.map(|method| method.meaning.clone()).filter(|text| !text.is_empty()),
+            method: method
+                .map(|method| method.meaning.clone())
+                .filter(|text| !text.is_empty()),
             code: name.value,
             scheme: name.scheme,
         },
@@ -243,7 +261,10 @@ fn factor(quantity: Quantity, unit: &str) -> Option<f64> {
     Some(match (quantity, unit) {
         (Quantity::Lvef, "%")
         | (Quantity::Edv | Quantity::Esv, "ml" | "cm3" | "cc")
-        | (Quantity::HeartRate, "/min" | "1/min" | "{h.b.}/min" | "{beats}/min" | "{beat}/min" | "bpm")
+        | (
+            Quantity::HeartRate,
+            "/min" | "1/min" | "{h.b.}/min" | "{beats}/min" | "{beat}/min" | "bpm",
+        )
         | (Quantity::Height, "m")
         | (Quantity::Weight, "kg")
         | (Quantity::BodySurfaceArea, "m2") => 1.0,

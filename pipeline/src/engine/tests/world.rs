@@ -23,6 +23,9 @@ use crate::ports::{AssociationFailure, DeliveryObject, ObjectResult};
 use crate::settings::{ReportUnmeasured, Route, WorkerSettings};
 use crate::spool::Digest;
 
+/// Grayscale Softcopy Presentation State Storage.
+const PRESENTATION_STATE: &str = "1.2.840.10008.5.1.4.1.1.11.1";
+
 /// What an instance is, by the last component of its UID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -31,7 +34,7 @@ pub(super) enum Kind {
     Carotid,
     /// Every worker dies of it.
     Killer,
-    /// An SR of the cart.
+    /// A presentation state of the cart.
     Document,
     /// A report of ours that comes back.
     Own,
@@ -106,11 +109,10 @@ pub(super) fn sop_uid(study: u8, kind: usize, n: u8) -> SopInstanceUid {
 
 fn instance(study: u8, kind: usize, n: u8, version: u8) -> StoredInstance {
     let sop = sop_uid(study, kind, n);
-    let is_document = matches!(KINDS[kind], Kind::Document | Kind::Own);
-    let class = if is_document {
-        COMPREHENSIVE_3D_SR
-    } else {
-        US_MULTIFRAME
+    let class = match KINDS[kind] {
+        Kind::Own => COMPREHENSIVE_3D_SR,
+        Kind::Document => PRESENTATION_STATE,
+        _ => US_MULTIFRAME,
     };
     let bytes = [study, u8::try_from(kind).unwrap(), n, version];
     StoredInstance {
