@@ -71,7 +71,7 @@ def config(name: str, tokenizer) -> Glm4vConfig:
 
 
 def random_model(configuration: Glm4vConfig) -> Glm4vForConditionalGeneration:
-    """Weights large enough that every part of the network moves the logits, and representable in bfloat16."""
+    """Weights large enough that every part moves the logits, small enough that bfloat16 follows, and exact in it."""
     torch.manual_seed(SEED)
     model = Glm4vForConditionalGeneration(configuration)
     with torch.no_grad():
@@ -83,7 +83,7 @@ def random_model(configuration: Glm4vConfig) -> Glm4vForConditionalGeneration:
             elif "embed" in name and weight.dim() == 2:
                 weight.normal_(std=0.5)
             else:
-                weight.normal_(std=1.5 / float(weight[0].numel()) ** 0.5)
+                weight.normal_(std=0.8 / float(weight[0].numel()) ** 0.5)
     return model.to(torch.bfloat16).eval()
 
 
@@ -178,7 +178,7 @@ def adapter(model: Glm4vForConditionalGeneration, folder: pathlib.Path) -> Glm4v
     with torch.no_grad():
         for name, weight in tuned.named_parameters():
             if "lora_" in name:
-                weight.normal_(std=0.3)
+                weight.normal_(std=0.1)
     tuned.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
     # A set has another order at every run, and the base is named by its path.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sonode_conformance::{SeriesInstanceUid, SopClassUid, SopInstanceUid};
 
 use crate::grade::EfGrade;
+use crate::reading::SecondReading;
 
 /// Everything that was found in one SOP instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,9 @@ pub struct InstanceFindings {
     pub notes: Vec<String>,
     /// The models that took part.
     pub models: Vec<ModelRef>,
+    /// What a second reader says; absent where none was asked or its answer came too late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_reading: Option<SecondReading>,
 }
 
 impl InstanceFindings {
@@ -81,6 +85,7 @@ impl InstanceFindings {
             rejected_detail: None,
             notes: Vec::new(),
             models: Vec::new(),
+            second_reading: None,
         }
     }
 

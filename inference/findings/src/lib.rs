@@ -9,6 +9,7 @@ mod context;
 pub mod grade;
 mod instance;
 pub mod protocol;
+mod reading;
 mod study;
 
 pub use context::{Phi, RequestAttributes, StudyContext};
@@ -16,4 +17,5 @@ pub use instance::{
     Beat, Calibration, CalibrationSource, CardiacPhase, Check, CheckOutcome, Contour, Disks, Grade,
     InstanceFindings, LvMeasurement, Method, ModelRef, Quality, Rejection, View, ViewLabel,
 };
+pub use reading::{SecondReading, Struck};
 pub use study::{Findings, LvSummary, SCHEMA};

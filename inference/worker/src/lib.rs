@@ -6,6 +6,7 @@
 //! analysis ties the two together
 //! serve    the protocol with the node, and the process's own limits
 //! overlay  the picture of a measurement
+//! second_reader  a vision-language model's view of the same frames, in words
 //! ```
 //!
 //! **Architecture invariants:** this is the only crate that links libtorch, and the only one that opens pixel data. It
@@ -31,5 +32,6 @@ pub mod models;
 pub mod net;
 pub mod overlay;
 mod parallel;
+pub mod second_reader;
 pub mod serve;
 pub mod train;

@@ -8,7 +8,7 @@ use sonode_conformance::limits;
 
 use super::reader::{Problem, Problems, Section};
 use super::{
-    Config, Device, Inference, Limits, Node, Peer, PeerAddress, Route, Send, Study,
+    Config, Device, Inference, Limits, Node, Peer, PeerAddress, Route, SecondReader, Send, Study,
     default_models_dir, default_worker,
 };
 use std::collections::BTreeSet;
@@ -175,9 +175,16 @@ fn inference(mut section: Section, folder: &Path, problems: &mut Problems) -> In
         worker: section
             .parsed::<PathBuf>("worker", problems)
             .map_or_else(default_worker, |program| folder.join(program)),
+        second_reader: SecondReader::read(&mut section, folder, problems),
     };
     section.finish(
-        &["device", "models_dir", "allow_research_models", "worker"],
+        &[
+            "device",
+            "models_dir",
+            "allow_research_models",
+            "worker",
+            "second_reader",
+        ],
         problems,
     );
     inference

@@ -2,6 +2,7 @@
 
 mod check;
 mod reader;
+mod second_reader;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +13,7 @@ use ipnet::IpNet;
 use sonode_conformance::AeTitle;
 
 pub use reader::Problem;
+pub use second_reader::{Dtype, SecondReader, Tongue};
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,6 +85,8 @@ pub struct Inference {
     pub allow_research_models: bool,
     /// `worker`: the `sonode-worker` program. Default: beside this program.
     pub worker: PathBuf,
+    /// `[inference.second_reader]`. Default: none.
+    pub second_reader: Option<SecondReader>,
 }
 
 /// Where the models run.
