@@ -6,7 +6,7 @@ CARGO ?= cargo
 RELEASE := --release --locked --workspace
 STAGE := deploy/stage.sh
 
-.PHONY: help build demo test setup-test binaries lint fast interop crash evaluate parity bench gpu clean-peers
+.PHONY: help build demo test setup-test binaries lint fast interop crash evaluate parity reader-fixtures bench gpu clean-peers
 .DEFAULT_GOAL := help
 # The stages share the cores through cargo; side by side they would only fight for them.
 .NOTPARALLEL:
@@ -59,6 +59,10 @@ evaluate: build ## read held-out phantom cines with the built-in model, into inf
 parity: build ## published networks in the worker and in PyTorch, number by number, into inference/PARITY.md
 	deploy/setup.sh parity
 	.parity/bin/python inference/parity/parity.py target/release/sonode-worker inference/PARITY.md
+
+reader-fixtures: ## the second reader's parity fixtures anew, with the pinned transformers
+	deploy/setup.sh parity
+	.parity/bin/python inference/parity/reader_fixtures.py inference/worker/tests/second_reader
 
 bench: build ## an analysis in the worker and in Python side by side, into inference/PERFORMANCE.md
 	deploy/setup.sh parity

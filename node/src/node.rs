@@ -283,9 +283,16 @@ fn settings(config: &Config, data_dir: &Path) -> Settings {
     if inference.allow_research_models {
         args.push("--allow-research-models".to_owned());
     }
+    if let Some(reader) = &inference.second_reader {
+        args.extend(reader.arguments());
+    }
     let mut worker = WorkerSettings::new(inference.worker.clone(), args);
     worker.allow_research_models = inference.allow_research_models;
     worker.deadline = limits::ANALYSIS;
+    if inference.second_reader.is_some() {
+        // Twenty gigabytes are hashed and quantised before the first job.
+        worker.start_deadline = 3 * limits::ANALYSIS;
+    }
     let mut settings = Settings::new(config.node.ae_title.clone(), worker);
     settings.quiet_period = config.study.quiet_period;
     settings.max_open = config.study.max_open;

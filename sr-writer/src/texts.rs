@@ -9,8 +9,8 @@ pub(crate) mod page;
 use serde::{Deserialize, Serialize};
 use sonode_findings::grade::{EfGrade, EfLabel, Profile};
 use sonode_findings::{
-    CardiacPhase, Check, CheckOutcome, Grade, InstanceFindings, LvMeasurement, Method, Rejection,
-    ViewLabel,
+    CardiacPhase, Check, CheckOutcome, Grade, InstanceFindings, LvMeasurement, Method, ModelRef,
+    Rejection, SecondReading, ViewLabel,
 };
 
 use crate::codes::{self, Code};
@@ -161,6 +161,41 @@ impl Language {
             Self::En => format!("Check {id}: {outcome}: {detail}"),
             Self::Zh => format!("检查项 {id}：{outcome}：{detail}"),
         }
+    }
+
+    /// A second reader's words, under a heading that says whose they are.
+    pub fn second_reading(self, reading: &SecondReading) -> String {
+        let ModelRef {
+            name,
+            version,
+            sha256,
+            ..
+        } = &reading.model;
+        let SecondReading {
+            narrative, struck, ..
+        } = reading;
+        let struck = struck.len();
+        let mut text = match self {
+            Self::En => format!(
+                "AI-generated narrative, not verified by a physician ({name} {version}, SHA-256 {sha256}): "
+            ),
+            Self::Zh => {
+                format!("AI 生成的描述，未经医师核实（{name} {version}，SHA-256 {sha256}）：")
+            }
+        };
+        text.push_str(match (self, narrative.is_empty()) {
+            (_, false) => narrative,
+            (Self::En, true) => "nothing that the measurement supports.",
+            (Self::Zh, true) => "无测量结果支持的内容。",
+        });
+        let end = match (self, struck) {
+            (_, 0) => String::new(),
+            (Self::En, 1) => " [1 statement without support was struck]".to_owned(),
+            (Self::En, _) => format!(" [{struck} statements without support were struck]"),
+            (Self::Zh, _) => format!(" [已删除 {struck} 条无测量依据的陈述]"),
+        };
+        text.push_str(&end);
+        text
     }
 
     /// Grade, score and reasons of image quality.
@@ -446,6 +481,33 @@ mod tests {
             text,
             "1 object not measured: image quality too poor. score 0.2 (1.2.3)"
         );
+    }
+
+    #[test]
+    fn a_second_readers_words_stand_under_its_name() {
+        let reading = SecondReading {
+            model: ModelRef {
+                name: "GLM".to_owned(),
+                version: "int8".to_owned(),
+                sha256: "ab".to_owned(),
+                research: false,
+            },
+            view: None,
+            quality: None,
+            lvef_percent: None,
+            narrative: "The left ventricle is seen.".to_owned(),
+            struck: vec![sonode_findings::Struck {
+                sentence: "EF 20%.".to_owned(),
+                reason: "not measured".to_owned(),
+            }],
+        };
+        assert_eq!(
+            Language::En.second_reading(&reading),
+            "AI-generated narrative, not verified by a physician (GLM int8, SHA-256 ab): \
+             The left ventricle is seen. [1 statement without support was struck]"
+        );
+        let zh = Language::Zh.second_reading(&reading);
+        assert!(zh.starts_with("AI 生成的描述，未经医师核实") && !zh.contains("EF 20%"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use sonode_conformance::{SeriesInstanceUid, SopClassUid, SopInstanceUid};
 
 use crate::cart::{BodySize, CartReport};
 use crate::grade::EfGrade;
+use crate::reading::SecondReading;
 
 /// Everything that was found in one SOP instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +67,9 @@ pub struct InstanceFindings {
     pub notes: Vec<String>,
     /// The models that took part.
     pub models: Vec<ModelRef>,
+    /// What a second reader says; absent where none was asked or its answer came too late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_reading: Option<SecondReading>,
 }
 
 impl InstanceFindings {
@@ -98,6 +102,7 @@ impl InstanceFindings {
             rejected_detail: None,
             notes: Vec::new(),
             models: Vec::new(),
+            second_reading: None,
         }
     }
 

@@ -10,6 +10,7 @@ mod context;
 pub mod grade;
 mod instance;
 pub mod protocol;
+mod reading;
 mod study;
 
 pub use cart::{BodySize, BsaOrigin, CartReport, CartValue, Quantity, VolumeIndex, du_bois};
@@ -19,4 +20,5 @@ pub use instance::{
     InstanceFindings, LvMeasurement, Method, ModelRef, Quality, Region, Rejection, Trace, View,
     ViewLabel,
 };
+pub use reading::{SecondReading, Struck};
 pub use study::{Findings, LvSummary, SCHEMA};

@@ -135,13 +135,18 @@ impl Prepared {
 
     /// Runs the models on the clip, if there is one, and completes the findings.
     pub fn measure(self, models: &Models) -> Analysis {
+        self.measure_and_keep(models).0
+    }
+
+    /// The same, and the clip, for whoever wants to look at it once more.
+    pub fn measure_and_keep(self, models: &Models) -> (Analysis, Option<Clip>) {
         let Self {
             context,
             mut findings,
             clip,
         } = self;
-        if let Some(clip) = clip {
-            let reading = measure::read_clip(&clip, models);
+        if let Some(clip) = &clip {
+            let reading = measure::read_clip(clip, models);
             findings.view = reading.view.or(findings.view);
             findings.quality = reading.quality;
             findings.beats = reading.beats;
@@ -157,7 +162,7 @@ impl Prepared {
                 findings = findings.reject(reason, detail);
             }
         }
-        Analysis { findings, context }
+        (Analysis { findings, context }, clip)
     }
 }
 

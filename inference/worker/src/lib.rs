@@ -6,6 +6,7 @@
 //! analysis ties the two together
 //! serve    the protocol with the node, and the process's own limits
 //! illustrate  pages and cines for people: frames put into what the node has composed
+//! second_reader  a vision-language model's view of the same frames, in words
 //! ```
 //!
 //! **Architecture invariants:** this is the only crate that links libtorch, and the only one that opens pixel data. It
@@ -32,5 +33,6 @@ pub mod models;
 pub mod net;
 
 mod parallel;
+pub mod second_reader;
 pub mod serve;
 pub mod train;

@@ -27,8 +27,11 @@ enum ModelsCommand {
     },
     /// How fast a model runs here.
     Bench {
-        /// Name of the model.
+        /// Name of the model, or the folder of a second reader's checkpoint.
         name: String,
+        /// How a second reader's weights are stored: fp32, bf16, int8 or int4.
+        #[arg(long)]
+        dtype: Option<String>,
     },
 }
 
@@ -38,7 +41,10 @@ pub(super) fn run(args: &Models) -> Result<(), CliError> {
     match &args.command {
         None | Some(ModelsCommand::List) => command.arg("list"),
         Some(ModelsCommand::Inspect { name }) => command.arg("inspect").arg(name),
-        Some(ModelsCommand::Bench { name }) => command.arg("bench").arg(name),
+        Some(ModelsCommand::Bench { name, dtype }) => {
+            let dtype = dtype.iter().flat_map(|dtype| ["--dtype", dtype]);
+            command.arg("bench").arg(name).args(dtype)
+        }
     };
     command
         .arg("--models-dir")

@@ -10,7 +10,7 @@ use sonode_sr_writer::{Document, Style};
 use super::reader::{Problem, Problems, Section};
 use super::{
     CompanionName, Config, Device, Inference, Limits, Node, Peer, PeerAddress, ReportName, Route,
-    Send, Storage, Study, default_models_dir, default_worker,
+    SecondReader, Send, Storage, Study, default_models_dir, default_worker,
 };
 use std::collections::BTreeSet;
 
@@ -200,9 +200,16 @@ fn inference(mut section: Section, folder: &Path, problems: &mut Problems) -> In
         worker: section
             .parsed::<PathBuf>("worker", problems)
             .map_or_else(default_worker, |program| folder.join(program)),
+        second_reader: SecondReader::read(&mut section, folder, problems),
     };
     section.finish(
-        &["device", "models_dir", "allow_research_models", "worker"],
+        &[
+            "device",
+            "models_dir",
+            "allow_research_models",
+            "worker",
+            "second_reader",
+        ],
         problems,
     );
     inference

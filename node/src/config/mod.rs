@@ -2,6 +2,7 @@
 
 mod check;
 mod reader;
+mod second_reader;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +14,7 @@ use sonode_conformance::AeTitle;
 use sonode_sr_writer::{Companion, Document, Style};
 
 pub use reader::Problem;
+pub use second_reader::{Dtype, SecondReader, Tongue};
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +97,8 @@ pub struct Inference {
     pub allow_research_models: bool,
     /// `worker`: the `sonode-worker` program. Default: beside this program.
     pub worker: PathBuf,
+    /// `[inference.second_reader]`. Default: none.
+    pub second_reader: Option<SecondReader>,
 }
 
 /// Where the models run.

@@ -58,6 +58,11 @@ impl Section {
         }
     }
 
+    /// Whether a key is there.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.table.contains_key(name)
+    }
+
     /// A table below this one; an empty one if it is left out.
     pub(super) fn section(&mut self, name: &str, problems: &mut Problems) -> Self {
         let key = self.key(name);

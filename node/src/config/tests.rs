@@ -47,6 +47,35 @@ fn the_contracts_example_is_accepted() {
 }
 
 #[test]
+fn a_second_reader_is_off_unless_it_is_named() {
+    assert_eq!(check(HOSPITAL).unwrap().inference.second_reader, None);
+    let with = HOSPITAL.replace(
+        "[[peer]]\nname = \"pacs\"",
+        "[inference.second_reader]\ncheckpoint = \"glm\"\nlanguage = \"zh\"\n[[peer]]\nname = \"pacs\"",
+    );
+    let reader = check(&with).unwrap().inference.second_reader.unwrap();
+    assert_eq!(reader.checkpoint, Path::new("/etc/sonode/glm"));
+    let args = reader.arguments().join(" ");
+    assert_eq!(
+        args,
+        "--second-reader /etc/sonode/glm --second-reader-dtype int8 --second-reader-deadline-s 20 \
+         --second-reader-language zh"
+    );
+    let wrong = with.replace("checkpoint = \"glm\"", "dtype = \"int3\"\ndeadline_s = 0");
+    let problems = check(&wrong).unwrap_err();
+    let keys: Vec<&str> = problems
+        .iter()
+        .map(|problem| problem.key.as_str())
+        .collect();
+    for key in ["checkpoint", "dtype", "deadline_s"] {
+        assert!(
+            keys.contains(&format!("inference.second_reader.{key}").as_str()),
+            "{keys:?}"
+        );
+    }
+}
+
+#[test]
 fn every_problem_is_reported_at_once_with_its_key() {
     let problems = check(
         r#"

@@ -10,7 +10,8 @@ use crate::request::WriteError;
 use crate::texts::Language;
 use crate::tree::{Container, Image, Text};
 
-/// Statement, revision, interval, derivation, grades, checks, quality, notes, the cart's own values, other clips, refusals and models, in this order.
+/// Statement, revision, interval, derivation, grades, checks, quality, notes, the cart's own values, second readings, other
+/// clips, refusals and models, in this order.
 pub(super) fn evaluations(source: &Source<'_>) -> Result<Container, WriteError> {
     let mut items = statements(source);
     items.extend(result(source)?);
@@ -85,6 +86,13 @@ fn result(source: &Source<'_>) -> Result<Vec<Text>, WriteError> {
             items.push(Text::new(codes::QUALITY_ASSESSMENT, &text));
         }
         items.extend(clip.notes.iter().map(|note| comment(&language.note(note))));
+        if let Some(reading) = &clip.second_reading {
+            items.push(refer(
+                comment(&language.second_reading(reading)),
+                source,
+                clip,
+            ));
+        }
     }
     Ok(items)
 }

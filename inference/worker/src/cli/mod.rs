@@ -5,15 +5,18 @@ mod export;
 mod models;
 mod overlay;
 mod phantom;
+mod read;
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::device::DeviceChoice;
+use crate::device::{self, DeviceChoice};
+use crate::second_reader::{self, linear::Precision, question::Language, review::ReviewOptions};
 use crate::serve::{self, ServeError};
 use crate::train;
 
@@ -36,6 +39,8 @@ enum Command {
     Analyze(analyze::AnalyzeArgs),
     /// Put frames into a page of the node's
     Overlay(overlay::OverlayArgs),
+    /// Ask the second reader, a vision-language model
+    Read(read::ReadArgs),
     /// Write a synthetic study whose volumes are known
     Phantom(phantom::PhantomArgs),
     /// Train the built-in network on the phantom
@@ -70,6 +75,60 @@ struct ServeArgs {
     /// The only folder whose files may be opened
     #[arg(long)]
     spool: Option<PathBuf>,
+    #[command(flatten)]
+    second_reader: SecondReaderArgs,
+}
+
+/// A second reader beside the measurement.
+#[derive(Debug, Args)]
+struct SecondReaderArgs {
+    /// Folder of a second reader's checkpoint
+    #[arg(long)]
+    second_reader: Option<PathBuf>,
+    /// Folder of a LoRA adapter for it
+    #[arg(long, requires = "second_reader")]
+    second_reader_adapter: Option<PathBuf>,
+    /// How its weights are stored: fp32, bf16, int8 or int4
+    #[arg(long, default_value = "int8")]
+    second_reader_dtype: Precision,
+    /// Longest time that an answer is held for its reading, in seconds
+    #[arg(long, default_value_t = 20)]
+    second_reader_deadline_s: u64,
+    /// Language of its narrative: en or zh
+    #[arg(long, default_value = "en")]
+    second_reader_language: Language,
+    /// Let it read on a CPU, which takes minutes at full size
+    #[arg(long)]
+    second_reader_on_cpu: bool,
+}
+
+impl SecondReaderArgs {
+    fn options(&self, device: DeviceChoice) -> anyhow::Result<Option<ReviewOptions>> {
+        let Some(checkpoint) = &self.second_reader else {
+            return Ok(None);
+        };
+        let device = device::resolve(device)?;
+        if !device.is_cuda() && !self.second_reader_on_cpu {
+            tracing::warn!(
+                "the second reader is off: there is no GPU, and it was not asked for on a CPU"
+            );
+            return Ok(None);
+        }
+        let reader = second_reader::Options {
+            checkpoint: checkpoint.clone(),
+            adapter: self.second_reader_adapter.clone(),
+            precision: self.second_reader_dtype,
+            device,
+            // Asked before the worker gives up the right to start other programs.
+            memory: second_reader::budget::free(device),
+            progress: false,
+        };
+        Ok(Some(ReviewOptions {
+            reader,
+            deadline: Duration::from_secs(self.second_reader_deadline_s),
+            language: self.second_reader_language,
+        }))
+    }
 }
 
 /// Runs the program.
@@ -105,6 +164,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let wants_gpu = match &command {
         Command::Serve(args) => args.models.device != DeviceChoice::Cpu,
         Command::Analyze(args) => args.models.device != DeviceChoice::Cpu,
+        Command::Read(args) => args.reader.device != DeviceChoice::Cpu,
         Command::Train(_) | Command::Evaluate(_) | Command::Models(_) => true,
         Command::Export(_) | Command::Overlay(_) | Command::Phantom(_) => false,
     };
@@ -116,6 +176,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve(args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Overlay(args) => overlay::run(&args).map(done),
+        Command::Read(args) => read::run(&args).map(done),
         Command::Phantom(args) => phantom::run(&args).map(done),
         Command::Train(args) => Ok(train::run(&args, &mut io::stdout()).map(done)?),
         Command::Evaluate(args) => Ok(train::evaluate::run(&args, &mut io::stdout()).map(done)?),
@@ -130,6 +191,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
         device: args.models.device,
         allow_research_models: args.allow_research_models,
         spool: args.spool,
+        second_reader: args.second_reader.options(args.models.device)?,
     };
     match serve::run(&options, io::stdin(), io::stdout().lock()) {
         Ok(()) => Ok(ExitCode::SUCCESS),

@@ -12,6 +12,7 @@ use super::ModelArgs;
 use crate::device;
 use crate::models::manifest::Layout;
 use crate::models::{self, Listed};
+use crate::second_reader::{self, linear::Precision};
 
 /// Runs of each batch size that are timed, after one that isn't.
 const RUNS: usize = 15;
@@ -30,8 +31,11 @@ pub(super) enum ModelsCommand {
     },
     /// Time one model on this machine
     Bench {
-        /// The model's name
+        /// The model's name, or the folder of a second reader's checkpoint
         name: String,
+        /// How a second reader's weights are stored: fp32, bf16, int8 or int4
+        #[arg(long, default_value = "bf16")]
+        dtype: Precision,
         #[command(flatten)]
         models: ModelArgs,
     },
@@ -52,7 +56,18 @@ pub(super) fn run(command: &ModelsCommand) -> anyhow::Result<()> {
     match command {
         ModelsCommand::List(folder) => list(folder),
         ModelsCommand::Inspect { name, folder } => inspect(name, folder),
-        ModelsCommand::Bench { name, models } => bench(name, models),
+        ModelsCommand::Bench {
+            name,
+            dtype,
+            models,
+        } => {
+            let checkpoint = PathBuf::from(name);
+            if checkpoint.join("config.json").is_file() {
+                bench_reader(checkpoint, *dtype, models)
+            } else {
+                bench(name, models)
+            }
+        }
         ModelsCommand::Run(args) => run::run(args),
     }
 }
@@ -75,6 +90,18 @@ fn inspect(name: &str, folder: &FolderArgs) -> anyhow::Result<()> {
     println!("# {}", listed.file.display());
     print!("{}", toml::to_string_pretty(&listed.manifest)?);
     Ok(())
+}
+
+fn bench_reader(checkpoint: PathBuf, precision: Precision, args: &ModelArgs) -> anyhow::Result<()> {
+    let options = second_reader::Options {
+        checkpoint,
+        adapter: None,
+        precision,
+        device: device::resolve(args.device)?,
+        memory: None,
+        progress: true,
+    };
+    Ok(second_reader::bench::run(&options, &mut std::io::stdout())?)
 }
 
 /// Frames or clips a second of each batch size. In an analysis, a segmentation model maps each frame twice, directly and

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! reader thread --jobs--> opener thread --clips--> main thread, which owns the models --> standard output
+//!                                                  readings: answers held for the second reader
 //! ```
 //! Both channels are bounded, and a file is read, judged and looked through for colour while the clip before it is measured.
 //!
 //! An error of a file is an answer. A panic of a model, or a pipe that breaks, ends the process: the node starts it again.
 
 mod libraries;
+mod readings;
 mod sandbox;
 
 use std::io::{self, Read, Write};
@@ -27,6 +29,8 @@ use crate::analysis::{Analysis, Prepared, identify, prepare};
 use crate::device::{self, DeviceChoice};
 use crate::illustrate::illustrate;
 use crate::models::{Models, ModelsError};
+use crate::second_reader::review::{ReviewOptions, Reviewer, mapped_bytes};
+use readings::{Held, Inbox};
 
 pub use libraries::restart_with_cuda;
 pub use sandbox::Allowed;
@@ -45,6 +49,8 @@ pub struct Options {
     pub allow_research_models: bool,
     /// The only folder whose files may be opened.
     pub spool: Option<PathBuf>,
+    /// A second reader; none: measurements alone.
+    pub second_reader: Option<ReviewOptions>,
 }
 
 /// Why the worker ends.
@@ -82,22 +88,41 @@ pub fn run(
     output: impl Write,
 ) -> Result<(), ServeError> {
     let device = device::resolve(options.device)?;
+    let review = options.second_reader.as_ref();
+    let reader = review.map(|review| &review.reader);
+    let folders = reader.map(|reader| [Some(reader.checkpoint.clone()), reader.adapter.clone()]);
     let allowed = Allowed {
         spool: options.spool.clone(),
         models: options.models_dir.clone(),
+        reader: folders.into_iter().flatten().flatten().collect(),
+        // Mapped, and once more as it is stored.
+        reader_bytes: reader.map_or(0, |reader| 2 * mapped_bytes(reader)),
         gpu: device.is_cuda(),
     };
     let in_force = sandbox::enter(&allowed);
     tracing::info!("limits in force: {in_force}");
     if device.is_cuda() {
-        sandbox::watch_memory().map_err(ServeError::Thread)?;
+        sandbox::watch_memory(allowed.reader_bytes).map_err(ServeError::Thread)?;
     }
     let models = Models::load(&options.models_dir, device, options.allow_research_models)?;
-    converse(&models, device::name(device), input, output)
+    // Without it patients are still measured.
+    let reviewer = review.and_then(|review| {
+        Reviewer::load(review)
+            .inspect_err(|error| tracing::error!(%error, "no second reader"))
+            .ok()
+    });
+    converse(
+        &models,
+        reviewer.as_ref(),
+        device::name(device),
+        input,
+        output,
+    )
 }
 
 fn converse(
     models: &Models,
+    reviewer: Option<&Reviewer>,
     device: String,
     input: impl Read + Send + 'static,
     mut output: impl Write,
@@ -110,42 +135,77 @@ fn converse(
         move || read_jobs(input, &job_sender, &ended)
     })?;
     start("opener", move || open_jobs(&jobs, &clip_sender))?;
+    // Answers that are held for a reading must not keep the next measurement waiting.
+    let credits = CREDITS
+        + if reviewer.is_some() {
+            readings::HELD_MAX
+        } else {
+            0
+        };
+    let mut refs = models.refs();
+    refs.extend(reviewer.map(|reviewer| reviewer.model().clone()));
     let ready = Ready {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         device,
-        models: models.refs(),
-        credits: CREDITS,
+        models: refs,
+        credits,
     };
     write_frame(&mut output, &FromWorker::Ready(ready))?;
-    for opened in clips {
-        // The node is gone, or wants nothing more: an answer would find no reader.
-        if ended.load(Ordering::Relaxed) {
-            break;
-        }
-        let answer = match opened {
-            Opened::Clip(id, prepared) => {
-                FromWorker::Analyzed(Box::new(measure(id, prepared?, models)))
-            }
-            Opened::Drawing(job) => FromWorker::Illustrated(Box::new(draw(&job))),
+    let inbox = Inbox::new(&clips);
+    let mut held = Held::new(reviewer);
+    // The node is gone, or wants nothing more, once its side has ended: an answer would find no reader.
+    while !ended.load(Ordering::Relaxed) {
+        let next = if held.is_empty() {
+            inbox.wait()
+        } else {
+            inbox.take()
         };
-        write_frame(&mut output, &answer)?;
+        match next {
+            Some(Opened::Clip(id, prepared)) => {
+                let prepared = prepared?;
+                if ended.load(Ordering::Relaxed) {
+                    break;
+                }
+                let (analysis, clip) = prepared.measure_and_keep(models);
+                if let Some(done) = held.put(id, analysis, clip) {
+                    answer(&mut output, done)?;
+                }
+            }
+            Some(Opened::Drawing(job)) => {
+                write_frame(&mut output, &FromWorker::Illustrated(Box::new(draw(&job))))?;
+            }
+            None if held.is_empty() => break,
+            None => {
+                let stop = || inbox.is_waiting() || ended.load(Ordering::Relaxed);
+                if let Some(done) = held.read_one(&stop) {
+                    answer(&mut output, done)?;
+                }
+            }
+        }
+        for done in held.late() {
+            answer(&mut output, done)?;
+        }
     }
     Ok(())
 }
 
-fn measure(id: u64, prepared: Prepared, models: &Models) -> Analyzed {
-    let Analysis { findings, context } = prepared.measure(models);
+fn answer(output: &mut impl Write, (id, analysis): (u64, Analysis)) -> Result<(), ServeError> {
+    let Analysis { findings, context } = analysis;
     tracing::info!(
         job = id,
         uid = findings.sop_instance_uid.as_str(),
         rejected = findings.rejected.map(|reason| format!("{reason:?}")),
         "analysed"
     );
-    Analyzed {
+    let answer = Analyzed {
         id,
         findings,
         context,
-    }
+    };
+    Ok(write_frame(
+        output,
+        &FromWorker::Analyzed(Box::new(answer)),
+    )?)
 }
 
 /// What libraries can't survive is answered as what they refuse: the drawing isn't tried again.

@@ -35,6 +35,10 @@ pub struct Allowed {
     pub spool: Option<PathBuf>,
     /// The models.
     pub models: PathBuf,
+    /// The second reader's folders.
+    pub reader: Vec<PathBuf>,
+    /// Memory that the second reader takes besides, its mapped files included.
+    pub reader_bytes: u64,
     /// Whether a GPU's devices must be reached.
     pub gpu: bool,
 }
@@ -44,7 +48,7 @@ pub struct Allowed {
 /// It is called before any other thread exists, because Landlock binds the calling thread and those it starts.
 pub(super) fn enter(allowed: &Allowed) -> String {
     [
-        in_force("rlimits", limit_resources(allowed.gpu)),
+        in_force("rlimits", limit_resources(allowed)),
         in_force("landlock", restrict_files(allowed)),
         in_force("seccomp", filter_calls()),
     ]
@@ -62,14 +66,14 @@ fn in_force(layer: &str, outcome: Result<String, impl Display>) -> String {
 ///
 /// # Errors
 /// Where no thread can be started.
-pub(super) fn watch_memory() -> io::Result<()> {
+pub(super) fn watch_memory(reader_bytes: u64) -> io::Result<()> {
     let page = rustix::param::page_size() as u64;
     thread::Builder::new()
         .name("memory-watch".to_owned())
         .spawn(move || {
             loop {
                 let resident = resident_pages().unwrap_or(0) * page;
-                if resident > RESIDENT_BYTES_MAX {
+                if resident > RESIDENT_BYTES_MAX + reader_bytes {
                     tracing::error!(resident, "the worker uses too much memory and ends");
                     std::process::abort();
                 }
@@ -84,7 +88,7 @@ fn resident_pages() -> Option<u64> {
     statm.split(' ').nth(1)?.parse().ok()
 }
 
-fn limit_resources(gpu: bool) -> Result<String, io::Error> {
+fn limit_resources(allowed: &Allowed) -> Result<String, io::Error> {
     let lower = |resource, to: u64| {
         let hard = getrlimit(resource).maximum.unwrap_or(u64::MAX).min(to);
         setrlimit(
@@ -98,14 +102,12 @@ fn limit_resources(gpu: bool) -> Result<String, io::Error> {
     // A core file would hold a patient's image.
     lower(Resource::Core, 0)?;
     lower(Resource::Nofile, OPEN_FILES)?;
-    if gpu {
+    if allowed.gpu {
         return Ok("core, files".to_owned());
     }
-    lower(Resource::As, ADDRESS_SPACE_BYTES)?;
-    Ok(format!(
-        "core, files, {} GiB of address space",
-        ADDRESS_SPACE_BYTES >> 30
-    ))
+    let bytes = ADDRESS_SPACE_BYTES + allowed.reader_bytes;
+    lower(Resource::As, bytes)?;
+    Ok(format!("core, files, {} GiB of address space", bytes >> 30))
 }
 
 fn restrict_files(allowed: &Allowed) -> Result<String, landlock::RulesetError> {
@@ -113,6 +115,7 @@ fn restrict_files(allowed: &Allowed) -> Result<String, landlock::RulesetError> {
     let read = AccessFs::from_read(abi);
     let mut readable = system_folders();
     readable.push(allowed.models.clone());
+    readable.extend(allowed.reader.iter().cloned());
     match &allowed.spool {
         Some(spool) => readable.push(spool.clone()),
         None => readable.push(PathBuf::from("/")),
