@@ -52,7 +52,7 @@ pub(super) fn straight_ends(stretch: &[[f64; 2]]) -> Option<[[f64; 2]; 2]> {
 
 /// The ends of the annulus, where cavity and atrium meet: those of the longest stretch of the outline that looks
 /// outwards onto the atrium. None where the atrium hardly touches it.
-pub(super) fn annulus(outline: &Outline, atrium: &Grid, others: &Grid) -> Option<[usize; 2]> {
+pub(super) fn annulus(outline: &Outline, atrium: &Grid, others: [&Grid; 2]) -> Option<[usize; 2]> {
     let count = outline.points.len();
     let centre = outline.centroid();
     let touches: Vec<bool> = (0..count)
@@ -70,7 +70,7 @@ pub(super) fn annulus(outline: &Outline, atrium: &Grid, others: &Grid) -> Option
                     .sum()
             };
             let atrium = seen(atrium);
-            atrium > 0.5 && atrium > seen(others)
+            atrium > 0.5 && atrium > others.into_iter().map(seen).sum::<f64>()
         })
         .collect();
     let (first, length) = longest_run(&touches, count / 40 + 1)?;

@@ -1,6 +1,8 @@
 //! Every frame decoded and mapped by the network, and what measurement needs of the maps; pixels and maps are let go,
 //! so that a clip's length costs little memory.
 
+use std::ops::Range;
+
 use super::grid::{Grid, Placement, Resampler};
 use super::lanes::{self, Network};
 use super::sector::Sector;
@@ -8,8 +10,8 @@ use super::ventricle::Ventricle;
 use crate::clip::Clip;
 use crate::models::{FrameMaps, ReadError, Segmenter, prepare};
 
-/// Frames that one core decodes, maps and reads at a time: a bucket of the network's. It is the same on every machine,
-/// so that the numbers are, and small enough for the cores to have equal shares of a cine.
+/// Most frames that one core decodes, maps and reads at a time. It is the same on every machine, so that the numbers are,
+/// and small enough for the cores to have equal shares of a cine.
 const CHUNK: usize = 8;
 
 /// A pixel that the cavity's map gives less than this is no part of it at all.
@@ -87,14 +89,24 @@ struct Reader<'a> {
     wanted: Vec<usize>,
 }
 
+/// Chunks of a clip.
+fn chunks(frames: usize) -> usize {
+    frames.div_ceil(CHUNK)
+}
+
+/// The frames of a chunk. Chunks are as equal as can be: with a short one at the end, the core that has it would wait.
+fn part(frames: usize, chunk: usize) -> Range<usize> {
+    let begin = |chunk: usize| frames * chunk / chunks(frames);
+    begin(chunk)..begin(chunk + 1)
+}
+
 impl Reader<'_> {
     /// Decodes, resamples, maps and reads the frames of a chunk.
     fn read(&self, chunk: usize, network: &Network<'_>) -> Result<Chunk, ReadError> {
-        let first = chunk * CHUNK;
         let mut brightest = 0;
         let mut luma = Vec::with_capacity(CHUNK);
         let mut shown = Vec::new();
-        for index in first..(first + CHUNK).min(self.clip.frames) {
+        for index in part(self.clip.frames, chunk) {
             let frame = self.clip.frame(index)?;
             brightest = frame.iter().copied().fold(brightest, u8::max);
             let grid = self.resampler.sample(&frame);
@@ -150,8 +162,7 @@ impl ClipFrames {
                 .map(|sampling| sampling.into_iter().flatten().flatten().collect())
                 .unwrap_or_default(),
         };
-        let count = clip.frames.div_ceil(CHUNK);
-        let chunks = lanes::run(segmenter, count, |chunk, network| {
+        let chunks = lanes::run(segmenter, chunks(clip.frames), |chunk, network| {
             reader.read(chunk, network)
         })?;
         Ok(Self::join(chunks, placement, side, clip.frame_rate_hz))
@@ -303,17 +314,8 @@ fn jumps([x, y, length]: [f64; 3], window: &[Option<[f64; 3]>]) -> bool {
 }
 
 fn find(maps: &FrameMaps, placement: &Placement) -> Option<Ventricle> {
-    let others = Grid {
-        values: maps
-            .myocardium
-            .values
-            .iter()
-            .zip(&maps.right.values)
-            .map(|(a, b)| a + b)
-            .collect(),
-        ..maps.myocardium
-    };
-    Ventricle::find(&maps.lv, &maps.la, &others, placement)
+    let others = [&maps.myocardium, &maps.right];
+    Ventricle::find(&maps.lv, &maps.la, others, placement)
 }
 
 fn confidence(map: &Grid) -> f64 {
@@ -366,6 +368,20 @@ fn contrast(maps: &FrameMaps, luma: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chunks_are_equal_and_leave_no_frame_out() {
+        let of = |frames| (0..chunks(frames)).flat_map(move |chunk| part(frames, chunk));
+        for frames in [0, 1, 8, 9, 60, 97] {
+            assert_eq!(
+                of(frames).collect::<Vec<_>>(),
+                (0..frames).collect::<Vec<_>>()
+            );
+        }
+        let lengths = (0..chunks(60)).map(|chunk| part(60, chunk).len());
+        assert!(lengths.clone().all(|length| (7..=CHUNK).contains(&length)));
+        assert_eq!(lengths.step_by(2).sum::<usize>(), 28);
+    }
 
     #[test]
     fn a_jump_is_told_from_the_annulus_own_movement() {

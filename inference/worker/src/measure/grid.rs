@@ -51,6 +51,34 @@ impl Grid {
         self.values.iter().filter(|value| **value > level).count()
     }
 
+    /// The part of a map that holds everything over a level and the pixels around that, and its upper left corner: most of
+    /// a map is far from any outline. None where nothing is over the level.
+    pub fn around(&self, level: f32) -> Option<(Self, [usize; 2])> {
+        let mut found = self
+            .values
+            .chunks_exact(self.width)
+            .enumerate()
+            .filter_map(|(y, row)| {
+                let first = row.iter().position(|value| *value > level)?;
+                let last = row.iter().rposition(|value| *value > level)?;
+                Some((y, first, last))
+            });
+        let (top, mut left, mut right) = found.next()?;
+        let mut bottom = top;
+        for (y, first, last) in found {
+            (left, right, bottom) = (left.min(first), right.max(last), y);
+        }
+        let (left, right) = (left.saturating_sub(1), (right + 2).min(self.width));
+        let (top, bottom) = (top.saturating_sub(1), (bottom + 2).min(self.height));
+        let lines = self.values.chunks_exact(self.width).take(bottom).skip(top);
+        let part = Self {
+            width: right - left,
+            height: bottom - top,
+            values: lines.flat_map(|line| &line[left..right]).copied().collect(),
+        };
+        Some((part, [left, top]))
+    }
+
     /// The map with only the largest 4-connected region over `level` left; pixels of the other regions, and the
     /// slopes down from them, become 0. The slope of the region itself stays, since the contour lies on it.
     #[must_use]
@@ -212,43 +240,20 @@ impl Resampler {
 
     /// The grid's values, `[side, side]`, on the frame's own scale.
     pub fn sample(&self, frame: &[u8]) -> Vec<f32> {
-        let (Some(top), Some(bottom)) = (
-            self.rows
-                .iter()
-                .filter(|row| !row.weights.is_empty())
-                .map(|row| row.first)
-                .min(),
-            self.rows
-                .iter()
-                .map(|row| row.first + row.weights.len())
-                .max(),
-        ) else {
-            return vec![0.0; self.side * self.side];
-        };
-        let mut squeezed = vec![0.0; (bottom - top) * self.side];
-        for (line, out) in frame
-            .chunks_exact(self.width)
-            .skip(top)
-            .take(bottom - top)
-            .zip(squeezed.chunks_exact_mut(self.side))
-        {
-            for (value, taps) in out.iter_mut().zip(&self.columns) {
-                let pixels = line.iter().skip(taps.first);
-                *value = taps
-                    .weights
-                    .iter()
-                    .zip(pixels)
-                    .map(|(w, p)| w * f32::from(*p))
-                    .sum();
-            }
-        }
         let mut grid = vec![0.0; self.side * self.side];
-        for (out, taps) in grid.chunks_exact_mut(self.side).zip(&self.rows) {
-            for (i, weight) in taps.weights.iter().enumerate() {
-                let from = (taps.first + i - top) * self.side;
-                for (value, line) in out.iter_mut().zip(&squeezed[from..from + self.side]) {
-                    *value += weight * line;
+        // Down first: whole lines are added up several pixels at a time, and few are left to go across.
+        let mut squeezed = vec![0.0_f32; self.width];
+        for (out, row) in grid.chunks_exact_mut(self.side).zip(&self.rows) {
+            squeezed.fill(0.0);
+            let lines = frame.chunks_exact(self.width).skip(row.first);
+            for (line, weight) in lines.zip(&row.weights) {
+                for (sum, pixel) in squeezed.iter_mut().zip(line) {
+                    *sum += weight * f32::from(*pixel);
                 }
+            }
+            for (value, column) in out.iter_mut().zip(&self.columns) {
+                let pixels = squeezed.get(column.first..).unwrap_or_default();
+                *value = column.weights.iter().zip(pixels).map(|(w, p)| w * p).sum();
             }
         }
         grid
@@ -303,6 +308,24 @@ mod tests {
              zoom = {zoom:?}\npadding = \"none\"\nvalue_range = [0.0, 1.0]\nmean = [0.0]\nstd = [1.0]"
         );
         toml::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn what_is_around_a_structure_is_the_structure_and_one_pixel_more() {
+        let mut map = Grid::filled(9, 7, 0.1);
+        for (x, y) in [(4, 2), (5, 3), (3, 4)] {
+            map.values[y * 9 + x] = 0.8;
+        }
+        let (part, corner) = map.around(0.5).unwrap();
+        assert_eq!((corner, part.width, part.height), ([2, 1], 5, 5));
+        for (y, x) in (0..5).flat_map(|y| (0..5).map(move |x| (y, x))) {
+            assert!((part.at(x, y) - map.at(x + 2, y + 1)).abs() < f32::EPSILON);
+        }
+        // At the border there is nothing more to take.
+        map.values[0] = 0.8;
+        map.values[62] = 0.8;
+        assert_eq!(map.around(0.5), Some((map.clone(), [0, 0])));
+        assert_eq!(Grid::filled(9, 7, 0.5).around(0.5), None);
     }
 
     #[test]

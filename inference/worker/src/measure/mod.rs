@@ -21,6 +21,9 @@ mod sector;
 mod ventricle;
 mod view;
 
+use std::panic::resume_unwind;
+use std::thread;
+
 use sonode_findings::grade::EfGrade;
 use sonode_findings::{
     Beat, Check, Contour, Grade, LvMeasurement, ModelRef, Quality, Rejection, Trace, View,
@@ -135,14 +138,33 @@ fn look(clip: &Clip, models: &Models, frames: ClipFrames) -> Result<Seen, ReadEr
         clip,
         shown: Some((&models.segmentation().manifest().input, &frames.shown)),
     };
-    let view = models.view().map(|model| model.read_view(cine));
-    let fitness = models.quality().map(|model| model.read_number(cine));
-    let (view, fitness) = (view.transpose()?, fitness.transpose()?);
+    // Side by side, each on its share of the cores; a GPU belongs to the calling thread.
+    let (view, fitness) = if models.segmentation().device().is_cuda() {
+        (view_of(models, cine), fitness_of(models, cine))
+    } else {
+        thread::scope(|scope| {
+            let view = scope.spawn(|| view_of(models, cine));
+            let fitness = fitness_of(models, cine);
+            let view = view.join();
+            (view.unwrap_or_else(|panic| resume_unwind(panic)), fitness)
+        })
+    };
+    let (view, fitness) = (view?, fitness?);
     Ok(Seen {
         frames,
-        view: view.flatten(),
-        fitness: fitness.flatten(),
+        view,
+        fitness,
     })
+}
+
+fn view_of(models: &Models, cine: Cine<'_>) -> Result<Option<ViewProbabilities>, ReadError> {
+    let view = models.view().map(|model| model.read_view(cine));
+    Ok(view.transpose()?.flatten())
+}
+
+fn fitness_of(models: &Models, cine: Cine<'_>) -> Result<Option<f64>, ReadError> {
+    let fitness = models.quality().map(|model| model.read_number(cine));
+    Ok(fitness.transpose()?.flatten())
 }
 
 /// View and quality, and what can be measured where both are good enough.

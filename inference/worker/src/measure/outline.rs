@@ -107,6 +107,9 @@ fn link_cell(map: &Grid, level: f32, [x, y]: [usize; 2], columns: usize, next: &
     let corner = |dx: usize, dy: usize| map.at((x + dx) as isize - 1, (y + dy) as isize - 1);
     let corners = [corner(0, 0), corner(1, 0), corner(1, 1), corner(0, 1)];
     let inside = corners.map(|value| value > level);
+    if inside == [inside[0]; 4] {
+        return;
+    }
     let edge = |x: usize, y: usize, vertical: usize| (y * columns + x) * 2 + vertical;
     let edges = [
         edge(x, y, 0),

@@ -32,11 +32,13 @@ impl Ventricle {
     pub fn find(
         cavity: &Grid,
         atrium: &Grid,
-        others: &Grid,
+        others: [&Grid; 2],
         placement: &Placement,
     ) -> Option<Self> {
-        let region = cavity.largest_region(0.5);
-        let outline = Outline::around(&region, 0.5)?;
+        let (part, corner) = cavity.around(0.5)?;
+        let region = part.largest_region(0.5);
+        let [left, top] = corner.map(|corner| corner as f64);
+        let outline = Outline::around(&region, 0.5)?.map(|p| [p[0] + left, p[1] + top]);
         let on_grid = annulus(&outline, atrium, others);
         let lengths = outline.map(|point| placement.to_length(*point));
         let (annulus_seen, [first, last]) = match on_grid {
@@ -44,8 +46,7 @@ impl Ventricle {
             None => (false, basal_end(&lengths)?),
         };
         let mut ventricle = Self::with_annulus(&lengths, first, last, annulus_seen)?;
-        ventricle.region_share =
-            region.count_over(0.5) as f64 / cavity.count_over(0.5).max(1) as f64;
+        ventricle.region_share = region.count_over(0.5) as f64 / part.count_over(0.5).max(1) as f64;
         Some(ventricle)
     }
 
@@ -239,7 +240,7 @@ mod tests {
             (0.3, [0.12, 0.18]),
         ] {
             let [cavity, atrium, others] = half_ellipsoid([2.4, 6.5], angle, unit);
-            let lv = Ventricle::find(&cavity, &atrium, &others, &placement(unit)).unwrap();
+            let lv = Ventricle::find(&cavity, &atrium, [&others; 2], &placement(unit)).unwrap();
             let truth = 2.0 / 3.0 * PI * 2.4 * 2.4 * 6.5;
             assert!(lv.annulus_seen);
             assert!(
@@ -263,8 +264,8 @@ mod tests {
         let unit = [0.14, 0.14];
         let [cavity, atrium, others] = half_ellipsoid([2.4, 6.5], 0.2, unit);
         let none = Grid::filled(112, 112, 0.0);
-        let seen = Ventricle::find(&cavity, &atrium, &others, &placement(unit)).unwrap();
-        let lv = Ventricle::find(&cavity, &none, &others, &placement(unit)).unwrap();
+        let seen = Ventricle::find(&cavity, &atrium, [&others; 2], &placement(unit)).unwrap();
+        let lv = Ventricle::find(&cavity, &none, [&others; 2], &placement(unit)).unwrap();
         assert!(!lv.annulus_seen);
         assert!(
             distance(lv.base, seen.base) < 0.8,
@@ -273,14 +274,14 @@ mod tests {
             seen.base
         );
         assert!((lv.volume() / seen.volume() - 1.0).abs() < 0.1);
-        assert!(Ventricle::find(&none, &none, &none, &placement(unit)).is_none());
+        assert!(Ventricle::find(&none, &none, [&none; 2], &placement(unit)).is_none());
     }
 
     #[test]
     fn a_resampled_contour_runs_from_hinge_to_hinge() {
         let unit = [0.14, 0.14];
         let [cavity, atrium, others] = half_ellipsoid([2.4, 6.5], 0.2, unit);
-        let lv = Ventricle::find(&cavity, &atrium, &others, &placement(unit)).unwrap();
+        let lv = Ventricle::find(&cavity, &atrium, [&others; 2], &placement(unit)).unwrap();
         let contour = lv.contour(48);
         assert_eq!(contour.len(), 48);
         let ends = [contour[0], contour[47]];

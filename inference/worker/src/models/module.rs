@@ -4,9 +4,10 @@ use std::fmt;
 
 use tch::{CModule, Device, IValue, Kind, TchError, Tensor};
 
+use super::golden;
 use super::manifest::{Layout, Manifest};
 
-/// Batch sizes in which frames are run: libtorch tunes itself to each size that it meets, so it meets few.
+/// Batch sizes in which frames are run on a GPU: libtorch tunes itself to each size that it meets, so it meets few.
 pub const BUCKETS: [usize; 4] = [1, 4, 8, 16];
 
 /// Batch sizes in which clips are run on a GPU.
@@ -31,20 +32,22 @@ impl Way {
         channels_last: false,
     };
 
+    /// In single precision, for the frames of an image.
+    pub const CHANNELS_LAST: Self = Self {
+        half: false,
+        channels_last: true,
+    };
+
     /// The ways to be tried on a device, the fastest first. CPUs are slower in half precision than in single.
     pub fn faster(device: Device) -> &'static [Self] {
-        const SINGLE: Way = Way {
-            half: false,
-            channels_last: true,
-        };
         const HALF: Way = Way {
             half: true,
             channels_last: true,
         };
         if device.is_cuda() {
-            &[HALF, SINGLE]
+            &[HALF, Way::CHANNELS_LAST]
         } else {
-            &[SINGLE]
+            &[Way::CHANNELS_LAST]
         }
     }
 }
@@ -109,17 +112,46 @@ impl Module {
         self.way
     }
 
-    /// Runs it in another way from now on; whether that gives the same is the caller's to check.
-    pub(super) fn set_way(&mut self, way: Way) {
-        self.way = way;
-    }
-
     /// Where it runs.
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// The batch sizes that it is run in, rising.
+    /// How many frames or clips are run where there are so many, at most [`BUCKETS`]' largest: on a GPU the smallest bucket
+    /// that holds them, the rest of it filled up; on a CPU, where that would cost time, themselves.
+    pub(super) fn batch(&self, count: usize) -> usize {
+        if self.device.is_cuda() {
+            bucket(self.buckets, count)
+        } else {
+            count
+        }
+    }
+
+    /// Takes the first of some ways that runs at all and gives the probabilities that the plain one gives.
+    ///
+    /// # Errors
+    /// As `probabilities` reports them of the plain way.
+    pub(super) fn choose_way(
+        &mut self,
+        name: &str,
+        ways: &[Way],
+        probabilities: impl Fn(&Self) -> Result<Vec<f32>, TchError>,
+    ) -> Result<(), TchError> {
+        self.way = Way::PLAIN;
+        let reference = probabilities(self)?;
+        for way in ways {
+            self.way = *way;
+            match probabilities(self) {
+                Ok(found) if golden::agrees(&reference, &found) => return Ok(()),
+                Ok(_) => tracing::warn!("{name}: {way} differs and is not used"),
+                Err(error) => tracing::warn!("{name}: {way} fails: {error}"),
+            }
+        }
+        self.way = Way::PLAIN;
+        Ok(())
+    }
+
+    /// The batch sizes that it is tried and timed in, rising; on a GPU it runs in no others.
     pub fn buckets(&self) -> &'static [usize] {
         self.buckets
     }
@@ -141,7 +173,7 @@ impl Module {
         let mut from = 0;
         while from < count {
             let taken = (count - from).min(largest);
-            let bucket = bucket(self.buckets, taken as usize) as i64;
+            let bucket = self.batch(taken as usize) as i64;
             let mut batch = input.f_narrow(0, from, taken)?;
             if bucket > taken {
                 let shape = self.input_shape((bucket - taken) as usize);

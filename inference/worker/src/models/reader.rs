@@ -3,8 +3,9 @@
 use tch::{CModule, Device, Kind, TchError, Tensor};
 
 use super::ReadError;
-use super::manifest::{A2C, A4C, Activation, Input, Manifest, Output};
-use super::module::Module;
+use super::golden;
+use super::manifest::{A2C, A4C, Activation, Input, Layout, Manifest, Output};
+use super::module::{Module, Way};
 use super::prepare::{self, UnknownRate};
 use crate::clip::Clip;
 
@@ -52,11 +53,12 @@ impl Reader {
     pub fn new(manifest: Manifest, module: CModule, device: Device) -> Result<Self, String> {
         let answer = manifest.answer().ok_or("no output answers its task")?;
         let module = Module::new(&manifest, module, device);
-        let reader = Self {
+        let mut reader = Self {
             manifest,
             module,
             answer,
         };
+        reader.choose_way().map_err(|error| error.to_string())?;
         for bucket in reader.module.buckets() {
             let zeros = Tensor::zeros(
                 reader.module.input_shape(*bucket),
@@ -125,29 +127,55 @@ impl Reader {
         &self.manifest.output[self.answer]
     }
 
+    /// A model of frames runs with the channels of a pixel side by side, where that answers the same on the golden images.
+    fn choose_way(&mut self) -> Result<(), TchError> {
+        let input = &self.manifest.input;
+        if input.layout != Layout::Nchw {
+            return Ok(());
+        }
+        let images = golden::images(input.height as usize);
+        let images = prepare::of_grids(input, images.into_iter().map(Some))?;
+        let (manifest, answer) = (&self.manifest, self.answer);
+        self.module
+            .choose_way(&manifest.name, &[Way::CHANNELS_LAST], |module| {
+                let answers = answers(manifest, module, answer, &images)?;
+                Vec::<f32>::try_from(answers.contiguous().view([-1]))
+            })
+    }
+
     /// The answers to prepared inputs, `[n, labels]`, activated.
     fn answers(&self, input: &Tensor) -> Result<Tensor, TchError> {
-        let outputs = self.module.run(input)?;
-        let count = input.size()[0];
-        for (output, given) in self.manifest.output.iter().zip(&outputs) {
-            let labels = output.labels.len() as i64;
-            // One number a frame or clip may come without a dimension of its own.
-            if given.numel() as i64 != count * labels {
-                return Err(TchError::Convert(format!(
-                    "gives \"{}\" as {:?}, but its manifest says [{count}, {labels}]",
-                    output.name,
-                    given.size()
-                )));
-            }
+        answers(&self.manifest, &self.module, self.answer, input)
+    }
+}
+
+/// What the output of that number answers to prepared inputs, `[n, labels]`, activated.
+fn answers(
+    manifest: &Manifest,
+    module: &Module,
+    answer: usize,
+    input: &Tensor,
+) -> Result<Tensor, TchError> {
+    let outputs = module.run(input)?;
+    let count = input.size()[0];
+    for (output, given) in manifest.output.iter().zip(&outputs) {
+        let labels = output.labels.len() as i64;
+        // One number a frame or clip may come without a dimension of its own.
+        if given.numel() as i64 != count * labels {
+            return Err(TchError::Convert(format!(
+                "gives \"{}\" as {:?}, but its manifest says [{count}, {labels}]",
+                output.name,
+                given.size()
+            )));
         }
-        let labels = self.output().labels.len() as i64;
-        let raw = outputs[self.answer].f_reshape([count, labels])?;
-        match self.output().activation {
-            Activation::Identity => Ok(raw),
-            Activation::Sigmoid => raw.f_sigmoid(),
-            Activation::Softmax => raw.f_softmax(-1, Kind::Float),
-            Activation::OneMinusSigmoid => raw.f_neg()?.f_sigmoid(),
-        }
+    }
+    let output = &manifest.output[answer];
+    let raw = outputs[answer].f_reshape([count, output.labels.len() as i64])?;
+    match output.activation {
+        Activation::Identity => Ok(raw),
+        Activation::Sigmoid => raw.f_sigmoid(),
+        Activation::Softmax => raw.f_softmax(-1, Kind::Float),
+        Activation::OneMinusSigmoid => raw.f_neg()?.f_sigmoid(),
     }
 }
 

@@ -4,7 +4,7 @@ use tch::{CModule, Device, Kind, TchError, Tensor};
 
 use super::golden;
 use super::manifest::Manifest;
-use super::module::{BUCKETS, Module, Way, bucket};
+use super::module::{BUCKETS, Module, Way};
 use super::prepare;
 use crate::clip::Clip;
 use crate::measure::{Grid, Placement, Resampler};
@@ -71,7 +71,7 @@ impl Segmenter {
             module,
             channels,
         };
-        segmenter.choose_way()?;
+        segmenter.choose_way().map_err(|error| error.to_string())?;
         segmenter.try_buckets()?;
         Ok(segmenter)
     }
@@ -152,13 +152,13 @@ impl Segmenter {
 
     fn run_batch(&self, frames: &[Vec<f32>]) -> Result<Vec<[FrameMaps; 2]>, TchError> {
         let side = self.side();
-        let bucket = bucket(&BUCKETS, frames.len());
+        let bucket = self.module.batch(frames.len());
         let mut pixels = frames.concat();
         pixels.resize(bucket * side * side, 0.0);
         let luma = Tensor::from_slice(&pixels).view([bucket as i64, 1, side as i64, side as i64]);
         let input = prepare::normalise(&self.manifest.input, &luma)?;
-        let direct = self.forward(&input)?;
-        let mirrored = self.forward(&input.flip([3]))?.flip([3]);
+        let direct = probabilities(&self.module, &input)?;
+        let mirrored = probabilities(&self.module, &input.flip([3]))?.flip([3]);
         let labels = direct.size()[1] as usize;
         let size = labels * side * side;
         let [direct, mirrored] =
@@ -173,39 +173,20 @@ impl Segmenter {
             .collect())
     }
 
-    /// Probabilities `[batch, labels, side, side]` on the CPU.
-    fn forward(&self, input: &Tensor) -> Result<Tensor, TchError> {
-        let logits = self.module.forward(input)?.pop();
-        let logits = logits.ok_or_else(|| TchError::Convert("gives no output".to_owned()))?;
-        logits.f_sigmoid()
-    }
-
-    /// Takes the first way that runs at all and agrees with the plain one on the golden images.
-    fn choose_way(&mut self) -> Result<(), String> {
-        let mut images = golden::images(self.side());
+    /// Takes the fastest way that agrees with the plain one on the golden images.
+    fn choose_way(&mut self) -> Result<(), TchError> {
+        let side = self.side();
+        let mut images = golden::images(side);
         for image in &mut images {
             prepare::scale(&self.manifest.input, image);
         }
-        let side = self.side() as i64;
+        let side = side as i64;
         let luma = Tensor::from_slice(&images.concat()).view([-1, 1, side, side]);
-        let input = prepare::normalise(&self.manifest.input, &luma);
-        let input = input.map_err(|error| error.to_string())?;
-        let maps = |segmenter: &Self| {
-            let maps = segmenter.forward(&input)?;
-            Vec::<f32>::try_from(maps.contiguous().view([-1]))
-        };
-        let reference = maps(self).map_err(|error| error.to_string())?;
-        for way in Way::faster(self.device()) {
-            self.module.set_way(*way);
-            let name = &self.manifest.name;
-            match maps(self) {
-                Ok(maps) if golden::agrees(&reference, &maps) => return Ok(()),
-                Ok(_) => tracing::warn!("{name}: {way} differs and is not used"),
-                Err(error) => tracing::warn!("{name}: {way} fails: {error}"),
-            }
-        }
-        self.module.set_way(Way::PLAIN);
-        Ok(())
+        let input = prepare::normalise(&self.manifest.input, &luma)?;
+        let ways = Way::faster(self.device());
+        self.module.choose_way(&self.manifest.name, ways, |module| {
+            Vec::<f32>::try_from(probabilities(module, &input)?.contiguous().view([-1]))
+        })
     }
 
     fn frame_maps(&self, maps: &[f32]) -> FrameMaps {
@@ -240,7 +221,7 @@ impl Segmenter {
         let labels = self.manifest.output[0].labels.len() as i64;
         for bucket in BUCKETS {
             let zeros = Tensor::zeros(self.module.input_shape(bucket), (Kind::Float, Device::Cpu));
-            let maps = self.forward(&zeros).map_err(|error| error.to_string())?;
+            let maps = probabilities(&self.module, &zeros).map_err(|error| error.to_string())?;
             let expected = [bucket as i64, labels, side, side];
             if maps.size() != expected {
                 return Err(format!(
@@ -253,6 +234,13 @@ impl Segmenter {
     }
 }
 
+/// Probabilities `[batch, labels, side, side]` on the CPU.
+fn probabilities(module: &Module, input: &Tensor) -> Result<Tensor, TchError> {
+    let logits = module.forward(input)?.pop();
+    let logits = logits.ok_or_else(|| TchError::Convert("gives no output".to_owned()))?;
+    logits.f_sigmoid()
+}
+
 impl FrameMaps {
     /// The mean of two readings of one frame.
     pub fn mean(pair: &[Self; 2]) -> Self {
@@ -262,7 +250,7 @@ impl FrameMaps {
                 .values
                 .iter()
                 .zip(&b.values)
-                .map(|(a, b)| f32::midpoint(*a, *b))
+                .map(|(a, b)| 0.5 * (a + b))
                 .collect(),
             ..*a
         };

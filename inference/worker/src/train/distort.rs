@@ -178,19 +178,26 @@ pub(super) fn open_valve(input: &mut [f32], labels: &[u8], draw: &mut Draw) {
 
 /// A binomial blur of three pixels each way.
 pub(super) fn soften(input: &mut [f32]) {
-    let blur = |values: &mut [f32], step: usize, starts: &mut dyn Iterator<Item = usize>| {
-        for start in starts {
-            let mut before = values[start];
-            for i in 1..SIDE - 1 {
-                let at = start + i * step;
-                let own = values[at];
-                values[at] = 0.25 * before + 0.5 * own + 0.25 * values[at + step];
-                before = own;
-            }
+    blur(input, [1, 1]);
+}
+
+/// Binomial blurs of three pixels: so many across, and so many down.
+pub(super) fn blur(input: &mut [f32], [across, down]: [usize; 2]) {
+    let once = |values: &mut [f32], step: usize, start: usize| {
+        let mut before = values[start];
+        for i in 1..SIDE - 1 {
+            let at = start + i * step;
+            let own = values[at];
+            values[at] = 0.25 * before + 0.5 * own + 0.25 * values[at + step];
+            before = own;
         }
     };
-    blur(input, 1, &mut (0..SIDE).map(|row| row * SIDE));
-    blur(input, SIDE, &mut (0..SIDE));
+    for _ in 0..across {
+        (0..SIDE).for_each(|row| once(input, 1, row * SIDE));
+    }
+    for _ in 0..down {
+        (0..SIDE).for_each(|column| once(input, SIDE, column));
+    }
 }
 
 /// One to three rectangles of one grey: what lies behind must be inferred from around them.

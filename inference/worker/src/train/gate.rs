@@ -11,6 +11,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use super::data::{self, SIDE};
 use super::distort::{Warp, bilinear, cut_out, noise, recolour, shuffled, soften};
+use super::restyle::restyle;
 use super::{BATCH, Schedule, TrainArgs, TrainError};
 use crate::models::manifest::Task;
 use crate::models::scale_to_brightest;
@@ -117,6 +118,10 @@ fn presented(task: Task, image: &GateImage, draw: &mut Draw) -> (Vec<f32>, usize
     };
     if draw.chance(0.25) {
         soften(&mut input);
+    }
+    // A restyled image is easily one that can't be read, so only the view is learnt from it.
+    if task == Task::View {
+        restyle(&mut input, draw);
     }
     recolour(&mut input, draw);
     // What is cut out of an image to be judged is not its fault.
@@ -233,7 +238,7 @@ mod tests {
         };
         let mut draw = Draw::new(1, 1);
         let mut answers = |task| -> Vec<usize> {
-            (0..60)
+            (0..200)
                 .map(|_| presented(task, &image, &mut draw).1)
                 .collect()
         };

@@ -1,7 +1,7 @@
 //! Training of the built-in networks on the phantom, and on nothing else.
 //!
 //! ```text
-//! data, distort     images, and what is done to them before each presentation
+//! data, distort     images, and what is done to them before each presentation; restyle for the view alone
 //! segmentation      maps of the chambers                  score
 //! gate              view and quality
 //! evaluate          whole cines, read and compared with the truth        cines, case; document, figures, outcomes
@@ -16,6 +16,7 @@ pub mod evaluate;
 mod figures;
 mod gate;
 mod outcomes;
+mod restyle;
 mod score;
 mod segmentation;
 
