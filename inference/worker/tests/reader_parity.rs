@@ -129,9 +129,10 @@ fn sha256(tensor: &Tensor) -> String {
     use sha2::{Digest, Sha256};
     let numbers: Vec<f32> = Vec::try_from(tensor.flatten(0, -1)).unwrap();
     let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
+    let digest = Sha256::digest(bytes);
+    let digits = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .map(|digit| char::from_digit(u32::from(digit), 16).unwrap())
         .collect()
 }
 

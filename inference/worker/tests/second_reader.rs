@@ -202,17 +202,14 @@ fn a_constrained_answer_is_always_one_of_the_grammar() {
         for form in [Form::Sentence, Form::Json] {
             let vocabulary =
                 Vocabulary::new(&reader.tokens, grammar(language, form), known).unwrap();
-            for text in ["a", "心尖", "LVEF?"] {
-                let asked = Asked {
-                    text,
-                    ..Asked::default()
-                };
-                let prompt = reader.prompt(&asked).unwrap();
-                let answer =
-                    constrained(&reader.model, &prompt, &vocabulary, 600, &|| true).unwrap();
-                let told = vocabulary.text(&answer.ids);
-                assert!(vocabulary.grammar().accepts(&told), "{told}");
-            }
+            let asked = Asked {
+                text: "心尖",
+                ..Asked::default()
+            };
+            let prompt = reader.prompt(&asked).unwrap();
+            let answer = constrained(&reader.model, &prompt, &vocabulary, 600, &|| true).unwrap();
+            let told = vocabulary.text(&answer.ids);
+            assert!(vocabulary.grammar().accepts(&told), "{told}");
         }
     }
 }

@@ -80,6 +80,10 @@ struct ServeArgs {
 }
 
 /// A second reader beside the measurement.
+#[expect(
+    clippy::struct_field_names,
+    reason = "the options of `serve` that are the second reader's say so"
+)]
 #[derive(Debug, Args)]
 struct SecondReaderArgs {
     /// Folder of a second reader's checkpoint

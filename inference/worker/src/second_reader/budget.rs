@@ -153,7 +153,7 @@ mod tests {
             gb(Precision::Int8)
         );
         assert!(
-            (6.5..7.8).contains(&gb(Precision::Int4)),
+            (7.5..8.2).contains(&gb(Precision::Int4)),
             "{}",
             gb(Precision::Int4)
         );

@@ -13,7 +13,7 @@ const POINTS_MAX: f64 = 10.0;
 const SOURCE: &str = "Sonode, second reader";
 
 /// Puts a reading beside a clip's findings, with the checks that hold the two together.
-pub fn put_beside(findings: &mut InstanceFindings, reading: Reading, model: ModelRef) {
+pub fn put_beside(findings: &mut InstanceFindings, reading: &Reading, model: ModelRef) {
     let (narrative, struck) = verify(&reading.narrative, findings);
     let reading = SecondReading {
         model,
@@ -172,7 +172,7 @@ mod tests {
             sha256: String::new(),
             research: true,
         };
-        put_beside(&mut findings, reading, model);
+        put_beside(&mut findings, &reading, model);
         assert_eq!(
             findings.lv, before,
             "a reading never overrules a measurement"

@@ -116,7 +116,7 @@ impl Grammar {
     /// Whether a text is an answer.
     pub fn accepts(&self, text: &str) -> bool {
         self.after(self.start(), text.as_bytes())
-            .is_some_and(|place| place.may_end())
+            .is_some_and(Place::may_end)
     }
 
     fn place(&self, state: u32) -> Place {

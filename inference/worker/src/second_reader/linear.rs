@@ -41,10 +41,9 @@ impl Precision {
     /// What is computed in. The quantised ones compute in 32 bits on a CPU, which has no faster unit for bfloat16.
     pub fn arithmetic(self, device: Device) -> Kind {
         match self {
-            Self::Fp32 => Kind::Float,
             Self::Bf16 => Kind::BFloat16,
             Self::Int8 | Self::Int4 if device.is_cuda() => Kind::BFloat16,
-            Self::Int8 | Self::Int4 => Kind::Float,
+            Self::Fp32 | Self::Int8 | Self::Int4 => Kind::Float,
         }
     }
 
@@ -104,6 +103,7 @@ pub enum Bits {
 
 impl Bits {
     /// What weights of this shape are stored in.
+    #[must_use]
     pub fn fitting(self, inputs: i64) -> Self {
         if self == Self::Four && inputs % GROUP != 0 {
             Self::Eight

@@ -227,7 +227,9 @@ fn positions(prompt: &Prompt, merge: i64) -> Tensor {
             None
         };
         let Some(grid) = grid else {
-            axes.iter_mut().for_each(|axis| axis[at] = next);
+            for axis in &mut axes {
+                axis[at] = next;
+            }
             next += 1;
             at += 1;
             continue;

@@ -15,8 +15,8 @@ use super::{Asked, Options, ReaderError, SecondReader};
 use crate::clip::{Clip, Pixels};
 use crate::dicom::pixels::{PixelError, RgbFrame};
 
-/// Tokens of the longest answer: its frame, and prose of as many characters as the grammar allows.
-const TOKENS_MAX: usize = 512;
+/// Tokens of the longest answer: its frame and 120 characters of prose, should each byte be a token.
+const TOKENS_MAX: usize = 640;
 
 /// How the worker uses a second reader.
 #[derive(Debug, Clone)]
@@ -190,7 +190,10 @@ fn model_ref(options: &Options) -> Result<ModelRef, ReaderError> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or_default())
+        .collect()
 }
 
 /// The files that an answer depends on, in order.

@@ -224,7 +224,7 @@ mod tests {
             ),
             (
                 "{{ enable_thinking is defined }}|{{ tools is defined }}",
-                "false|false",
+                "False|False",
             ),
             (
                 "{% set ns = namespace(n=1) %}{% for i in [1,2] %}{% set ns.n = ns.n + i %}{% endfor %}{{ ns.n }}",

@@ -173,18 +173,16 @@ impl Plan {
 
     /// Bytes of the weights as they are stored.
     pub fn bytes(&self, precision: Precision, kind: Kind) -> u64 {
-        let bytes = |(shape, role): &(Vec<i64>, Role)| match (role, shape.as_slice()) {
-            (Role::Decoder | Role::Other, &[outputs, inputs]) => {
-                bits(precision, *role).bytes(outputs, inputs, kind)
+        let bytes = |(shape, role): &(Vec<i64>, Role)| {
+            if let (Role::Decoder | Role::Other, &[outputs, inputs]) = (role, shape.as_slice()) {
+                return bits(precision, *role).bytes(outputs, inputs, kind);
             }
-            _ => {
-                let stored = if *role == Role::Embedding {
-                    precision.storage()
-                } else {
-                    kind
-                };
-                shape.iter().product::<i64>() as u64 * stored.elt_size_in_bytes() as u64
-            }
+            let stored = if *role == Role::Embedding {
+                precision.storage()
+            } else {
+                kind
+            };
+            shape.iter().product::<i64>() as u64 * stored.elt_size_in_bytes() as u64
         };
         self.0.values().map(bytes).sum()
     }

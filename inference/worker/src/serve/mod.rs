@@ -127,8 +127,11 @@ fn converse(
     input: impl Read + Send + 'static,
     mut output: impl Write,
 ) -> Result<(), ServeError> {
+    // Answers that are held for a reading must not keep the next measurement waiting.
+    let held = reviewer.map_or(0, |_| readings::HELD_MAX);
+    let credits = CREDITS + held;
     let ended = Arc::new(AtomicBool::new(false));
-    let (job_sender, jobs) = sync_channel(CREDITS as usize);
+    let (job_sender, jobs) = sync_channel(credits as usize);
     let (clip_sender, clips) = sync_channel(0);
     start("reader", {
         let ended = Arc::clone(&ended);

@@ -117,7 +117,7 @@ impl<'a> Held<'a> {
             reviewer.read(&first.clip, findings, &go_on)
         }));
         match read {
-            Ok(Ok(reading)) => put_beside(findings, reading, reviewer.model().clone()),
+            Ok(Ok(reading)) => put_beside(findings, &reading, reviewer.model().clone()),
             Ok(Err(ReviewError::Answer(AnswerError::Stopped))) => {
                 self.queue.push_front(first);
                 return None;
