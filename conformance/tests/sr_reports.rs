@@ -193,7 +193,11 @@ fn check_beats(name: &str, sources: &[&InstanceFindings], groups: &[Value]) {
         let tenth = (beat.lvef_percent * 10.0).round() / 10.0;
         assert_eq!(lvef["value"], json!(tenth), "{name}");
         assert_eq!(lvef["derivation"], Value::Null, "{name}");
-        assert_eq!(lvef["frames"], json!([[beat.ed_frame, beat.es_frame]]), "{name}");
+        assert_eq!(
+            lvef["frames"],
+            json!([[beat.ed_frame, beat.es_frame]]),
+            "{name}"
+        );
         assert_eq!(lvef["method"], "125208", "{name}");
     }
 }

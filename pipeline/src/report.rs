@@ -13,8 +13,8 @@ use sonode_sr_writer::{
     series_uid, write,
 };
 
-use crate::pipeline::RenderError;
 use crate::engine::Rendered;
+use crate::pipeline::RenderError;
 use crate::ports::RenderedReport;
 use crate::settings::Routing;
 use crate::spool::{Digest, Spool};

@@ -342,8 +342,7 @@ impl Runtime {
         let identities: Vec<_> = variants
             .map(|variant| {
                 let node_uid = self.spool.node_uid();
-                let sop =
-                    report::identity(node_uid, &self.station, &findings, &members, variant);
+                let sop = report::identity(node_uid, &self.station, &findings, &members, variant);
                 (variant.document, sop)
             })
             .collect();
@@ -433,7 +432,9 @@ impl Runtime {
         }
         let own = self.is_own(&instance, &arrival.header);
         self.event(Event::Stored(Box::new(Stored {
-            context: arrival.header.context(study),
+            context: arrival
+                .header
+                .context(study, self.routing.charset_of(Some(&arrival.peer))),
             instance,
             kind,
             peer: Some(arrival.peer),

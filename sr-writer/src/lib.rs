@@ -21,9 +21,7 @@ pub use form::{CharacterSet, Coding, Document, FindingsCode, Form, ReportForm, S
 pub use identity::{ReportIdentity, device_uid, model_uid, report_uid, series_uid};
 pub use lint::{lint, lint_against};
 pub use read::ReadError;
-pub use request::{
-    ContentDateTime, Predecessor, ReportRequest, WriteError, WrittenReport,
-};
+pub use request::{ContentDateTime, Predecessor, ReportRequest, WriteError, WrittenReport};
 pub use show::{ShowError, show};
 pub use texts::Language;
 pub use write::write;

@@ -8,8 +8,8 @@ use sonode_findings::{
     RequestAttributes, StudyContext, View, ViewLabel,
 };
 use sonode_sr_writer::{
-    Coding, ContentDateTime, Document, FindingsCode, Form, Language, Predecessor, ReportForm, ReportRequest, Style,
-    Syntax, WrittenReport, series_uid, write,
+    Coding, ContentDateTime, Document, FindingsCode, Form, Language, Predecessor, ReportForm,
+    ReportRequest, Style, Syntax, WrittenReport, series_uid, write,
 };
 
 /// A named report: what goes in.

@@ -9,8 +9,8 @@ use sonode_sr_writer::{Document, Style};
 
 use super::reader::{Problem, Problems, Section};
 use super::{
-    CompanionName, Config, Device, Inference, Limits, Node, Peer, PeerAddress, ReportName, Route, Send, Study,
-    default_models_dir, default_worker,
+    CharsetTerm, CompanionName, Config, Device, Inference, Limits, Node, Peer, PeerAddress,
+    ReportName, Route, Send, Study, default_models_dir, default_worker,
 };
 use std::collections::BTreeSet;
 
@@ -208,6 +208,9 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
     let quiet_period = section
         .number("quiet_period_s", 1..=604_800, problems)
         .map(Duration::from_secs);
+    let charset_if_missing = section
+        .parsed::<CharsetTerm>("charset_if_missing", problems)
+        .map(|term| term.0);
     if let Some(name) = &name
         && (name.is_empty()
             || !name
@@ -228,6 +231,7 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
             "allow_from",
             "accept_unknown",
             "quiet_period_s",
+            "charset_if_missing",
         ],
         problems,
     );
@@ -238,6 +242,7 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
         allow_from,
         accept_unknown,
         quiet_period,
+        charset_if_missing,
     })
 }
 
@@ -342,7 +347,9 @@ fn documents(
 fn style(section: &mut Section, problems: &mut Problems) -> Style {
     Style {
         codes: section.parsed("codes", problems).unwrap_or_default(),
-        findings_code: section.parsed("findings_code", problems).unwrap_or_default(),
+        findings_code: section
+            .parsed("findings_code", problems)
+            .unwrap_or_default(),
         charset: section.parsed("charset", problems).unwrap_or_default(),
         language: section.parsed("language", problems).unwrap_or_default(),
     }

@@ -1,3 +1,5 @@
+use sonode_sr_writer::{CharacterSet, Coding, FindingsCode, Language};
+
 use super::*;
 
 fn check(text: &str) -> Result<Config, Vec<Problem>> {
@@ -44,6 +46,82 @@ fn the_contracts_example_is_accepted() {
     assert!(config.peers[1].allows("::ffff:10.0.7.9".parse().unwrap()));
     assert!(!config.peers[1].allows("10.0.8.9".parse().unwrap()));
     assert_eq!(config.routes[0].send.len(), 2);
+}
+
+#[test]
+fn a_route_names_its_documents_and_how_they_are_written() {
+    let more = r#"
+documents = ["tid5200", "tid1500"]
+companions = ["key-object"]
+codes = "srt"
+findings_code = "59776-5"
+charset = "utf-8"
+language = "zh"
+"#;
+    let config = check(&format!("{HOSPITAL}{more}")).unwrap();
+    let route = &config.routes[0];
+    let written: Vec<Document> = route.written().into_iter().collect();
+    assert_eq!(
+        written,
+        [
+            Document::MeasurementReport,
+            Document::EchoReport,
+            Document::KeyObject
+        ]
+    );
+    assert_eq!(route.style.codes, Coding::Srt);
+    assert_eq!(route.style.findings_code, FindingsCode::Ln59776);
+    assert_eq!(route.style.charset, CharacterSet::Utf8);
+    assert_eq!(route.style.language, Language::Zh);
+    let plain = check(HOSPITAL).unwrap();
+    let written: Vec<Document> = plain.routes[0].written().into_iter().collect();
+    assert_eq!(written, [Document::MeasurementReport]);
+    assert_eq!(plain.routes[0].style, Style::default());
+}
+
+#[test]
+fn what_a_route_cannot_write_is_named() {
+    let wrong = r#"
+documents = ["key-object", "tid9"]
+companions = ["tid1500"]
+codes = "snomed"
+findings_code = "1"
+charset = "ISO_IR 100"
+language = "de"
+"#;
+    let problems = check(&format!("{HOSPITAL}{wrong}")).unwrap_err();
+    let keys: Vec<&str> = problems
+        .iter()
+        .map(|problem| problem.key.as_str())
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "route[0].documents[0]",
+            "route[0].documents[1]",
+            "route[0].documents",
+            "route[0].companions[0]",
+            "route[0].codes",
+            "route[0].findings_code",
+            "route[0].charset",
+            "route[0].language",
+        ]
+    );
+}
+
+#[test]
+fn a_carts_missing_character_set_is_one_that_is_known() {
+    let with = |set: &str| {
+        let peer = format!("allow_from = [\"10.0.7.0/24\"]\ncharset_if_missing = {set:?}");
+        check(&HOSPITAL.replace("allow_from = [\"10.0.7.0/24\"]", &peer))
+    };
+    let config = with("ISO IR 144").unwrap();
+    let set = config.peers[1].charset_if_missing.as_deref();
+    assert_eq!(set, Some("ISO_IR 144"));
+    assert_eq!(
+        with("KOI8-R").unwrap_err()[0].key,
+        "peer[1].charset_if_missing"
+    );
 }
 
 #[test]

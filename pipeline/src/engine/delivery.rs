@@ -331,7 +331,8 @@ impl Engine {
                 tracing::warn!(study = %uid, peer, object = %object_name(key), "dead letter: mend the cause, then retry the study");
                 // A companion that can't be made holds up nothing else.
                 if matches!(key, ObjectKey::Report(_, Document::MeasurementReport))
-                    && failed_here >= retry.refused_tries_max {
+                    && failed_here >= retry.refused_tries_max
+                {
                     self.quarantine(uid, "the report can't be made");
                 }
             }

@@ -260,9 +260,10 @@ impl Study {
             at == peer
                 && match object {
                     ObjectKey::Image(uid) => uid == sop,
-                    ObjectKey::Report(revision, document) => self
-                        .recognised
-                        .contains(&(*revision, *document, sop.clone())),
+                    ObjectKey::Report(revision, document) => {
+                        self.recognised
+                            .contains(&(*revision, *document, sop.clone()))
+                    }
                 }
         })
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use sonode_conformance::SopInstanceUid;
 
+use super::Engine;
 use super::outcome::object_name;
 use super::record::{Instance, ObjectKey, Study};
-use super::Engine;
 use crate::states::{DeliveryState, InstanceState, StudyState};
 use crate::status::{
     DeliveryCounts, DeliveryStatus, Health, InstanceStatus, QueueLengths, StudyDetail, StudyStatus,

@@ -35,14 +35,11 @@ pub(crate) fn encode(
     modules::document(&mut item, context, request, &tree.images());
     modules::sop_common(&mut item, findings, context, request);
     content::put_root(tree, &mut item);
-    if let Some(set) = repertoire::of(
-        &item,
-        &context.source_character_set,
-        request.style.charset,
-    ) {
-        item.text(tags::SPECIFIC_CHARACTER_SET, VR::CS, set);
+    let set = repertoire::of(&item, &context.source_character_set, request.style.charset);
+    if !set.term().is_empty() {
+        item.text(tags::SPECIFIC_CHARACTER_SET, VR::CS, set.term());
     }
-    serialize(item.into_inner(), request)
+    serialize(repertoire::in_bytes(item.into_inner(), &set), request)
 }
 
 fn serialize(dataset: InMemDicomObject, request: &ReportRequest) -> Result<Vec<u8>, WriteError> {

@@ -8,8 +8,8 @@ use sonode_findings::{Findings, ModelRef, RequestAttributes, StudyContext};
 
 use super::element::{Item, cut};
 use crate::codes;
-use crate::identity::model_uid;
 use crate::form::Document;
+use crate::identity::model_uid;
 use crate::request::{Predecessor, ReportRequest};
 use crate::texts::series_description;
 use crate::tree::ImageRef;

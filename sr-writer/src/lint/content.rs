@@ -8,11 +8,7 @@ use crate::form::Document;
 use crate::read::{Found, FoundCode, FoundItem};
 use sonode_conformance::Uid;
 
-pub(super) fn defects(
-    root: &FoundItem,
-    document: Document,
-    images: &KnownImages,
-) -> Vec<Defect> {
+pub(super) fn defects(root: &FoundItem, document: Document, images: &KnownImages) -> Vec<Defect> {
     let mut defects = observer(root);
     let title = match document {
         Document::MeasurementReport => codes::IMAGING_MEASUREMENT_REPORT,

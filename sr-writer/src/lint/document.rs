@@ -8,8 +8,8 @@ use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use super::{Defect, Rule};
 use crate::codes;
 use crate::dataset;
-use crate::read::{Found, FoundItem, code, items, text};
 use crate::form::Document;
+use crate::read::{Found, FoundItem, code, items, text};
 use crate::texts::Language;
 
 pub(super) fn defects(
@@ -21,7 +21,7 @@ pub(super) fn defects(
     defects.extend(marking(object, root, document));
     defects.extend(evidence(object, root));
     defects.extend(equipment(object));
-    defects.extend(character_set(object));
+    defects.extend(character_set(object, root, document));
     defects
 }
 
@@ -59,7 +59,11 @@ fn marking(object: &InMemDicomObject, root: &FoundItem, document: Document) -> V
         ("PreliminaryFlag", tags::PRELIMINARY_FLAG, "PRELIMINARY"),
     ];
     // A Key Object Selection has no flags.
-    let count = if document == Document::KeyObject { 1 } else { 3 };
+    let count = if document == Document::KeyObject {
+        1
+    } else {
+        3
+    };
     for (name, tag, wanted) in flags.into_iter().take(count) {
         let found = text(object, tag);
         if found != wanted {
@@ -82,7 +86,9 @@ fn marking(object: &InMemDicomObject, root: &FoundItem, document: Document) -> V
         defects.push(Defect::new(Rule::Marking, &root.path, detail));
     }
     let research = text(object, tags::CONTENT_QUALIFICATION) == "RESEARCH";
-    if document != Document::KeyObject && research != languages.iter().any(|l| says(l.research_statement())) {
+    if document != Document::KeyObject
+        && research != languages.iter().any(|l| says(l.research_statement()))
+    {
         let detail = "ContentQualification and the statement about research models disagree";
         defects.push(Defect::new(Rule::Marking, &root.path, detail));
     }
@@ -150,11 +156,23 @@ fn equipment(object: &InMemDicomObject) -> Vec<Defect> {
     defects
 }
 
-fn character_set(object: &InMemDicomObject) -> Option<Defect> {
+fn character_set(
+    object: &InMemDicomObject,
+    root: &FoundItem,
+    document: Document,
+) -> Option<Defect> {
+    // Bytes that nobody could decode are copied as they are, and the document says so where it has a place for it.
+    let is_flagged = document == Document::SimplifiedEchoReport
+        || root.walk().iter().any(|item| match &item.value {
+            Found::Text(text) => [Language::En, Language::Zh]
+                .iter()
+                .any(|language| text.contains(language.undecoded())),
+            _ => false,
+        });
     let declared = text(object, tags::SPECIFIC_CHARACTER_SET);
     match declared.as_str() {
         set if dataset::is_written(set) => None,
-        "" if is_ascii(object) => None,
+        "" if is_flagged || is_ascii(object) => None,
         "" => Some(Defect::new(
             Rule::CharacterSet,
             "SpecificCharacterSet",

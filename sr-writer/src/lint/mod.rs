@@ -85,7 +85,9 @@ impl Rule {
                 "give each model a Device UID and the purpose (109102, DCM) in Contributing Equipment"
             }
             Self::CharacterSet => "name the set in which the text is written",
-            Self::Section => "write site, mode, method and cycle point as TID 5202 and 5203 have them",
+            Self::Section => {
+                "write site, mode, method and cycle point as TID 5202 and 5203 have them"
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! A Part 10 file, read with suspicion: its header, and where its pixels are.
 
-pub mod charset;
 pub mod context;
 mod element;
 mod header;
