@@ -89,19 +89,19 @@ impl Writer<'_> {
                 (None, None) => self.other(c)?,
             }
         }
-        self.to_ascii();
+        self.leave_two_bytes();
         Some(self.out)
     }
 
     fn ascii(&mut self, byte: u8) {
-        self.to_ascii();
+        self.leave_two_bytes();
         if matches!(byte, b'\\' | b'^' | b'=') || byte < b' ' {
             self.right = self.initial;
         }
         self.out.push(byte);
     }
 
-    fn to_ascii(&mut self) {
+    fn leave_two_bytes(&mut self) {
         if self.left != Left::Ascii {
             let g0 = if self.romaji { b"(J" } else { b"(B" };
             self.escape(g0);
