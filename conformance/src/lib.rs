@@ -5,6 +5,7 @@
 //! same tables, so that what is declared is what is done.
 
 mod ae_title;
+pub mod charset;
 pub mod implementation;
 pub mod limits;
 pub mod negotiation;

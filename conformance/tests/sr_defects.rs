@@ -64,6 +64,13 @@ const DEFECTS: &[(&str, &[Gate])] = &[
     ("no_ai_statement", &[Lint(Rule::Marking)]),
     ("research_not_marked", &[Lint(Rule::Marking)]),
     ("no_device_uid", &[Lint(Rule::Equipment)]),
+    ("no_finding_site", &[Lint(Rule::Section)]),
+    ("no_image_mode", &[Lint(Rule::Section)]),
+    ("no_method", &[Lint(Rule::Section)]),
+    ("no_cycle_point", &[Lint(Rule::Section)]),
+    ("site_contained", &[Lint(Rule::Section)]),
+    ("no_section_template", &[Lint(Rule::Template)]),
+    ("older_code_newer_scheme", &[Lint(Rule::Code)]),
     (
         "name_without_character_set",
         &[Dciodvfy, Lint(Rule::CharacterSet)],
@@ -75,7 +82,10 @@ fn each_deliberate_defect_is_caught() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("report.dcm");
     std::fs::write(&report, fixtures::measured("measured").write().bytes).unwrap();
-    let written = tools::python("break_report.py", &[&report, folder.path()]);
+    let echo = folder.path().join("echo-report.dcm");
+    let fixture = fixtures::echo_report("echo-report", fixtures::measured(""));
+    std::fs::write(&echo, fixture.write().bytes).unwrap();
+    let written = tools::python("break_report.py", &[&report, &echo, folder.path()]);
     let wanted: Vec<&str> = DEFECTS.iter().map(|(name, _)| *name).collect();
     assert_eq!(
         written,

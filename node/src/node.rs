@@ -309,6 +309,11 @@ fn routing(config: &Config) -> Routing {
             .iter()
             .filter_map(|peer| Some((peer.name.clone(), peer.quiet_period?)))
             .collect(),
+        charset_if_missing: config
+            .peers
+            .iter()
+            .filter_map(|peer| Some((peer.name.clone(), peer.charset_if_missing.clone()?)))
+            .collect(),
         peer_names: config
             .peers
             .iter()

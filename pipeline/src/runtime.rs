@@ -485,7 +485,9 @@ impl Runtime {
         }
         let own = self.is_own(&instance, &arrival.header);
         self.event(Event::Stored(Box::new(Stored {
-            context: arrival.header.context(study),
+            context: arrival
+                .header
+                .context(study, self.routing.charset_of(Some(&arrival.peer))),
             instance,
             kind,
             peer: Some(arrival.peer),

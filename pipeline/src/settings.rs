@@ -87,6 +87,8 @@ pub struct Routing {
     pub routes: Vec<Route>,
     /// [`Settings::quiet_period`] for single peers, by name. Of a study that came from several, the longest counts.
     pub per_peer_quiet: BTreeMap<String, Duration>,
+    /// Specific Character Set of the objects of single peers that name none, by name of the peer.
+    pub charset_if_missing: BTreeMap<String, String>,
     /// Names of the peers by AE title: a file that outlived a crash names its sender by the title alone.
     pub peer_names: BTreeMap<AeTitle, String>,
 }
@@ -108,6 +110,14 @@ pub struct Route {
     pub companions: BTreeSet<Companion>,
     /// What is sent about a study in which nothing could be measured.
     pub report_unmeasured: ReportUnmeasured,
+}
+
+impl Routing {
+    /// The Specific Character Set of a peer's objects that name none; empty where the configuration doesn't say.
+    pub(crate) fn charset_of(&self, peer: Option<&str>) -> &str {
+        peer.and_then(|peer| self.charset_if_missing.get(peer))
+            .map_or("", String::as_str)
+    }
 }
 
 impl Route {

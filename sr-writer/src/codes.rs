@@ -121,6 +121,11 @@ codes! {
     // Properties of a measurement.
     UPPER_UNCERTAINTY = "371886008", "SCT", "+, range of upper measurement uncertainty", "CID 225";
     LOWER_UNCERTAINTY = "371885007", "SCT", "-, range of lower measurement uncertainty", "CID 225";
+    NORMALITY = "121402", "DCM", "Normality", "TID 310";
+    NORMAL = "17621005", "SCT", "Normal", "CID 222";
+    ABNORMALLY_HIGH = "371879000", "SCT", "Abnormally High", "CID 222";
+    ABNORMALLY_LOW = "371880002", "SCT", "Abnormally Low", "CID 222";
+    NORMAL_RANGE_AUTHORITY = "121408", "DCM", "Normal Range Authority", "TID 310";
     // Key objects.
     OF_INTEREST = "113000", "DCM", "Of Interest", "CID 7010";
     KEY_OBJECT_DESCRIPTION = "113012", "DCM", "Key Object Description", "TID 2010";
@@ -146,6 +151,9 @@ const SNOMED_RT: &[(&str, &str)] = &[
     ("416430001", "R-FAB5B"),
     ("399264008", "G-0373"),
     ("399064001", "G-03A2"),
+    ("17621005", "G-A460"),
+    ("371879000", "R-002C4"),
+    ("371880002", "R-002C5"),
     ("371886008", "R-00364"),
     ("371885007", "R-00362"),
 ];

@@ -105,24 +105,13 @@ fn head(object: &InMemDicomObject, out: &mut String) {
         ("Instance UID", get(tags::SOP_INSTANCE_UID)),
         ("Replaces", predecessors(object)),
         ("Equipment", contributors(object)),
-        (
-            "Character set",
-            character_set(&get(tags::SPECIFIC_CHARACTER_SET)),
-        ),
+        ("Character set", get(tags::SPECIFIC_CHARACTER_SET)),
     ];
     for (label, value) in lines {
         if !value.is_empty() {
             push_line(out, 0, &format!("{label}: {value}"));
         }
     }
-}
-
-/// dicom-object decodes by the first value alone; text in code extensions is marked as what it is.
-fn character_set(declared: &str) -> String {
-    if declared.contains('\\') {
-        return format!("{declared} (code extensions are shown undecoded)");
-    }
-    declared.to_owned()
 }
 
 fn predecessors(object: &InMemDicomObject) -> String {

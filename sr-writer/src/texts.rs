@@ -87,6 +87,16 @@ impl Language {
         }
     }
 
+    /// That text of the images could not be decoded.
+    pub const fn undecoded(self) -> &'static str {
+        match self {
+            Self::En => {
+                "Text of the images is not in the character set that they declare; it is copied byte for byte"
+            }
+            Self::Zh => "图像中的文字与其声明的字符集不符，已逐字节原样复制",
+        }
+    }
+
     /// That nothing was measured.
     pub const fn unmeasured(self) -> &'static str {
         match self {
@@ -359,7 +369,8 @@ impl Language {
         }
     }
 
-    const fn profile(self, profile: Profile) -> &'static str {
+    /// The name of a reference profile.
+    pub(crate) const fn profile(self, profile: Profile) -> &'static str {
         match (self, profile) {
             (Self::En, Profile::AseEacvi2015Men) => "ASE/EACVI 2015, men",
             (Self::En, Profile::AseEacvi2015Women) => "ASE/EACVI 2015, women",

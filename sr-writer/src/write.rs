@@ -34,7 +34,7 @@ pub fn write(
             form: request.form,
         });
     }
-    let root = template::document(&Source::new(findings, request))?;
+    let root = template::document(&Source::new(findings, context, request))?;
     let root = root.in_generation(request.style.codes);
     tree::validate(&root, request.form.class)?;
     let bytes = dataset::encode(&root, findings, context, request)?;

@@ -7,18 +7,23 @@
 )]
 
 use proptest::prelude::{ProptestConfig, Strategy, prop, proptest};
+use sonode_conformance::charset::Charset;
 use sonode_conformance::sop_class::US_MULTIFRAME;
 use sonode_findings::{
     Beat, CardiacPhase, Contour, Findings, Grade, InstanceFindings, LvMeasurement, Method, Phi,
     Quality, StudyContext,
 };
-use sonode_sr_writer::lint::Rule;
+use sonode_sr_writer::lint::{Rule, known_images};
 use sonode_sr_writer::{
-    ContentDateTime, Document, Form, ReportForm, ReportRequest, Style, Syntax, WriteError, lint,
-    show, write,
+    CharacterSet, ContentDateTime, Document, Form, ReportForm, ReportRequest, Style, Syntax,
+    WriteError, lint, lint_against, show, write,
 };
 
 const STUDY: &str = "2.25.1";
+
+fn merged(instances: Vec<InstanceFindings>) -> Findings {
+    Findings::merge(STUDY.parse().unwrap(), instances)
+}
 
 fn clip() -> InstanceFindings {
     let mut clip = InstanceFindings::empty("2.25.2".parse().unwrap());
@@ -151,6 +156,95 @@ fn what_is_no_report_is_not_shown() {
 
 fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::char::any(), 0..40).prop_map(|chars| chars.into_iter().collect())
+}
+
+/// A name in each kind of set, as the images' bytes have it.
+const NAMES: [(&str, &str); 8] = [
+    ("ISO_IR 100", "Buc^Jérôme"),
+    ("ISO_IR 144", "Люк"),
+    ("ISO_IR 13", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
+    ("\\ISO 2022 IR 87", "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+    ("\\ISO 2022 IR 149", "Hong^Gildong=洪^吉洞=홍^길동"),
+    ("\\ISO 2022 IR 58", "Zhang^XiaoDong=张^小东"),
+    ("GB18030", "Wang^XiaoDong=王^小东"),
+    ("ISO_IR 192", "Wang^XiaoDong=王^小东"),
+];
+
+#[test]
+fn names_are_written_in_the_images_own_set_and_read_back_in_either_syntax() {
+    let findings = merged(vec![clip()]);
+    for (set, name) in NAMES {
+        for syntax in Syntax::ALL {
+            let mut context = context();
+            context.source_character_set = set.to_owned();
+            context.patient_name = Phi::new(name);
+            let mut request = request();
+            request.form.syntax = syntax;
+            let report = write(&findings, &context, &request).unwrap();
+            let bytes = Charset::parse(set).encode(name).unwrap();
+            let has = |part: &[u8]| report.bytes.windows(part.len()).any(|w| w == part);
+            assert!(has(&bytes) && has(set.as_bytes()), "{set}");
+            let shown = show(&report.bytes).unwrap();
+            assert!(shown.contains(name), "{set}: {shown}");
+            request.style.charset = CharacterSet::Utf8;
+            let report = write(&findings, &context, &request).unwrap();
+            let shown = show(&report.bytes).unwrap();
+            assert!(
+                shown.contains(name) && shown.contains("ISO_IR 192"),
+                "{set}"
+            );
+        }
+    }
+}
+
+#[test]
+fn text_that_nobody_can_decode_is_copied_and_the_report_says_so() {
+    let findings = merged(vec![clip()]);
+    for set in ["", "ISO_IR 192"] {
+        let mut context = context();
+        context.source_character_set = set.to_owned();
+        context.patient_name = Phi::new(Charset::parse(set).decode(b"M\xFCller^Zo"));
+        let report = write(&findings, &context, &request()).unwrap();
+        let part: &[u8] = b"M\xFCller^Zo";
+        assert!(report.bytes.windows(part.len()).any(|w| w == part), "{set}");
+        let shown = show(&report.bytes).unwrap();
+        assert!(shown.contains("copied byte for byte"), "{set}: {shown}");
+    }
+}
+
+#[test]
+fn a_frame_beyond_the_clips_last_is_a_defect_where_the_clip_is_known() {
+    let report = write(&merged(vec![clip()]), &context(), &request()).unwrap();
+    let mut short = clip();
+    short.frames = Some(3);
+    let known = known_images(&merged(vec![short]));
+    assert_eq!(lint(&report.bytes), []);
+    let defects = lint_against(&report.bytes, &known);
+    assert!(!defects.is_empty());
+    assert!(
+        defects.iter().all(|defect| defect.rule == Rule::Frame),
+        "{defects:?}"
+    );
+    assert!(
+        defects[0]
+            .to_string()
+            .contains("beyond the image's 3; count frames")
+    );
+}
+
+#[test]
+fn a_document_of_numbers_needs_one_and_its_own_class() {
+    let mut request = request();
+    request.document = Document::EchoReport;
+    let empty = merged(Vec::new());
+    let got = write(&empty, &context(), &request);
+    assert!(matches!(
+        got,
+        Err(WriteError::NothingMeasured(Document::EchoReport))
+    ));
+    request.document = Document::KeyObject;
+    let got = write(&merged(vec![clip()]), &context(), &request);
+    assert!(matches!(got, Err(WriteError::Form { .. })));
 }
 
 proptest! {

@@ -190,6 +190,47 @@ def no_device_uid(r):
     del r.ContributingEquipmentSequence[0].DeviceUID
 
 
+def section(report):
+    return named(report, "121070")
+
+
+def echo_group(report):
+    return named(section(report), "125007")
+
+
+def no_finding_site(r):
+    drop(section(r), "363698007")
+
+
+def no_image_mode(r):
+    drop(echo_group(r), "399264008")
+
+
+def no_method(r):
+    drop(named(echo_group(r), "18026-5"), "370129005")
+
+
+def no_cycle_point(r):
+    drop(named(echo_group(r), "18026-5"), "272518008")
+
+
+def site_contained(r):
+    named(section(r), "363698007").RelationshipType = "CONTAINS"
+
+
+def no_section_template(r):
+    del section(r).ContentTemplateSequence
+
+
+def older_code_newer_scheme(r):
+    named(section(r), "363698007").ConceptCodeSequence[0].CodeValue = "T-32600"
+
+
+OF_AN_ECHO_REPORT = [
+    no_finding_site, no_image_mode, no_method, no_cycle_point, site_contained, no_section_template,
+    older_code_newer_scheme,
+]
+
 DEFECTS = [
     no_evidence, image_not_in_evidence, evidence_of_another_study, evidence_listed_twice, no_verification_flag,
     verified_by_nobody, no_series_number, no_performed_step, modality_of_the_images, number_without_unit,
@@ -200,14 +241,18 @@ DEFECTS = [
     research_not_marked, no_device_uid,
 ]
 
-source, folder = sys.argv[1], Path(sys.argv[2])
+source, echo, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
 for defect in DEFECTS:
     report = pydicom.dcmread(source)
+    defect(report)
+    report.save_as(folder / f"{defect.__name__}.dcm")
+for defect in OF_AN_ECHO_REPORT:
+    report = pydicom.dcmread(echo)
     defect(report)
     report.save_as(folder / f"{defect.__name__}.dcm")
 for name, (before, after) in IN_BYTES.items():
     whole = Path(source).read_bytes()
     assert whole.count(before) == 1
     (folder / f"{name}.dcm").write_bytes(whole.replace(before, after))
-print(json.dumps([defect.__name__ for defect in DEFECTS] + list(IN_BYTES)))
+print(json.dumps([defect.__name__ for defect in DEFECTS + OF_AN_ECHO_REPORT] + list(IN_BYTES)))

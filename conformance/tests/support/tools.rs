@@ -84,7 +84,8 @@ pub(crate) fn pixelmed(file: &Path) -> Vec<String> {
     let mut complaints = matching(&stdout, |line| {
         let error = line.starts_with("Error") || line.contains("illegal relationship");
         let order = line.contains("not in template row order");
-        let is_property = line.contains(KNOWN_PIXELMED_PROPERTY) && line.contains("[Row 9] NUM *");
+        let is_property =
+            line.contains(KNOWN_PIXELMED_PROPERTY) && line.contains("[Row 1] NUM */[Row ");
         let known = (error && line.contains(KNOWN_PIXELMED))
             || (order && line.contains(KNOWN_PIXELMED_ORDER))
             || is_property;

@@ -9,8 +9,8 @@ use sonode_sr_writer::{Document, Style};
 
 use super::reader::{Problem, Problems, Section};
 use super::{
-    CompanionName, Config, Device, Inference, Limits, Node, Peer, PeerAddress, ReportName, Route,
-    SecondReader, Send, Storage, Study, default_models_dir, default_worker,
+    CharsetTerm, CompanionName, Config, Device, Inference, Limits, Node, Peer, PeerAddress,
+    ReportName, Route, SecondReader, Send, Storage, Study, default_models_dir, default_worker,
 };
 use std::collections::BTreeSet;
 
@@ -239,6 +239,9 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
     let quiet_period = section
         .number("quiet_period_s", 1..=604_800, problems)
         .map(Duration::from_secs);
+    let charset_if_missing = section
+        .parsed::<CharsetTerm>("charset_if_missing", problems)
+        .map(|term| term.0);
     if let Some(name) = &name
         && (name.is_empty()
             || !name
@@ -259,6 +262,7 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
             "allow_from",
             "accept_unknown",
             "quiet_period_s",
+            "charset_if_missing",
         ],
         problems,
     );
@@ -269,6 +273,7 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
         allow_from,
         accept_unknown,
         quiet_period,
+        charset_if_missing,
     })
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use sonode_conformance::AeTitle;
+use sonode_conformance::charset::Charset;
 use sonode_sr_writer::{Companion, Document, Style};
 
 pub use reader::Problem;
@@ -152,6 +153,8 @@ pub struct Peer {
     pub accept_unknown: bool,
     /// Its own `quiet_period_s`.
     pub quiet_period: Option<Duration>,
+    /// `charset_if_missing`: Specific Character Set of its objects that name none, as PS3.3 spells it.
+    pub charset_if_missing: Option<String>,
 }
 
 impl Peer {
@@ -159,6 +162,24 @@ impl Peer {
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.allow_from.is_empty() || self.allow_from.iter().any(|net| net.contains(&address))
+    }
+}
+
+/// A value of Specific Character Set (0008,0005) that is known, as PS3.3 spells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CharsetTerm(pub String);
+
+impl std::str::FromStr for CharsetTerm {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let charset = Charset::parse(text);
+        if charset.is_known() {
+            Ok(Self(charset.term().to_owned()))
+        } else {
+            Err(
+                "write a Specific Character Set such as \"ISO_IR 100\", \"ISO_IR 192\" or \"GB18030\"",
+            )
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+use sonode_sr_writer::{CharacterSet, Coding, FindingsCode, Language};
+
 use super::*;
 
 fn check(text: &str) -> Result<Config, Vec<Problem>> {
@@ -47,32 +49,79 @@ fn the_contracts_example_is_accepted() {
 }
 
 #[test]
-fn a_second_reader_is_off_unless_it_is_named() {
-    assert_eq!(check(HOSPITAL).unwrap().inference.second_reader, None);
-    let with = HOSPITAL.replace(
-        "[[peer]]\nname = \"pacs\"",
-        "[inference.second_reader]\ncheckpoint = \"glm\"\nlanguage = \"zh\"\n[[peer]]\nname = \"pacs\"",
-    );
-    let reader = check(&with).unwrap().inference.second_reader.unwrap();
-    assert_eq!(reader.checkpoint, Path::new("/etc/sonode/glm"));
-    let args = reader.arguments().join(" ");
+fn a_route_names_its_documents_and_how_they_are_written() {
+    let more = r#"
+documents = ["tid5200", "tid1500"]
+companions = ["key-object"]
+codes = "srt"
+findings_code = "59776-5"
+charset = "utf-8"
+language = "zh"
+"#;
+    let config = check(&format!("{HOSPITAL}{more}")).unwrap();
+    let route = &config.routes[0];
+    let written: Vec<Document> = route.written().into_iter().collect();
     assert_eq!(
-        args,
-        "--second-reader /etc/sonode/glm --second-reader-dtype int8 --second-reader-deadline-s 20 \
-         --second-reader-language zh"
+        written,
+        [
+            Document::MeasurementReport,
+            Document::EchoReport,
+            Document::KeyObject
+        ]
     );
-    let wrong = with.replace("checkpoint = \"glm\"", "dtype = \"int3\"\ndeadline_s = 0");
-    let problems = check(&wrong).unwrap_err();
+    assert_eq!(route.style.codes, Coding::Srt);
+    assert_eq!(route.style.findings_code, FindingsCode::Ln59776);
+    assert_eq!(route.style.charset, CharacterSet::Utf8);
+    assert_eq!(route.style.language, Language::Zh);
+    let plain = check(HOSPITAL).unwrap();
+    let written: Vec<Document> = plain.routes[0].written().into_iter().collect();
+    assert_eq!(written, [Document::MeasurementReport]);
+    assert_eq!(plain.routes[0].style, Style::default());
+}
+
+#[test]
+fn what_a_route_cannot_write_is_named() {
+    let wrong = r#"
+documents = ["key-object", "tid9"]
+companions = ["tid1500"]
+codes = "snomed"
+findings_code = "1"
+charset = "ISO_IR 100"
+language = "de"
+"#;
+    let problems = check(&format!("{HOSPITAL}{wrong}")).unwrap_err();
     let keys: Vec<&str> = problems
         .iter()
         .map(|problem| problem.key.as_str())
         .collect();
-    for key in ["checkpoint", "dtype", "deadline_s"] {
-        assert!(
-            keys.contains(&format!("inference.second_reader.{key}").as_str()),
-            "{keys:?}"
-        );
-    }
+    assert_eq!(
+        keys,
+        [
+            "route[0].documents[0]",
+            "route[0].documents[1]",
+            "route[0].documents",
+            "route[0].companions[0]",
+            "route[0].codes",
+            "route[0].findings_code",
+            "route[0].charset",
+            "route[0].language",
+        ]
+    );
+}
+
+#[test]
+fn a_carts_missing_character_set_is_one_that_is_known() {
+    let with = |set: &str| {
+        let peer = format!("allow_from = [\"10.0.7.0/24\"]\ncharset_if_missing = {set:?}");
+        check(&HOSPITAL.replace("allow_from = [\"10.0.7.0/24\"]", &peer))
+    };
+    let config = with("ISO IR 144").unwrap();
+    let set = config.peers[1].charset_if_missing.as_deref();
+    assert_eq!(set, Some("ISO_IR 144"));
+    assert_eq!(
+        with("KOI8-R").unwrap_err()[0].key,
+        "peer[1].charset_if_missing"
+    );
 }
 
 #[test]
@@ -139,4 +188,33 @@ fn two_peers_of_one_title_need_addresses_that_tell_them_apart() {
         .is_err()
     );
     assert!(two("", "").is_err());
+}
+
+#[test]
+fn a_second_reader_is_off_unless_it_is_named() {
+    assert_eq!(check(HOSPITAL).unwrap().inference.second_reader, None);
+    let with = HOSPITAL.replace(
+        "[[peer]]\nname = \"pacs\"",
+        "[inference.second_reader]\ncheckpoint = \"glm\"\nlanguage = \"zh\"\n[[peer]]\nname = \"pacs\"",
+    );
+    let reader = check(&with).unwrap().inference.second_reader.unwrap();
+    assert_eq!(reader.checkpoint, Path::new("/etc/sonode/glm"));
+    let args = reader.arguments().join(" ");
+    assert_eq!(
+        args,
+        "--second-reader /etc/sonode/glm --second-reader-dtype int8 --second-reader-deadline-s 20 \
+         --second-reader-language zh"
+    );
+    let wrong = with.replace("checkpoint = \"glm\"", "dtype = \"int3\"\ndeadline_s = 0");
+    let problems = check(&wrong).unwrap_err();
+    let keys: Vec<&str> = problems
+        .iter()
+        .map(|problem| problem.key.as_str())
+        .collect();
+    for key in ["checkpoint", "dtype", "deadline_s"] {
+        assert!(
+            keys.contains(&format!("inference.second_reader.{key}").as_str()),
+            "{keys:?}"
+        );
+    }
 }

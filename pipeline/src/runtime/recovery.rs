@@ -140,6 +140,7 @@ impl Runtime {
         stored: &StoredInstance,
     ) -> RecoveredInstance {
         let is_known = record.is_some_and(|record| record.has(stored));
+        let peer = self.sender_of(stored);
         let header = (!is_known).then(|| {
             self.ports
                 .headers
@@ -154,8 +155,11 @@ impl Runtime {
             own: header
                 .as_ref()
                 .is_some_and(|header| self.is_own(stored, header)),
-            context: header.map(|header| header.context(found.uid.clone())),
-            peer: self.sender_of(stored),
+            context: header.map(|header| {
+                let charset = self.routing.charset_of(peer.as_deref());
+                header.context(found.uid.clone(), charset)
+            }),
+            peer,
             stored: stored.clone(),
         }
     }

@@ -84,6 +84,14 @@ fn route(to: &str) -> Route {
 
 impl Node {
     fn start(folder: &Path, script: &str, peers: &[&str]) -> Self {
+        Self::with_routes(
+            folder,
+            script,
+            peers.iter().map(|peer| route(peer)).collect(),
+        )
+    }
+
+    fn with_routes(folder: &Path, script: &str, routes: Vec<Route>) -> Self {
         let (program, args) = fake::command(script);
         let mut worker = WorkerSettings::new(program, args);
         worker.attempts_max = 2;
@@ -91,7 +99,7 @@ impl Node {
         let mut settings = Settings::new("SONODE".parse().unwrap(), worker);
         // A study closes as soon as no open association carries it.
         settings.quiet_period = Duration::ZERO;
-        settings.routing.routes = peers.iter().map(|peer| route(peer)).collect();
+        settings.routing.routes = routes;
         let spool = open(folder);
         let (sender, jobs) = channel();
         let ports = Ports {
@@ -233,6 +241,63 @@ fn two_peers_get_the_same_object_in_the_same_form() {
     assert_eq!(rendered[0], rendered[1]);
     assert_ne!(rendered[0].sop_instance, rendered[2].sop_instance);
     assert_eq!(rendered[2].sop_class.as_str(), COMPREHENSIVE_SR);
+    assert_eq!(node.study().status.deliveries.sent, 3);
+    node.stop();
+}
+
+#[test]
+fn each_document_is_rendered_and_delivered_for_itself_and_survives_the_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let routes = || {
+        vec![Route {
+            documents: BTreeSet::from([
+                Document::MeasurementReport,
+                Document::EchoReport,
+                // The images of this study state no time zone.
+                Document::SimplifiedEchoReport,
+                Document::KeyObject,
+            ]),
+            ..route("pacs")
+        }]
+    };
+    let node = Node::with_routes(folder.path(), "", routes());
+    node.receive(1, &["1.2.7"]);
+    let keys = |job: &DeliveryJob| -> Vec<ReportKey> {
+        let key = |object: &DeliveryObject| match object {
+            DeliveryObject::Report(key) => key.clone(),
+            DeliveryObject::Image(_) => panic!("an image"),
+        };
+        job.objects.iter().map(key).collect()
+    };
+    let job = node.jobs.recv().unwrap();
+    let owed = keys(&job);
+    let documents: Vec<Document> = owed.iter().map(|key| key.document).collect();
+    assert_eq!(
+        documents,
+        [
+            Document::MeasurementReport,
+            Document::EchoReport,
+            Document::KeyObject
+        ]
+    );
+    let render = |node: &Node| -> Vec<RenderedReport> {
+        owed.iter()
+            .map(|key| {
+                let forms: Vec<Form> = key.document.forms().collect();
+                node.render(key, &forms)
+            })
+            .collect()
+    };
+    let rendered = render(&node);
+    let classes: BTreeSet<&str> = rendered.iter().map(|one| one.sop_class.as_str()).collect();
+    assert_eq!(classes.len(), 3);
+    node.stop();
+    std::fs::remove_dir_all(folder.path().join("queue")).unwrap();
+    let node = Node::with_routes(folder.path(), "", routes());
+    let job = node.jobs.recv().unwrap();
+    assert_eq!(keys(&job), owed);
+    assert_eq!(render(&node), rendered);
+    node.accept(job);
     assert_eq!(node.study().status.deliveries.sent, 3);
     node.stop();
 }

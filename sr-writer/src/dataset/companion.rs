@@ -8,7 +8,7 @@ use sonode_findings::protocol::Picture;
 use sonode_findings::{Findings, InstanceFindings, StudyContext};
 
 use super::element::{Item, cut};
-use super::{modules, repertoire, serialize};
+use super::{in_its_set, modules, serialize};
 use crate::codes;
 use crate::companion::{Companion, CompanionRequest};
 use crate::identity::device_uid;
@@ -64,11 +64,8 @@ pub(crate) fn encode_companion(
         (Companion::Pdf, Picture::Pdf { file }) => document(&mut item, findings, file)?,
         _ => return Err(WriteError::Picture("it is of another kind")),
     }
-    if let Some(set) = repertoire::of(&item, &context.source_character_set, request.charset) {
-        item.text(tags::SPECIFIC_CHARACTER_SET, VR::CS, set);
-    }
     serialize(
-        item.into_inner(),
+        in_its_set(item, context, request.charset),
         request.companion.sop_class(),
         &request.sop_instance_uid,
         request.companion.transfer_syntax(),

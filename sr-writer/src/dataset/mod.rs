@@ -13,6 +13,7 @@ use dicom_object::meta::FileMetaTableBuilder;
 use sonode_conformance::{SopInstanceUid, implementation};
 use sonode_findings::{Findings, StudyContext};
 
+use crate::form::CharacterSet;
 use crate::request::{ReportRequest, WriteError};
 use crate::tree::Node;
 pub(crate) use companion::encode_companion;
@@ -37,15 +38,21 @@ pub(crate) fn encode(
     modules::document(&mut item, context, request, &tree.images());
     modules::sop_common(&mut item, findings, context, request);
     content::put_root(tree, &mut item);
-    if let Some(set) = repertoire::of(&item, &context.source_character_set, request.style.charset) {
-        item.text(tags::SPECIFIC_CHARACTER_SET, VR::CS, set);
-    }
     serialize(
-        item.into_inner(),
+        in_its_set(item, context, request.style.charset),
         request.form.class.sop_class(),
         &request.sop_instance_uid,
         request.form.syntax.uid(),
     )
+}
+
+/// The data set in the character set that fits it, which it names.
+fn in_its_set(mut item: Item, context: &StudyContext, choice: CharacterSet) -> InMemDicomObject {
+    let set = repertoire::of(&item, &context.source_character_set, choice);
+    if !set.term().is_empty() {
+        item.text(tags::SPECIFIC_CHARACTER_SET, VR::CS, set.term());
+    }
+    repertoire::in_bytes(item.into_inner(), &set)
 }
 
 fn serialize(

@@ -1,85 +1,133 @@
-//! The character set of a report: the narrowest that keeps every character.
+//! The character set of a document, and its text in it.
 
-use dicom_encoding::text::{SpecificCharacterSet, TextCodec as _};
+use dicom_core::value::{DataSetSequence, PrimitiveValue, Value};
+use dicom_core::{DataElement, VR};
+use dicom_object::InMemDicomObject;
+use sonode_conformance::charset::{Charset, has_undecoded};
 
 use super::element::Item;
 use crate::form::CharacterSet;
 
 /// Where nothing narrower does.
 const UTF_8: &str = "ISO_IR 192";
+/// For text of which no set was declared: the only one beside ASCII that DCMTK 3.6.7's checker of value
+/// representations knows.
+const LATIN_1: &str = "ISO_IR 100";
 
-/// Sets of one byte a character without code extensions (PS3.3 table C.12-2), which older software reads too. First Latin
-/// alphabet No. 1, the only one that DCMTK 3.6.7's checker of value representations knows.
-pub(crate) const SINGLE_BYTE: [&str; 8] = [
-    "ISO_IR 100",
-    "ISO_IR 101",
-    "ISO_IR 109",
-    "ISO_IR 110",
-    "ISO_IR 144",
-    "ISO_IR 127",
-    "ISO_IR 126",
-    "ISO_IR 138",
-];
-
-/// The value of Specific Character Set (0008,0005) for a report on images of `source`'s character set; none where the
-/// default repertoire does, since the attribute is of type 1C.
+/// The set for a document on images of `source`'s character set. Its term is empty where the default repertoire does,
+/// since the attribute is of type 1C.
 ///
-/// In order: Latin alphabet No. 1, the source's own set, UTF-8. A set of several bytes or with code extensions becomes
-/// UTF-8.
-pub(super) fn of(item: &Item, source: &str, charset: CharacterSet) -> Option<&'static str> {
+/// By [`CharacterSet::Source`], in order: the images' own set, Latin alphabet No. 1, UTF-8. Text that could not be decoded
+/// is written in the images' own set in any case, byte for byte, or it would come to mean something else.
+pub(super) fn of(item: &Item, source: &str, choice: CharacterSet) -> Charset {
+    let own = Charset::parse(source);
     if item.all_text(str::is_ascii) {
-        return None;
+        return Charset::parse("");
     }
-    if charset == CharacterSet::Utf8 {
-        return Some(UTF_8);
-    }
-    let own = SINGLE_BYTE.into_iter().find(|set| *set == source.trim());
-    let keeps_all = |set: &&str| {
-        SpecificCharacterSet::from_code(set)
-            .is_some_and(|codec| item.all_text(|text| codec.encode(text).is_ok()))
+    let has_raw = !item.all_text(|text| !has_undecoded(text));
+    let by_choice: &[&str] = match choice {
+        CharacterSet::Source => &[LATIN_1, UTF_8],
+        CharacterSet::Utf8 => &[UTF_8],
     };
-    let mut narrow = SINGLE_BYTE.first().copied().into_iter().chain(own);
-    Some(narrow.find(keeps_all).unwrap_or(UTF_8))
+    let takes_own = has_raw || (choice == CharacterSet::Source && own.is_known());
+    takes_own
+        .then_some(own)
+        .into_iter()
+        .chain(by_choice.iter().map(|set| Charset::parse(set)))
+        .find(|set| item.all_text(|text| set.encode(text).is_some()))
+        .unwrap_or_else(|| Charset::parse(UTF_8))
 }
 
-/// Whether a report may be written in a set.
-pub(crate) fn is_written(set: &str) -> bool {
-    set == UTF_8 || SINGLE_BYTE.contains(&set)
+/// Whether a document may be written in a set of this term.
+pub(crate) fn is_written(term: &str) -> bool {
+    let set = Charset::parse(term);
+    set.is_known() && set.term() == term
+}
+
+/// The data set with its text in the set's bytes; dicom-object would write the first of several sets only.
+///
+/// It recurses as deep as the tree, which is our own.
+pub(super) fn in_bytes(dataset: InMemDicomObject, set: &Charset) -> InMemDicomObject {
+    let mut written = InMemDicomObject::new_empty();
+    for element in dataset {
+        let header = *element.header();
+        let value = match element.into_value() {
+            Value::Sequence(sequence) => {
+                let items: Vec<InMemDicomObject> = sequence
+                    .into_items()
+                    .into_iter()
+                    .map(|item| in_bytes(item, set))
+                    .collect();
+                Value::Sequence(DataSetSequence::from(items))
+            }
+            Value::Primitive(text @ (PrimitiveValue::Str(_) | PrimitiveValue::Strs(_)))
+                if is_text(header.vr()) =>
+            {
+                Value::Primitive(encoded(&text, set))
+            }
+            other => other,
+        };
+        written.put(DataElement::new(header.tag, header.vr(), value));
+    }
+    written
+}
+
+/// Whether Specific Character Set governs the value (PS3.5 section 6.1.2.3).
+fn is_text(vr: VR) -> bool {
+    matches!(
+        vr,
+        VR::SH | VR::LO | VR::ST | VR::LT | VR::UC | VR::UT | VR::PN
+    )
+}
+
+fn encoded(text: &PrimitiveValue, set: &Charset) -> PrimitiveValue {
+    let text = text.to_str();
+    // The set was chosen so that it has every character.
+    let mut bytes = set
+        .encode(&text)
+        .unwrap_or_else(|| text.as_bytes().to_vec());
+    if bytes.len() % 2 == 1 {
+        bytes.push(b' ');
+    }
+    PrimitiveValue::U8(bytes.into())
 }
 
 #[cfg(test)]
 mod tests {
-    use dicom_core::VR;
     use dicom_dictionary_std::tags;
 
     use super::*;
 
-    #[test]
-    fn the_narrowest_set_that_keeps_every_character_is_taken() {
-        let set = |text: &str, source: &str| {
-            let mut item = Item::new();
-            item.text(tags::PATIENT_NAME, VR::PN, text);
-            of(&item, source, CharacterSet::Source)
-        };
-        assert_eq!(set("Doe^Jane", "ISO_IR 192"), None);
-        assert_eq!(set("M\u{fc}ller", "ISO_IR 192"), Some("ISO_IR 100"));
-        assert_eq!(
-            set("\u{418}\u{432}\u{430}\u{43d}", "ISO_IR 144"),
-            Some("ISO_IR 144")
-        );
-        assert_eq!(
-            set("\u{418}\u{432}\u{430}\u{43d}", "ISO_IR 192"),
-            Some(UTF_8)
-        );
-        // A Cyrillic source whose text has gone beyond its set.
-        assert_eq!(set("\u{418}\u{432}\u{fc}", "ISO_IR 144"), Some(UTF_8));
-        assert_eq!(set("\u{738b}", "\\ISO 2022 IR 58"), Some(UTF_8));
+    fn term(text: &str, source: &str, choice: CharacterSet) -> String {
+        let mut item = Item::new();
+        item.text(tags::PATIENT_NAME, VR::PN, text);
+        of(&item, source, choice).term().to_owned()
     }
 
     #[test]
-    fn every_set_that_is_named_can_be_written() {
-        for set in SINGLE_BYTE {
-            assert!(SpecificCharacterSet::from_code(set).is_some(), "{set}");
-        }
+    fn the_images_own_set_is_taken_where_it_keeps_every_character() {
+        let set = |text, source| term(text, source, CharacterSet::Source);
+        assert_eq!(set("Doe^Jane", "ISO_IR 192"), "");
+        assert_eq!(set("M\u{fc}ller", "ISO_IR 192"), "ISO_IR 192");
+        assert_eq!(set("M\u{fc}ller", ""), "ISO_IR 100");
+        assert_eq!(
+            set("\u{418}\u{432}\u{430}\u{43d}", "ISO_IR 144"),
+            "ISO_IR 144"
+        );
+        // A Cyrillic source whose text has gone beyond its set.
+        assert_eq!(set("\u{418}\u{432}\u{fc}", "ISO_IR 144"), "ISO_IR 192");
+        assert_eq!(set("Wang=\u{738b}", "\\ISO 2022 IR 58"), "\\ISO 2022 IR 58");
+        assert_eq!(set("Wang=\u{738b}", "iso ir 192"), "ISO_IR 192");
+    }
+
+    #[test]
+    fn utf_8_is_taken_where_it_is_asked_for_and_needed() {
+        let set = |text, source| term(text, source, CharacterSet::Utf8);
+        assert_eq!(set("Doe^Jane", "ISO_IR 100"), "");
+        assert_eq!(set("M\u{fc}ller", "ISO_IR 100"), "ISO_IR 192");
+        // What could not be decoded stays in its own set.
+        let raw = Charset::parse("ISO_IR 166").decode(b"\xFF\xB9");
+        assert!(has_undecoded(&raw));
+        assert_eq!(set(&raw, "ISO_IR 166"), "ISO_IR 166");
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn defects(
     defects.extend(marking(object, root, document));
     defects.extend(evidence(object, root));
     defects.extend(equipment(object));
-    defects.extend(character_set(object));
+    defects.extend(character_set(object, root, document));
     defects
 }
 
@@ -156,11 +156,23 @@ fn equipment(object: &InMemDicomObject) -> Vec<Defect> {
     defects
 }
 
-fn character_set(object: &InMemDicomObject) -> Option<Defect> {
+fn character_set(
+    object: &InMemDicomObject,
+    root: &FoundItem,
+    document: Document,
+) -> Option<Defect> {
+    // Bytes that nobody could decode are copied as they are, and the document says so where it has a place for it.
+    let is_flagged = document == Document::SimplifiedEchoReport
+        || root.walk().iter().any(|item| match &item.value {
+            Found::Text(text) => [Language::En, Language::Zh]
+                .iter()
+                .any(|language| text.contains(language.undecoded())),
+            _ => false,
+        });
     let declared = text(object, tags::SPECIFIC_CHARACTER_SET);
     match declared.as_str() {
         set if dataset::is_written(set) => None,
-        "" if is_ascii(object) => None,
+        "" if is_flagged || is_ascii(object) => None,
         "" => Some(Defect::new(
             Rule::CharacterSet,
             "SpecificCharacterSet",

@@ -1,5 +1,6 @@
 //! Reading a structured report: depth first, then dicom-object.
 
+mod charset;
 mod depth;
 mod tree;
 
@@ -31,7 +32,12 @@ pub enum ReadError {
 /// Each [`ReadError`] variant.
 pub(crate) fn parse(bytes: &[u8]) -> Result<DefaultDicomObject, ReadError> {
     depth::check(bytes)?;
-    OpenFileOptions::new()
-        .from_reader(bytes)
-        .map_err(|source| ReadError::Parse(Box::new(source)))
+    let (bytes, declared) = charset::as_latin1(bytes);
+    let mut object = OpenFileOptions::new()
+        .from_reader(bytes.as_ref())
+        .map_err(|source| ReadError::Parse(Box::new(source)))?;
+    if let Some(declared) = declared {
+        charset::decode(&mut object, &declared);
+    }
+    Ok(object)
 }

@@ -27,6 +27,9 @@ pub(super) fn key_object(source: &Source<'_>) -> Result<Node, WriteError> {
 /// The frames that carry contours, in words and as references.
 fn frames(source: &Source<'_>, language: Language) -> Result<(String, Vec<Image>), WriteError> {
     let mut sentences = vec![language.ai_statement().to_owned()];
+    if source.has_undecoded {
+        sentences.push(language.undecoded().to_owned());
+    }
     let mut images = Vec::new();
     for clip in source.measured()? {
         let mut numbers = BTreeSet::new();

@@ -12,8 +12,8 @@ mod tid5300;
 
 use std::collections::BTreeMap;
 
-use sonode_conformance::SopInstanceUid;
-use sonode_findings::{Findings, InstanceFindings, Rejection, ViewLabel};
+use sonode_conformance::{SopInstanceUid, charset};
+use sonode_findings::{Findings, InstanceFindings, Rejection, StudyContext, ViewLabel};
 
 use crate::codes::{self, Code};
 use crate::form::Document;
@@ -42,11 +42,17 @@ pub(crate) fn document(source: &Source<'_>) -> Result<Node, WriteError> {
 pub(crate) struct Source<'a> {
     pub(crate) findings: &'a Findings,
     pub(crate) request: &'a ReportRequest,
+    /// Whether text of the images could not be decoded and is copied byte for byte.
+    pub(crate) has_undecoded: bool,
     images: BTreeMap<&'a SopInstanceUid, ImageRef>,
 }
 
 impl<'a> Source<'a> {
-    pub(crate) fn new(findings: &'a Findings, request: &'a ReportRequest) -> Self {
+    pub(crate) fn new(
+        findings: &'a Findings,
+        context: &StudyContext,
+        request: &'a ReportRequest,
+    ) -> Self {
         let images = findings
             .instances
             .iter()
@@ -64,6 +70,7 @@ impl<'a> Source<'a> {
         Self {
             findings,
             request,
+            has_undecoded: has_undecoded(context),
             images,
         }
     }
@@ -91,6 +98,31 @@ impl<'a> Source<'a> {
             Err(WriteError::SourceUnknown(lv.source.clone()))
         }
     }
+}
+
+/// Whether any text that is copied from the images could not be decoded.
+fn has_undecoded(context: &StudyContext) -> bool {
+    let own = [
+        &context.patient_name,
+        &context.patient_id,
+        &context.issuer_of_patient_id,
+        &context.accession_number,
+        &context.referring_physician_name,
+        &context.study_id,
+        &context.study_description,
+    ];
+    let of_requests = context.requests.iter().flat_map(|request| {
+        [
+            &request.accession_number,
+            &request.requested_procedure_id,
+            &request.requested_procedure_description,
+            &request.placer_order_number,
+            &request.filler_order_number,
+        ]
+    });
+    own.into_iter()
+        .chain(of_requests)
+        .any(|text| charset::has_undecoded(text.expose()))
 }
 
 fn decimal(value: f64, places: usize, what: &'static str) -> Result<Decimal, WriteError> {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use sonode_findings::grade::{EfGrade, EfLabel};
 use sonode_findings::{Check, CheckOutcome, InstanceFindings, Rejection};
 
 use super::{Source, decimal};
 use crate::codes;
 use crate::request::WriteError;
 use crate::texts::Language;
-use crate::tree::{Container, Image, Text};
+use crate::tree::{Coded, Container, Image, Text};
 
 /// Statement, revision, interval, derivation, grades, checks, quality, notes, the cart's own values, second readings, other
 /// clips, refusals and models, in this order.
@@ -26,7 +27,32 @@ pub(super) fn evaluations(source: &Source<'_>) -> Result<Container, WriteError> 
             .iter()
             .map(|model| comment(&language.model(&model.name, &model.version, model.research))),
     );
-    Ok(Container::new(codes::QUALITATIVE_EVALUATIONS).contains_all(items))
+    Ok(Container::new(codes::QUALITATIVE_EVALUATIONS)
+        .contains_all(items)
+        .contains_all(normality(source)))
+}
+
+/// The grades that have a code: where the ejection fraction lies by a normal range (CID 222), and by whose. The further
+/// grades (impaired, borderline, preserved) have none and stand in words alone.
+fn normality(source: &Source<'_>) -> Vec<Coded> {
+    let Some(lv) = &source.findings.lv else {
+        return Vec::new();
+    };
+    let coded = |grade: &EfGrade| {
+        let code = match grade.label {
+            EfLabel::BelowNormal => codes::ABNORMALLY_LOW,
+            EfLabel::Normal => codes::NORMAL,
+            EfLabel::AboveNormal => codes::ABNORMALLY_HIGH,
+            _ => return None,
+        };
+        let language = source.request.style.language;
+        let authority = Text::new(
+            codes::NORMAL_RANGE_AUTHORITY,
+            language.profile(grade.profile),
+        );
+        Some(Coded::new(codes::NORMALITY, code).property(authority))
+    };
+    lv.grades.iter().filter_map(coded).collect()
 }
 
 fn comment(text: &str) -> Text {
@@ -39,6 +65,9 @@ pub(super) fn statements(source: &Source<'_>) -> Vec<Text> {
     let mut items = vec![comment(language.ai_statement())];
     if source.findings.models.iter().any(|model| model.research) {
         items.push(comment(language.research_statement()));
+    }
+    if source.has_undecoded {
+        items.push(comment(language.undecoded()));
     }
     if let Some(predecessor) = &request.predecessor {
         let uid = predecessor.sop_instance.as_str();

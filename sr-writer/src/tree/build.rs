@@ -111,6 +111,13 @@ impl Container {
 }
 
 impl Coded {
+    /// HAS PROPERTIES.
+    #[must_use]
+    pub fn property(mut self, item: impl Property) -> Self {
+        add(&mut self.0, Relationship::HasProperties, item);
+        self
+    }
+
     /// A coded value.
     pub fn new(name: Code, value: Code) -> Self {
         Self(leaf(Some(name), Value::Code(value)))

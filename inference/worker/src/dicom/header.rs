@@ -6,7 +6,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
 
-use super::charset::Charset;
+use sonode_conformance::charset::Charset;
 
 /// A parsed header.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Header {
 #[derive(Debug, Clone, Copy)]
 pub struct Attributes<'a> {
     object: &'a InMemDicomObject,
-    charset: Charset,
+    charset: &'a Charset,
 }
 
 impl Header {
@@ -48,7 +48,7 @@ impl Header {
     pub fn attributes(&self) -> Attributes<'_> {
         Attributes {
             object: &self.object,
-            charset: self.charset,
+            charset: &self.charset,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! A Part 10 file, read with suspicion: its header, and where its pixels are.
 
 pub mod cart;
-pub mod charset;
 pub mod context;
 mod element;
 mod header;

@@ -31,7 +31,7 @@ pub(crate) struct Layout {
     /// The standard attributes, Implicit VR Little Endian, without Specific Character Set.
     pub(crate) header: Vec<u8>,
     /// Specific Character Set (0008,0005) of the data set, as written. It is kept apart so that dicom-object reads
-    /// every text byte for byte, and [`super::charset`] decodes them.
+    /// every text byte for byte, and [`sonode_conformance::charset`] decodes them.
     pub(crate) character_set: String,
     /// Where Pixel Data lies.
     pub(crate) pixel_data: Option<PixelData>,

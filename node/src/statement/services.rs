@@ -1,0 +1,127 @@
+//! Section 5: what is accepted, what is answered, what is sent.
+
+use std::fmt::Write as _;
+
+use sonode_conformance::sop_class::{self, Use};
+use sonode_conformance::{DimseStatus, transfer_syntax};
+use sonode_sr_writer::{Document, Syntax};
+
+pub(super) fn accepted(text: &mut String) -> std::fmt::Result {
+    writeln!(
+        text,
+        "### 5.1 Verification and 5.2 Storage as SCP\n\n#### SOP classes\n\n| SOP class | UID | Use |\n| --- | --- | --- |"
+    )?;
+    for class in sop_class::TABLE {
+        let usage = match class.usage {
+            Use::Verification => "C-ECHO",
+            Use::Cine => "stored; analysed",
+            Use::Image => "stored; refused for measurement with a reason",
+            Use::Document => "stored",
+        };
+        writeln!(text, "| {} | {} | {usage} |", class.name, class.uid)?;
+    }
+    writeln!(
+        text,
+        "\nStorage classes that are not listed are stored from peers with `accept_unknown = true`.\n"
+    )?;
+    writeln!(
+        text,
+        "#### Transfer syntaxes\n\n| Transfer syntax | UID | Pixels |\n| --- | --- | --- |"
+    )?;
+    for syntax in transfer_syntax::TABLE {
+        let pixels = if syntax.decodable {
+            "decoded"
+        } else {
+            "stored only"
+        };
+        writeln!(text, "| {} | {} | {pixels} |", syntax.name, syntax.uid)?;
+    }
+    writeln!(
+        text,
+        "\nEach presentation context is answered for itself. Where one context offers several syntaxes, JPEG Baseline is \
+         chosen for multi-frame ultrasound, Explicit VR Little Endian for everything else. Verification takes the \
+         uncompressed syntaxes.\n"
+    )
+}
+
+pub(super) fn statuses(text: &mut String) -> std::fmt::Result {
+    writeln!(
+        text,
+        "#### Statuses\n\nSuccess is returned when file and folder are on the disk. The same instance with \
+         the same bytes is success; with other bytes it is kept as a further version.\n\n| Status | When |\n| --- | --- |"
+    )?;
+    for (status, when) in [
+        (DimseStatus::SUCCESS, "the instance is durable"),
+        (
+            DimseStatus::OUT_OF_RESOURCES,
+            "the disk is full or failed; the instance may be sent again",
+        ),
+        (
+            DimseStatus::DATA_SET_MISMATCH,
+            "a UID of the command is invalid, or differs from the data set or the presentation context",
+        ),
+        (
+            DimseStatus::CANNOT_UNDERSTAND,
+            "no data set, or one longer than the limit",
+        ),
+        (
+            DimseStatus::UNRECOGNIZED_OPERATION,
+            "any request but C-ECHO and C-STORE",
+        ),
+    ] {
+        writeln!(text, "| {status} | {when} |")?;
+    }
+    writeln!(
+        text,
+        "\nEvery failure carries an Error Comment (0000,0902).\n"
+    )
+}
+
+pub(super) fn sent(text: &mut String) -> std::fmt::Result {
+    writeln!(
+        text,
+        "### 5.3 Storage as SCU\n\n#### Documents\n\n| `documents`, `companions` | Root template | SOP classes, the best first | Where nothing was measured |\n| --- | --- | --- | --- |"
+    )?;
+    for document in Document::ALL {
+        let classes: Vec<String> = document
+            .ladder()
+            .iter()
+            .map(|form| {
+                let uid = form.sop_class();
+                let name = sop_class::find(uid).map_or(uid, |class| class.name);
+                format!("{name} ({uid})")
+            })
+            .collect();
+        let unmeasured = if document.needs_measurement() {
+            "not sent"
+        } else {
+            "says why, as `report_unmeasured` has it"
+        };
+        writeln!(
+            text,
+            "| `{}` | TID {} | {} | {unmeasured} |",
+            document.name(),
+            document.template(),
+            classes.join(", ")
+        )?;
+    }
+    let syntaxes: Vec<&str> = Syntax::ALL.iter().map(|syntax| syntax.uid()).collect();
+    writeln!(
+        text,
+        "\nEvery class of a document is proposed in each of the transfer syntaxes {}, each in a presentation context of its \
+         own. What is sent is the first class that the peer accepts, in the first syntax in which it does; the log names it \
+         and what was not accepted before it. A document is written and stored once for a peer and every later send sends \
+         those bytes. Where the peer accepts none of its classes the delivery is given up as a dead letter that says so, \
+         until the operator retries it.\n",
+        syntaxes.join(" and ")
+    )?;
+    writeln!(
+        text,
+        "TID 5300 requires Timezone Offset From UTC (0008,0201) and is not sent where the images don't state one.\n\n\
+         Received instances are forwarded, where a route says so, in the class and transfer syntax in which they came.\n\n\
+         #### Answers of the peer\n\n\
+         0000 and Bxxx: delivered. 0111: delivered, since the UID stands for these bytes alone. A7xx, 0110, 0213 and broken \
+         associations: tried again, with growing waits. Cxxx: a few tries over an hour, then a dead letter. A9xx, 0117, 0122, \
+         0124: a dead letter. A permanent rejection of the association: tried again, with an alarm.\n"
+    )
+}
