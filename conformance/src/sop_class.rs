@@ -44,6 +44,10 @@ pub const COMPREHENSIVE_SR: &str = "1.2.840.10008.5.1.4.1.1.88.33";
 pub const COMPREHENSIVE_3D_SR: &str = "1.2.840.10008.5.1.4.1.1.88.34";
 /// Enhanced SR Storage.
 pub const ENHANCED_SR: &str = "1.2.840.10008.5.1.4.1.1.88.22";
+/// Simplified Adult Echo SR Storage.
+pub const SIMPLIFIED_ECHO_SR: &str = "1.2.840.10008.5.1.4.1.1.88.72";
+/// Key Object Selection Document Storage.
+pub const KEY_OBJECT_SELECTION: &str = "1.2.840.10008.5.1.4.1.1.88.59";
 /// Basic Text SR Storage.
 pub const BASIC_TEXT_SR: &str = "1.2.840.10008.5.1.4.1.1.88.11";
 
@@ -56,8 +60,6 @@ pub const ENCAPSULATED_PDF: &str = "1.2.840.10008.5.1.4.1.1.104.1";
 
 /// Extensible SR Storage.
 pub const EXTENSIBLE_SR: &str = "1.2.840.10008.5.1.4.1.1.88.35";
-/// Simplified Adult Echo SR Storage.
-pub const SIMPLIFIED_ADULT_ECHO_SR: &str = "1.2.840.10008.5.1.4.1.1.88.72";
 
 /// Whether a class is of reports in which an ultrasound system states measurements.
 pub fn is_measurement_report(uid: &str) -> bool {
@@ -67,7 +69,7 @@ pub fn is_measurement_report(uid: &str) -> bool {
         COMPREHENSIVE_SR,
         COMPREHENSIVE_3D_SR,
         EXTENSIBLE_SR,
-        SIMPLIFIED_ADULT_ECHO_SR,
+        SIMPLIFIED_ECHO_SR,
     ]
     .contains(&uid)
 }
@@ -136,7 +138,7 @@ pub const TABLE: &[SopClass] = &[
         Use::Image,
     ),
     row(BASIC_TEXT_SR, "Basic Text SR Storage", Use::Document),
-    row(ENHANCED_SR, "Enhanced SR Storage", Use::Document),
+    made(ENHANCED_SR, "Enhanced SR Storage", Use::Document),
     made(COMPREHENSIVE_SR, "Comprehensive SR Storage", Use::Document),
     made(
         COMPREHENSIVE_3D_SR,
@@ -144,8 +146,8 @@ pub const TABLE: &[SopClass] = &[
         Use::Document,
     ),
     row(EXTENSIBLE_SR, "Extensible SR Storage", Use::Document),
-    row(
-        SIMPLIFIED_ADULT_ECHO_SR,
+    made(
+        SIMPLIFIED_ECHO_SR,
         "Simplified Adult Echo SR Storage",
         Use::Document,
     ),
@@ -170,8 +172,8 @@ pub const TABLE: &[SopClass] = &[
         Use::Document,
     ),
     made(ENCAPSULATED_PDF, "Encapsulated PDF Storage", Use::Document),
-    row(
-        "1.2.840.10008.5.1.4.1.1.88.59",
+    made(
+        KEY_OBJECT_SELECTION,
         "Key Object Selection Document Storage",
         Use::Document,
     ),

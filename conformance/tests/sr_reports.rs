@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sonode_findings::{CardiacPhase, Findings, InstanceFindings, Method};
 use sonode_sr_writer::codes::{self, Unit};
-use sonode_sr_writer::{device_uid, lint, show};
+use sonode_sr_writer::{Coding, Document, device_uid, lint, show};
 use support::fixtures::{self, Fixture};
 use support::tools;
 
@@ -32,6 +32,10 @@ fn files(folder: &Path) -> Vec<(Fixture, PathBuf)> {
 fn dciodvfy_finds_no_error() {
     let folder = tempfile::tempdir().unwrap();
     for (fixture, path) in files(folder.path()) {
+        // No version of dciodvfy knows the class ("Information Object Not found").
+        if fixture.request.document == Document::SimplifiedEchoReport {
+            continue;
+        }
         assert_eq!(tools::dciodvfy(&path), [""; 0], "{}", fixture.name);
     }
 }
@@ -78,7 +82,8 @@ fn our_linter_finds_no_defect_and_the_same_input_gives_the_same_bytes() {
 #[test]
 fn highdicom_reads_the_same_numbers_contours_and_identifiers_back() {
     let folder = tempfile::tempdir().unwrap();
-    let files = files(folder.path());
+    let mut files = files(folder.path());
+    files.retain(|(fixture, _)| fixture.request.document == Document::MeasurementReport);
     let paths: Vec<&Path> = files.iter().map(|(_, path)| path.as_path()).collect();
     let read = tools::python("read_reports.py", &paths);
     for (fixture, _) in &files {
@@ -89,7 +94,7 @@ fn highdicom_reads_the_same_numbers_contours_and_identifiers_back() {
             context,
             request,
         } = fixture;
-        assert_eq!(got["sop_class"], request.form.sop_class(), "{name}");
+        assert_eq!(got["sop_class"], request.form.class.sop_class(), "{name}");
         assert_eq!(got["patient_name"], context.patient_name.expose(), "{name}");
         assert_eq!(
             got["referring_physician"],
@@ -173,9 +178,28 @@ fn check_function(name: &str, findings: &Findings, groups: &Value) {
         })
     }));
     assert_eq!(groups[0]["measurements"], json!(wanted), "{name}");
-    assert_eq!(groups.as_array().unwrap().len(), 1, "{name}");
+    check_beats(name, &sources, &groups.as_array().unwrap()[1..]);
     assert_eq!(groups[0]["finding"], "87878005", "{name}");
     assert_eq!(groups[0]["sites"], json!(["87878005"]), "{name}");
+}
+
+/// One group for each beat, where the summary is the median of several: its own numbers on its own frames.
+fn check_beats(name: &str, sources: &[&InstanceFindings], groups: &[Value]) {
+    let beats: Vec<_> = sources.iter().flat_map(|source| &source.beats).collect();
+    let wanted = if beats.len() > 1 { beats.len() } else { 0 };
+    assert_eq!(groups.len(), wanted, "{name}");
+    for (group, beat) in groups.iter().zip(beats) {
+        let lvef = &group["measurements"][0];
+        let tenth = (beat.lvef_percent * 10.0).round() / 10.0;
+        assert_eq!(lvef["value"], json!(tenth), "{name}");
+        assert_eq!(lvef["derivation"], Value::Null, "{name}");
+        assert_eq!(
+            lvef["frames"],
+            json!([[beat.ed_frame, beat.es_frame]]),
+            "{name}"
+        );
+        assert_eq!(lvef["method"], "125208", "{name}");
+    }
 }
 
 /// The contours of the clip that the summary stands on, each point within the precision of VR FL, closed.
@@ -250,15 +274,15 @@ fn tracking_identifiers_outlive_a_new_analysis() {
             model.version = "0.2.0".into();
         }
     }
-    assert_eq!(tracked(&first).len(), 3);
+    assert_eq!(tracked(&first).len(), 5);
     assert_eq!(tracked(&first), tracked(&second));
 }
 
 /// Each code's meaning is that of the standard, as pydicom generates it from PS3.16.
 #[test]
 fn the_code_table_is_the_standards() {
-    // Schemes that pydicom has no dictionary of, two units that it lacks, and one concept that it has under SNOMED's
-    // own name only (PS3.16 calls it so in TID 5203).
+    // Schemes that pydicom has no dictionary of, two units that it lacks, and two concepts that it has under SNOMED's
+    // own name only (PS3.16 calls them so in TID 5202 and 5203).
     let elsewhere = [
         "en",
         "zh",
@@ -268,6 +292,7 @@ fn the_code_table_is_the_standards() {
         "ml",
         "{pixels}",
         "272518008",
+        "399264008",
     ];
     let units = Unit::ALL.iter().map(|unit| unit.code());
     let table: Vec<codes::Code> = codes::ALL.iter().copied().chain(units).collect();
@@ -288,6 +313,22 @@ fn the_code_table_is_the_standards() {
             "{code:?}: {meanings:?}"
         );
     }
+}
+
+/// Each concept's older name is the one to which pydicom's table, generated from PS3.16, maps it.
+#[test]
+fn the_older_names_are_the_standards() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = folder.path().join("codes.json");
+    let pairs: Vec<[&str; 2]> = codes::ALL
+        .iter()
+        .map(|code| [code.value, code.in_generation(Coding::Srt).value])
+        .filter(|[newer, older]| newer != older)
+        .collect();
+    std::fs::write(&asked, serde_json::to_vec(&pairs).unwrap()).unwrap();
+    let wrong = tools::python("older_names.py", &[&asked]);
+    assert_eq!(wrong, json!([]), "of {} pairs", pairs.len());
+    assert!(pairs.len() > 10);
 }
 
 /// What a person sees of each report. `SONODE_GOLDEN=refresh` writes the files anew.

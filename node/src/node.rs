@@ -292,10 +292,10 @@ fn route(route: &config::Route) -> Route {
     Route {
         from: route.from.clone(),
         to: route.to.clone(),
-        send_sr: route.send.contains(&config::Send::Sr),
+        documents: route.written(),
+        style: route.style,
         send_images: route.send.contains(&config::Send::Images),
-        companions: route.companions.clone(),
-        language: route.language,
+        companions: route.pictures.clone(),
         report_unmeasured: match route.report_unmeasured {
             config::ReportUnmeasured::Never => ReportUnmeasured::Never,
             config::ReportUnmeasured::EchoOnly => ReportUnmeasured::EchoOnly,

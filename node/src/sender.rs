@@ -2,23 +2,17 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use sonode_conformance::{sop_class, transfer_syntax};
 use sonode_dimse::Proposal;
 use sonode_pipeline::{
     AssociationFailure, DeliveryJob, DeliveryObject, DeliveryReport, ObjectResult, RenderError,
-    ReportForm, ReportSender,
+    ReportKey, ReportSender,
 };
+use sonode_sr_writer::Form;
 
 use crate::config::Config;
 use crate::node::Node;
 use crate::part10::Part10;
 use crate::scu::{Association, ScuError, Timeouts};
-
-/// The forms of a report, best first, with the class that each needs.
-const FORMS: [(ReportForm, &str); 2] = [
-    (ReportForm::Comprehensive3d, sop_class::COMPREHENSIVE_3D_SR),
-    (ReportForm::Comprehensive, sop_class::COMPREHENSIVE_SR),
-];
 
 /// The pipeline's way out. Made before the node, since the pipeline needs it, and attached to it afterwards.
 #[derive(Clone, Default)]
@@ -102,7 +96,7 @@ fn outcome_name(result: &ObjectResult) -> &'static str {
         ObjectResult::Status(..) => "refused",
         ObjectResult::NotSent(_) => "not-sent",
         ObjectResult::Broke(_) => "broke",
-        ObjectResult::NoContext => "no-context",
+        ObjectResult::NoContext(_) => "no-context",
         ObjectResult::Failed(_) => "failed",
     }
 }
@@ -139,28 +133,54 @@ fn send_object(
     association: &mut Association,
     object: &DeliveryObject,
 ) -> Result<ObjectResult, ScuError> {
-    let key = match object {
-        DeliveryObject::Image(instance) => return send_file(association, &instance.path),
-        DeliveryObject::Companion(file) => return send_file(association, &file.path),
-        DeliveryObject::Report(key) => key,
-    };
-    let accepted = FORMS.iter().find(|(_, class)| {
+    match object {
+        DeliveryObject::Image(instance) => send_file(association, &instance.path),
+        DeliveryObject::Companion(file) => send_file(association, &file.path),
+        DeliveryObject::Report(key) => send_report(node, association, key),
+    }
+}
+
+/// Goes down the document's ladder to the best form that the association accepted.
+fn send_report(
+    node: &Node,
+    association: &mut Association,
+    key: &ReportKey,
+) -> Result<ObjectResult, ScuError> {
+    let (accepted, refused): (Vec<Form>, Vec<Form>) = key.document.forms().partition(|form| {
         association
-            .context(class, transfer_syntax::EXPLICIT_LITTLE)
+            .context(form.class.sop_class(), form.syntax.uid())
             .is_some()
     });
-    let Some((form, _)) = accepted else {
-        return Ok(ObjectResult::NoContext);
-    };
-    match node.pipeline().render(key, *form) {
-        Ok(report) => {
-            tracing::info!(?form, sop_instance_uid = %report.sop_instance, "report");
+    if accepted.is_empty() {
+        return Ok(ObjectResult::NoContext(names(&refused)));
+    }
+    match node.pipeline().render(key, &accepted) {
+        Ok((form, report)) => {
+            let better: Vec<Form> = key
+                .document
+                .forms()
+                .take_while(|rung| *rung != form)
+                .collect();
+            let why = if better.is_empty() {
+                "the best form".to_owned()
+            } else {
+                format!(
+                    "the best form that the peer accepts; not accepted: {}",
+                    names(&better)
+                )
+            };
+            tracing::info!(study = %key.study, document = key.document.name(), %form, why, sop_instance_uid = %report.sop_instance, "report");
             send_file(association, &report.path)
         }
         // Replaced or discarded while it waited: nothing to send, nothing wrong.
         Err(RenderError::NotOwed) => Ok(ObjectResult::NotSent("not owed any more".to_owned())),
         Err(error) => Ok(ObjectResult::Failed(error.to_string())),
     }
+}
+
+fn names(forms: &[Form]) -> String {
+    let names: Vec<String> = forms.iter().map(ToString::to_string).collect();
+    names.join(", ")
 }
 
 /// Proposes what the job needs: every form of a report, and each image in the syntax in which it was received.
@@ -176,8 +196,9 @@ fn open(config: &Config, job: &DeliveryJob) -> Result<Association, ScuError> {
     let mut wanted: Vec<(&str, &str)> = Vec::new();
     for object in &job.objects {
         match object {
-            DeliveryObject::Report(_) => {
-                wanted.extend(FORMS.map(|(_, class)| (class, transfer_syntax::EXPLICIT_LITTLE)));
+            DeliveryObject::Report(key) => {
+                let forms = key.document.forms();
+                wanted.extend(forms.map(|form| (form.class.sop_class(), form.syntax.uid())));
             }
             DeliveryObject::Image(image) => {
                 wanted.push((image.sop_class.as_str(), image.transfer_syntax.as_str()));
@@ -208,7 +229,10 @@ fn send_file(
     };
     let context = association.context(part10.sop_class.as_str(), part10.transfer_syntax.as_str());
     let Some(context) = context else {
-        return Ok(ObjectResult::NoContext);
+        return Ok(ObjectResult::NoContext(format!(
+            "{} in {}",
+            part10.sop_class, part10.transfer_syntax
+        )));
     };
     let (status, comment) = association.store(
         context,

@@ -6,8 +6,8 @@ use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::protocol::{Drawing, FrameOf, Picture};
 use sonode_findings::{Findings, StudyContext};
 use sonode_sr_writer::{
-    Companion, CompanionIdentity, CompanionRequest, Composition, Language, companion_series_uid,
-    companion_uid, compose, write_companion,
+    CharacterSet, Companion, CompanionIdentity, CompanionRequest, Composition, Language,
+    companion_series_uid, companion_uid, compose, write_companion,
 };
 
 use crate::report::{Member, Station, assemble, content_date_time};
@@ -26,6 +26,8 @@ pub struct CompanionKey {
     pub companion: Companion,
     /// The language of its text.
     pub language: Language,
+    /// The character set of its attributes.
+    pub charset: CharacterSet,
 }
 
 /// Everything that a companion is made of.
@@ -125,12 +127,14 @@ impl Illustrator<'_> {
             revision,
             companion,
             language,
+            charset,
         } = plan.key;
         let json = serde_json::to_vec(&findings).map_err(|error| error.to_string())?;
         let sop_instance_uid = companion_uid(&CompanionIdentity {
             node_uid: node_uid.clone(),
             companion,
             language,
+            charset,
             study: plan.study.clone(),
             findings: Digest::from_bytes(Sha256::digest(&json).into()).to_string(),
             config_hash: self.station.hash(),
@@ -143,6 +147,7 @@ impl Illustrator<'_> {
         let request = CompanionRequest {
             companion,
             language,
+            charset,
             node_uid: node_uid.clone(),
             sop_instance_uid,
             series_instance_uid: companion_series_uid(node_uid, &plan.study, companion),

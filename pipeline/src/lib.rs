@@ -27,9 +27,9 @@ pub use header::{HeaderSummary, RawRequest};
 pub use pipeline::{Arrival, CommandError, Pipeline, RenderError, StartError};
 pub use ports::{
     AssociationFailure, Clock, CompanionFile, DeliveryJob, DeliveryObject, DeliveryReport, Headers,
-    ObjectResult, Ports, RenderedReport, ReportForm, ReportKey, ReportSender, SystemClock,
+    ObjectResult, Ports, RenderedReport, ReportKey, ReportSender, SystemClock,
 };
-pub use report::{REPORT_SERIES_NUMBER, content_date_time};
+pub use report::{content_date_time, series_number};
 pub use settings::{ReportUnmeasured, RetrySettings, Route, Routing, Settings, WorkerSettings};
 pub use status::{
     Counters, DeliveryAnswer, DeliveryCounts, DeliveryStatus, Health, InstanceStatus, PeerHealth,

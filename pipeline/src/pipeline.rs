@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use sonode_conformance::StudyInstanceUid;
 use sonode_findings::Findings;
+use sonode_sr_writer::Form;
 
 use crate::engine::Command;
 use crate::header::HeaderSummary;
-use crate::ports::{DeliveryReport, Ports, RenderedReport, ReportForm, ReportKey};
+use crate::ports::{DeliveryReport, Ports, RenderedReport, ReportKey};
 use crate::report::Renderer;
 use crate::runtime::{self, Message};
 use crate::settings::{Routing, Settings};
@@ -100,6 +101,9 @@ pub enum RenderError {
     /// No report of this study and revision is owed to this peer any more: discarded, or replaced by a later revision.
     #[error("the report isn't owed any more")]
     NotOwed,
+    /// The peer accepts no form of it.
+    #[error("no form of the report was given")]
+    NoForm,
     /// The report can't be written from these findings.
     #[error("the report can't be written: {0}")]
     Write(String),
@@ -152,28 +156,34 @@ impl Pipeline {
         self.tell(Message::Delivered(Box::new(report)));
     }
 
-    /// Renders a report in a form that the peer accepts, commits it to disk and says where it is.
+    /// Renders a document in the best form that the peer accepts, commits it to disk and says in which form and where.
+    /// `accepted` is not empty and has the best form first.
     ///
-    /// Idempotent: what was rendered first for a study, revision and peer is the answer ever after, whichever form is
-    /// asked for then. It blocks for the disk, so it is called from the sender's own thread.
+    /// Idempotent: what was rendered for a document, revision and peer is the answer for as long as the peer accepts
+    /// it, even if it accepts a better form later. It blocks for the disk, so it is called from the sender's own thread.
     ///
     /// # Errors
     /// Each [`RenderError`] variant.
     pub fn render(
         &self,
         report: &ReportKey,
-        form: ReportForm,
-    ) -> Result<RenderedReport, RenderError> {
+        accepted: &[Form],
+    ) -> Result<(Form, RenderedReport), RenderError> {
         let plan = self
             .ask(|reply| Message::Plan(report.clone(), reply))
             .ok_or(RenderError::Stopping)?
             .ok_or(RenderError::NotOwed)?;
-        let (form, rendered) = self.shared.renderer.render(&plan, form)?;
+        let form = plan
+            .form
+            .filter(|form| accepted.contains(form))
+            .or(accepted.first().copied())
+            .ok_or(RenderError::NoForm)?;
+        let rendered = self.shared.renderer.render(&plan, form)?;
         // Before it can come back from a PACS, its UID is known as our own.
         let sop = rendered.sop_instance.clone();
         self.ask(|reply| Message::Rendered(report.clone(), form, sop, reply))
             .ok_or(RenderError::Stopping)?;
-        Ok(rendered)
+        Ok((form, rendered))
     }
 
     /// Every study: open ones first, then those that are done, latest first.

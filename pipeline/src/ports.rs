@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sonode_conformance::{
     DimseStatus, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
 };
+use sonode_sr_writer::Document;
 
 use crate::companions::CompanionKey;
 use crate::header::HeaderSummary;
@@ -113,26 +114,17 @@ pub struct CompanionFile {
     pub path: PathBuf,
 }
 
-/// Names one revision of a study's report for one peer.
+/// Names one document of one revision of a study's report for one peer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ReportKey {
     /// The study.
     pub study: StudyInstanceUid,
     /// From 1.
     pub revision: u32,
+    /// Which of the documents.
+    pub document: Document,
     /// The peer's name in the configuration.
     pub peer: String,
-}
-
-/// The SOP classes in which a report can be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReportForm {
-    /// Comprehensive 3D SR; to be preferred where the peer accepts it.
-    #[serde(rename = "comprehensive-3d")]
-    Comprehensive3d,
-    /// Comprehensive SR.
-    Comprehensive,
 }
 
 /// A report that is durably on disk and may be sent.
@@ -140,7 +132,7 @@ pub enum ReportForm {
 pub struct RenderedReport {
     /// The Part 10 file.
     pub path: PathBuf,
-    /// Its SOP class: that of the form rendered first, whichever was asked for.
+    /// Its SOP class: that of the form in which it was rendered.
     pub sop_class: SopClassUid,
     /// Its SOP Instance UID.
     pub sop_instance: SopInstanceUid,
@@ -179,8 +171,8 @@ pub enum ObjectResult {
     NotSent(String),
     /// The association ended while the object was on its way or its answer was due: it may be the reason.
     Broke(String),
-    /// The peer accepts no form of it.
-    NoContext,
+    /// The peer accepts no form of it: what was offered, in words.
+    NoContext(String),
     /// A local failure: it could not be rendered or read.
     Failed(String),
 }

@@ -6,33 +6,43 @@ use std::sync::{Mutex, PoisonError};
 use jiff::tz::{Offset, TimeZone};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use sonode_conformance::transfer_syntax::EXPLICIT_LITTLE;
 use sonode_conformance::{AeTitle, SopInstanceUid, StudyInstanceUid, Uid, UidError};
 use sonode_findings::{Findings, InstanceFindings, Rejection, StudyContext};
 use sonode_sr_writer::{
-    CharacterSet, ContentDateTime, Language, OutputKind, Predecessor, ReportIdentity,
-    ReportRequest, Template, report_uid, series_uid, write,
+    ContentDateTime, Document, Form, Predecessor, ReportIdentity, ReportRequest, Style, report_uid,
+    series_uid, write,
 };
 
+use crate::engine::Rendered;
 use crate::pipeline::RenderError;
-use crate::ports::{RenderedReport, ReportForm};
+use crate::ports::RenderedReport;
+use crate::settings::Routing;
 use crate::spool::{Digest, Spool};
 use crate::time::Timestamp;
 
-/// Series Number of the reports: far from those of carts, which count from 1.
-pub const REPORT_SERIES_NUMBER: u32 = 9901;
+/// Series Number of the documents of one kind: far from those of carts, which count from 1.
+pub const fn series_number(document: Document) -> u32 {
+    match document {
+        Document::MeasurementReport => 9901,
+        Document::EchoReport => 9902,
+        Document::SimplifiedEchoReport => 9903,
+        Document::KeyObject => 9904,
+    }
+}
 
-/// Everything that one revision of a report is made of.
+/// Everything that one document of one revision of a report is made of.
 pub(crate) struct ReportPlan {
     pub(crate) study: StudyInstanceUid,
     pub(crate) revision: u32,
-    /// The form that this peer took before, if any.
-    pub(crate) form: Option<ReportForm>,
+    pub(crate) document: Document,
+    pub(crate) style: Style,
+    /// The form in which it was made for this peer before, if any.
+    pub(crate) form: Option<Form>,
     pub(crate) context: StudyContext,
     pub(crate) members: Vec<Member>,
     pub(crate) content: Timestamp,
-    /// The forms of the revision before this one that somebody was sent.
-    pub(crate) before: Vec<(ReportForm, SopInstanceUid)>,
+    /// The document that this one replaces.
+    pub(crate) before: Option<Rendered>,
 }
 
 /// One instance that findings speak of.
@@ -111,13 +121,36 @@ pub(crate) fn findings_path(folder: &Path, digest: Digest) -> PathBuf {
     folder.join(format!("{}.findings.json", digest.short()))
 }
 
-/// What makes a report this report.
+/// Which document of a report, in which form and style.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Variant {
+    pub(crate) document: Document,
+    pub(crate) form: Form,
+    pub(crate) style: Style,
+}
+
+/// Every variant that these routes may ask for.
+pub(crate) fn variants(routing: &Routing) -> Vec<Variant> {
+    let mut all = Vec::new();
+    for route in &routing.routes {
+        for document in &route.documents {
+            all.extend(document.forms().map(|form| Variant {
+                document: *document,
+                form,
+                style: route.style,
+            }));
+        }
+    }
+    all
+}
+
+/// What makes a document of a report this document.
 pub(crate) fn identity(
     node_uid: &Uid,
     station: &Station,
     findings: &Findings,
     members: &[Member],
-    form: ReportForm,
+    variant: Variant,
 ) -> SopInstanceUid {
     let is_measured = |sop: &SopInstanceUid| {
         findings
@@ -129,11 +162,9 @@ pub(crate) fn identity(
     let is_source = |sop: &SopInstanceUid| findings.lv.is_none() || is_measured(sop);
     report_uid(&ReportIdentity {
         node_uid: node_uid.clone(),
-        kind: OutputKind::StructuredReport,
-        form: form.into(),
-        template: Template::Tid1500,
-        language: Language::En,
-        charset: CharacterSet::Narrowest,
+        document: variant.document,
+        form: variant.form,
+        style: variant.style,
         study: findings.study_instance_uid.clone(),
         sources: members
             .iter()
@@ -177,24 +208,28 @@ impl Renderer {
         assemble(&self.spool, study, members)
     }
 
-    /// Renders and commits, or finds what was rendered before; says in which form.
+    /// Renders and commits, or finds what was rendered before.
     ///
     /// # Errors
     /// [`RenderError::Write`] and [`RenderError::Spool`].
     pub(crate) fn render(
         &self,
         plan: &ReportPlan,
-        wanted: ReportForm,
-    ) -> Result<(ReportForm, RenderedReport), RenderError> {
+        form: Form,
+    ) -> Result<RenderedReport, RenderError> {
         let _one = self
             .one_at_a_time
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let form = plan.form.unwrap_or(wanted);
         let findings = assemble(&self.spool, &plan.study, &plan.members)
             .map_err(|error| RenderError::Spool(error.to_string()))?;
         let node_uid = self.spool.node_uid();
-        let sop = identity(node_uid, &self.station, &findings, &plan.members, form);
+        let variant = Variant {
+            document: plan.document,
+            form,
+            style: plan.style,
+        };
+        let sop = identity(node_uid, &self.station, &findings, &plan.members, variant);
         let path = match self.committed(plan, &sop) {
             // What was committed once is sent ever after, byte for byte, whatever has changed since.
             Some(path) => path,
@@ -204,13 +239,12 @@ impl Renderer {
             Uid::parse(text.as_bytes())
                 .map_err(|error: UidError| RenderError::Write(error.to_string()))
         };
-        let report = RenderedReport {
+        Ok(RenderedReport {
             path,
-            sop_class: uid(sonode_sr_writer::ReportForm::from(form).sop_class())?.into(),
+            sop_class: uid(form.class.sop_class())?.into(),
             sop_instance: sop,
-            transfer_syntax: uid(EXPLICIT_LITTLE)?.into(),
-        };
-        Ok((form, report))
+            transfer_syntax: uid(form.syntax.uid())?.into(),
+        })
     }
 
     fn committed(&self, plan: &ReportPlan, sop: &SopInstanceUid) -> Option<PathBuf> {
@@ -223,27 +257,18 @@ impl Renderer {
         &self,
         plan: &ReportPlan,
         findings: &Findings,
-        form: ReportForm,
+        form: Form,
         sop: &SopInstanceUid,
     ) -> Result<PathBuf, RenderError> {
         let node_uid = self.spool.node_uid();
-        let series = series_uid(node_uid, &plan.study);
-        let before = plan
-            .before
-            .iter()
-            .find(|(known, _)| *known == form)
-            .or(plan.before.first());
-        let predecessor = match before {
+        let series = series_uid(node_uid, &plan.study, plan.document);
+        let predecessor = match &plan.before {
             None => None,
-            Some((form, sop)) => Some(Predecessor {
-                sop_class: Uid::parse(
-                    sonode_sr_writer::ReportForm::from(*form)
-                        .sop_class()
-                        .as_bytes(),
-                )
-                .map_err(|error| RenderError::Write(error.to_string()))?
-                .into(),
-                sop_instance: sop.clone(),
+            Some(before) => Some(Predecessor {
+                sop_class: Uid::parse(before.form.class.sop_class().as_bytes())
+                    .map_err(|error| RenderError::Write(error.to_string()))?
+                    .into(),
+                sop_instance: before.sop.clone(),
                 series: series.clone(),
                 study: plan.study.clone(),
             }),
@@ -254,33 +279,25 @@ impl Renderer {
             self.station.device_serial.clone()
         };
         let request = ReportRequest {
-            form: form.into(),
+            document: plan.document,
+            form,
+            style: plan.style,
             node_uid: node_uid.clone(),
             sop_instance_uid: sop.clone(),
             series_instance_uid: series,
-            series_number: REPORT_SERIES_NUMBER,
+            series_number: series_number(plan.document),
             instance_number: plan.revision,
             revision: plan.revision,
             content: content_date_time(plan.content, &plan.context.timezone_offset_from_utc),
             device_serial,
             station_ae: self.station.ae_title.clone(),
             predecessor,
-            language: Language::En,
         };
         let written = write(findings, &plan.context, &request)
             .map_err(|error| RenderError::Write(error.to_string()))?;
         self.spool
             .commit_report(&plan.study, plan.revision, sop, &written.bytes)
             .map_err(|error| RenderError::Spool(error.to_string()))
-    }
-}
-
-impl From<ReportForm> for sonode_sr_writer::ReportForm {
-    fn from(form: ReportForm) -> Self {
-        match form {
-            ReportForm::Comprehensive3d => Self::Comprehensive3d,
-            ReportForm::Comprehensive => Self::Comprehensive,
-        }
     }
 }
 

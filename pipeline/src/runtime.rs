@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid, limits};
 use sonode_findings::InstanceFindings;
 use sonode_findings::protocol::{AnalyzeJob, IllustrateJob, ToWorker};
+use sonode_sr_writer::Form;
 
 use crate::companions::{CompanionKey, Composed, Illustrator};
 use crate::engine::{
@@ -20,7 +21,7 @@ use crate::engine::{
 };
 use crate::header::HeaderSummary;
 use crate::pipeline::{Arrival, CommandError, StartError};
-use crate::ports::{DeliveryJob, DeliveryObject, DeliveryReport, Ports, ReportForm, ReportKey};
+use crate::ports::{DeliveryJob, DeliveryObject, DeliveryReport, Ports, ReportKey};
 use crate::queue::Queue;
 use crate::report::{self, Member, Renderer, ReportPlan, Station};
 use crate::settings::{Routing, Settings, WorkerSettings};
@@ -45,7 +46,7 @@ pub(crate) enum Message {
     AssociationClosed(u64),
     Delivered(Box<DeliveryReport>),
     Plan(ReportKey, Reply<Option<ReportPlan>>),
-    Rendered(ReportKey, ReportForm, SopInstanceUid, Reply<()>),
+    Rendered(ReportKey, Form, SopInstanceUid, Reply<()>),
     Studies(Reply<Vec<StudyStatus>>),
     Unsorted(Reply<Vec<UnsortedStatus>>),
     Study(StudyInstanceUid, Reply<Option<StudyDetail>>),
@@ -376,20 +377,22 @@ impl Runtime {
             Ok(findings) => findings,
             Err(error) => return Some(Event::StorageFailed(uid, error.to_string())),
         };
-        let identities = [ReportForm::Comprehensive3d, ReportForm::Comprehensive].map(|form| {
-            report::identity(
-                self.spool.node_uid(),
-                &self.station,
-                &findings,
-                &members,
-                form,
-            )
-        });
-        let found = study.found_reports.iter().rev();
-        let same_as = found
-            .filter(|(_, sop)| identities.contains(sop))
-            .map(|(revision, _)| *revision)
-            .next();
+        let variants = report::variants(&self.routing).into_iter();
+        let identities: Vec<_> = variants
+            .map(|variant| {
+                let node_uid = self.spool.node_uid();
+                let sop = report::identity(node_uid, &self.station, &findings, &members, variant);
+                (variant.document, sop)
+            })
+            .collect();
+        let same_as = study
+            .found_reports
+            .iter()
+            .filter_map(|(revision, found)| {
+                let (document, _) = identities.iter().find(|(_, sop)| sop == found)?;
+                Some((*revision, *document, found.clone()))
+            })
+            .collect();
         let wall = self.ports.clock.wall();
         Some(Event::Assembled(
             uid,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sonode_conformance::{AeTitle, limits};
-use sonode_sr_writer::{Companion, Language};
+use sonode_sr_writer::{Companion, Document, Style};
 
 /// The pipeline's settings.
 #[derive(Debug, Clone)]
@@ -95,14 +95,14 @@ pub struct Route {
     pub from: Option<Vec<String>>,
     /// Name of the peer that it sends to.
     pub to: String,
-    /// Whether reports are sent.
-    pub send_sr: bool,
+    /// What the peer gets of each reported study; none: no report.
+    pub documents: BTreeSet<Document>,
+    /// How those are written.
+    pub style: Style,
     /// Whether instances are forwarded as received.
     pub send_images: bool,
-    /// What is sent beside each report, for a peer that shows none.
+    /// The pictures that are sent beside each report, for a peer that shows none.
     pub companions: BTreeSet<Companion>,
-    /// The language of the companions.
-    pub language: Language,
     /// What is sent about a study in which nothing could be measured.
     pub report_unmeasured: ReportUnmeasured,
 }

@@ -3,6 +3,8 @@
 //! Every row's meaning is PS3.16's (or that of the scheme's owner) letter for letter; a gate compares the table with
 //! pydicom's dictionaries, which are generated from the standard. The linter refuses a code that isn't in here.
 
+use crate::form::Coding;
+
 /// A coded concept (PS3.3 section 8.8): what Code Value, Coding Scheme Designator and Code Meaning carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Code {
@@ -97,10 +99,79 @@ codes! {
     QUALITATIVE_EVALUATIONS = "C0034375", "UMLS", "Qualitative Evaluations", "TID 1500";
     COMMENT = "121106", "DCM", "Comment", "PS3.16 annex D";
     NOT_ATTEMPTED = "114007", "DCM", "Measurement not attempted", "CID 42";
+    // Echo reports.
+    ADULT_ECHO_REPORT = "125200", "DCM", "Adult Echocardiography Procedure Report", "CID 7000";
+    FINDINGS = "121070", "DCM", "Findings", "TID 5202";
+    FINDINGS_LN = "59776-5", "LN", "Findings", "CID 7001";
+    IMAGE_MODE = "399264008", "SCT", "Image Mode", "TID 5202";
+    TWO_D_MODE = "399064001", "SCT", "2D mode", "CID 12224";
+    SELECTION_STATUS = "121404", "DCM", "Selection Status", "TID 310";
+    MOST_RECENT_CHOSEN = "121411", "DCM", "Most recent value chosen", "CID 12301";
+    PRECOORDINATED = "125301", "DCM", "Pre-coordinated Measurements", "TID 5301";
+    SHORT_LABEL = "125309", "DCM", "Short Label", "TID 5301";
+    LVEF_BIPLANE = "79991-6", "LN", "Left ventricular ejection fraction biplane (MOD)", "CID 12300";
+    LVEF_A4C = "79993-2", "LN", "Left ventricular ejection fraction single plane 4C (MOD)", "CID 12300";
+    LVEF_A2C = "79992-4", "LN", "Left ventricular ejection fraction single plane 2C (MOD)", "CID 12300";
+    LV_EDV_BIPLANE = "79996-5", "LN", "Left ventricular end diastolic volume biplane (MOD)", "CID 12300";
+    LV_EDV_A4C = "79999-9", "LN", "Left ventricular end diastolic volume single plane 4C (MOD)", "CID 12300";
+    LV_EDV_A2C = "79998-1", "LN", "Left ventricular end diastolic volume single plane 2C (MOD)", "CID 12300";
+    LV_ESV_BIPLANE = "80001-1", "LN", "Left ventricular end systolic volume biplane (MOD)", "CID 12300";
+    LV_ESV_A4C = "80004-5", "LN", "Left ventricular end systolic volume single plane 4C (MOD)", "CID 12300";
+    LV_ESV_A2C = "80003-7", "LN", "Left ventricular end systolic volume single plane 2C (MOD)", "CID 12300";
+    // Properties of a measurement.
+    UPPER_UNCERTAINTY = "371886008", "SCT", "+, range of upper measurement uncertainty", "CID 225";
+    LOWER_UNCERTAINTY = "371885007", "SCT", "-, range of lower measurement uncertainty", "CID 225";
+    // Key objects.
+    OF_INTEREST = "113000", "DCM", "Of Interest", "CID 7010";
+    KEY_OBJECT_DESCRIPTION = "113012", "DCM", "Key Object Description", "TID 2010";
     // Companions.
     SOURCE_IMAGE = "121322", "DCM", "Source image for image processing operation", "CID 7202";
     // Equipment.
     PROCESSING_EQUIPMENT = "109102", "DCM", "Processing Equipment", "CID 7005";
+}
+
+/// SNOMED CT's concepts of the table as SNOMED RT named them (PS3.16 annex on SNOMED concept identifiers).
+const SNOMED_RT: &[(&str, &str)] = &[
+    ("433236007", "P5-B3012"),
+    ("363698007", "G-C0E3"),
+    ("87878005", "T-32600"),
+    ("370129005", "G-C036"),
+    ("373099004", "R-00319"),
+    ("272518008", "R-4089A"),
+    ("399109006", "G-0375"),
+    ("399030000", "G-0374"),
+    ("399214001", "G-A19C"),
+    ("399232001", "G-A19B"),
+    ("416190007", "R-FAB5C"),
+    ("416430001", "R-FAB5B"),
+    ("399264008", "G-0373"),
+    ("399064001", "G-03A2"),
+    ("371886008", "R-00364"),
+    ("371885007", "R-00362"),
+];
+
+impl Code {
+    /// The same concept in a generation of SNOMED; another scheme's stays what it is.
+    #[must_use]
+    pub fn in_generation(self, coding: Coding) -> Self {
+        let older = SNOMED_RT
+            .iter()
+            .find(|(sct, _)| self.scheme == "SCT" && *sct == self.value);
+        match (coding, older) {
+            (Coding::Srt, Some((_, srt))) => Self {
+                value: srt,
+                scheme: "SRT",
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// The names of the concept: one, or one for each generation.
+    pub fn generations(self) -> impl Iterator<Item = Self> {
+        let older = self.in_generation(Coding::Srt);
+        std::iter::once(self).chain((older != self).then_some(older))
+    }
 }
 
 /// A unit of measurement (UCUM).
@@ -149,6 +220,14 @@ impl Unit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_snomed_concept_has_its_older_name() {
+        for code in ALL.iter().filter(|code| code.scheme == "SCT") {
+            assert_eq!(code.in_generation(Coding::Srt).scheme, "SRT", "{code:?}");
+            assert_eq!(code.in_generation(Coding::Sct), *code);
+        }
+    }
 
     #[test]
     fn values_are_unique_within_a_scheme_and_fit_their_vr() {

@@ -6,32 +6,11 @@ use sonode_findings::{CardiacPhase, ModelRef};
 use uuid::Uuid;
 
 use crate::companion::Companion;
-use crate::request::ReportForm;
+use crate::form::{CharacterSet, Coding, Document, FindingsCode, Form, Style};
 use crate::texts::Language;
 
 /// The name space of every UID made here; a UUID of version 4 that is fixed for this product.
 const NAMESPACE: Uuid = Uuid::from_u128(0x697b_9a7e_71b2_4c15_bafa_73ed_b9d2_8e95);
-
-/// What a derived object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OutputKind {
-    /// A structured report.
-    StructuredReport,
-}
-
-/// The root template of a structured report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Template {
-    /// TID 1500, Measurement Report.
-    Tid1500,
-}
-
-/// Which character sets a report may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CharacterSet {
-    /// The narrowest that keeps every character.
-    Narrowest,
-}
 
 /// Everything that makes a report this report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,15 +18,11 @@ pub struct ReportIdentity {
     /// The node's own UID.
     pub node_uid: Uid,
     /// What is made.
-    pub kind: OutputKind,
-    /// In which SOP class.
-    pub form: ReportForm,
-    /// After which template.
-    pub template: Template,
-    /// In which language.
-    pub language: Language,
-    /// In which character set.
-    pub charset: CharacterSet,
+    pub document: Document,
+    /// In which SOP class and transfer syntax: one UID never has two contents.
+    pub form: Form,
+    /// As its receiver has chosen.
+    pub style: Style,
     /// Of which study.
     pub study: StudyInstanceUid,
     /// From which instances: SOP Instance UID and SHA-256 in hexadecimal; in any order.
@@ -60,14 +35,17 @@ pub struct ReportIdentity {
 
 /// The SOP Instance UID of a report: the same for the same identity, whatever the order of arrival.
 pub fn report_uid(identity: &ReportIdentity) -> SopInstanceUid {
-    let kind = match identity.kind {
-        OutputKind::StructuredReport => "sr",
+    let codes = match identity.style.codes {
+        Coding::Sct => "sct",
+        Coding::Srt => "srt",
     };
-    let template = match identity.template {
-        Template::Tid1500 => "1500",
+    let findings = match identity.style.findings_code {
+        FindingsCode::Dcm121070 => "121070",
+        FindingsCode::Ln59776 => "59776-5",
     };
-    let charset = match identity.charset {
-        CharacterSet::Narrowest => "narrowest",
+    let charset = match identity.style.charset {
+        CharacterSet::Source => "source",
+        CharacterSet::Utf8 => "utf-8",
     };
     let mut sources: Vec<String> = identity
         .sources
@@ -80,10 +58,12 @@ pub fn report_uid(identity: &ReportIdentity) -> SopInstanceUid {
     let mut parts = vec![
         "report",
         identity.node_uid.as_str(),
-        kind,
-        identity.form.sop_class(),
-        template,
-        identity.language.tag(),
+        identity.document.name(),
+        identity.form.class.sop_class(),
+        identity.form.syntax.uid(),
+        identity.style.language.tag(),
+        codes,
+        findings,
         charset,
         identity.study.as_str(),
         identity.config_hash.as_str(),
@@ -95,9 +75,14 @@ pub fn report_uid(identity: &ReportIdentity) -> SopInstanceUid {
     derive(&parts).into()
 }
 
-/// The Series Instance UID of the reports that a node makes in a study.
-pub fn series_uid(node_uid: &Uid, study: &StudyInstanceUid) -> SeriesInstanceUid {
-    derive(&["series", node_uid.as_str(), study.as_str()]).into()
+/// The Series Instance UID of the documents of one kind that a node makes in a study: a series has one modality, and
+/// its instances are numbered by their revision.
+pub fn series_uid(
+    node_uid: &Uid,
+    study: &StudyInstanceUid,
+    document: Document,
+) -> SeriesInstanceUid {
+    derive(&["series", node_uid.as_str(), study.as_str(), document.name()]).into()
 }
 
 /// Everything that makes a companion this companion.
@@ -109,6 +94,8 @@ pub struct CompanionIdentity {
     pub companion: Companion,
     /// In which language.
     pub language: Language,
+    /// In which character set.
+    pub charset: CharacterSet,
     /// Of which study.
     pub study: StudyInstanceUid,
     /// From which findings: the SHA-256 of their JSON in hexadecimal.
@@ -124,6 +111,10 @@ pub fn companion_uid(identity: &CompanionIdentity) -> SopInstanceUid {
         identity.node_uid.as_str(),
         identity.companion.name(),
         identity.language.tag(),
+        match identity.charset {
+            CharacterSet::Source => "source",
+            CharacterSet::Utf8 => "utf-8",
+        },
         identity.study.as_str(),
         &identity.findings,
         &identity.config_hash,
@@ -181,6 +172,12 @@ pub(crate) fn function_tracking_uid(source: &SopInstanceUid) -> Uid {
     derive(&["track", source.as_str(), "lv-function"])
 }
 
+/// The Tracking Unique Identifier of one beat of a clip, by its ordinal in time.
+pub(crate) fn beat_tracking_uid(source: &SopInstanceUid, ordinal: usize) -> Uid {
+    let ordinal = ordinal.to_string();
+    derive(&["track", source.as_str(), "lv-function-beat", &ordinal])
+}
+
 /// A UID over the parts. Each is preceded by its length, so that no two lists of parts run together.
 fn derive(parts: &[&str]) -> Uid {
     let mut name = String::new();
@@ -195,15 +192,18 @@ fn derive(parts: &[&str]) -> Uid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::form::{ReportForm, Syntax};
+    use crate::texts::Language;
 
     fn identity() -> ReportIdentity {
         ReportIdentity {
             node_uid: "2.25.1".parse().unwrap(),
-            kind: OutputKind::StructuredReport,
-            form: ReportForm::Comprehensive3d,
-            template: Template::Tid1500,
-            language: Language::En,
-            charset: CharacterSet::Narrowest,
+            document: Document::MeasurementReport,
+            form: Form {
+                class: ReportForm::Comprehensive3d,
+                syntax: Syntax::ExplicitLittle,
+            },
+            style: Style::default(),
             study: "1.2".parse().unwrap(),
             sources: vec![
                 ("1.2.1".parse().unwrap(), "aa".to_owned()),
@@ -224,10 +224,15 @@ mod tests {
     #[test]
     fn a_reports_uid_changes_with_every_part_of_its_identity() {
         let first = report_uid(&identity());
-        let changed: [fn(&mut ReportIdentity); 8] = [
+        let changed: [fn(&mut ReportIdentity); 13] = [
             |i| i.node_uid = "2.25.2".parse().unwrap(),
-            |i| i.form = ReportForm::Comprehensive,
-            |i| i.language = Language::Zh,
+            |i| i.document = Document::EchoReport,
+            |i| i.form.class = ReportForm::Comprehensive,
+            |i| i.form.syntax = Syntax::ImplicitLittle,
+            |i| i.style.language = Language::Zh,
+            |i| i.style.codes = Coding::Srt,
+            |i| i.style.findings_code = FindingsCode::Ln59776,
+            |i| i.style.charset = CharacterSet::Utf8,
             |i| i.study = "1.3".parse().unwrap(),
             |i| i.sources[0].1 = "ab".to_owned(),
             |i| i.sources.truncate(1),

@@ -7,6 +7,7 @@
 pub mod codes;
 mod companion;
 mod dataset;
+mod form;
 mod identity;
 pub mod lint;
 mod read;
@@ -18,15 +19,14 @@ pub mod tree;
 mod write;
 
 pub use companion::{Companion, CompanionRequest, Composition, compose, write_companion};
+pub use form::{CharacterSet, Coding, Document, FindingsCode, Form, ReportForm, Style, Syntax};
 pub use identity::{
-    CharacterSet, CompanionIdentity, OutputKind, ReportIdentity, Template, companion_series_uid,
-    companion_uid, device_uid, model_uid, report_uid, series_uid,
+    CompanionIdentity, ReportIdentity, companion_series_uid, companion_uid, device_uid, model_uid,
+    report_uid, series_uid,
 };
-pub use lint::lint;
+pub use lint::{lint, lint_against};
 pub use read::ReadError;
-pub use request::{
-    ContentDateTime, Predecessor, ReportForm, ReportRequest, WriteError, WrittenReport,
-};
+pub use request::{ContentDateTime, Predecessor, ReportRequest, WriteError, WrittenReport};
 pub use show::{ShowError, show};
 pub use texts::Language;
 pub use write::write;

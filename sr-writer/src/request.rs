@@ -1,39 +1,23 @@
 //! What the caller passes in and gets back. No clock and no randomness here: UIDs and time are arguments.
 
-use sonode_conformance::sop_class::{COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR};
 use sonode_conformance::{
     AeTitle, SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
     Uid,
 };
 
+use crate::form::{Document, Form, Style};
 use crate::lint::Defect;
-use crate::texts::Language;
 use crate::tree::TreeError;
-
-/// The SOP class in which a report is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ReportForm {
-    /// Comprehensive 3D SR: what IHE AIR and AI viewers expect.
-    Comprehensive3d,
-    /// Comprehensive SR, for archives that don't take the former. The tree is the same.
-    Comprehensive,
-}
-
-impl ReportForm {
-    /// The form's SOP Class UID.
-    pub const fn sop_class(self) -> &'static str {
-        match self {
-            Self::Comprehensive3d => COMPREHENSIVE_3D_SR,
-            Self::Comprehensive => COMPREHENSIVE_SR,
-        }
-    }
-}
 
 /// Everything about a report that is neither findings nor patient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportRequest {
-    /// The SOP class to write.
-    pub form: ReportForm,
+    /// What to write.
+    pub document: Document,
+    /// In which SOP class and transfer syntax.
+    pub form: Form,
+    /// What the receiver has chosen.
+    pub style: Style,
     /// The node's own UID, from which the device observer's UID is derived.
     pub node_uid: Uid,
     /// SOP Instance UID of the report; see [`crate::report_uid`].
@@ -54,8 +38,6 @@ pub struct ReportRequest {
     pub station_ae: AeTitle,
     /// The report that this one replaces.
     pub predecessor: Option<Predecessor>,
-    /// The language of the report's sentences.
-    pub language: Language,
 }
 
 /// Content Date (0008,0023) and Content Time (0008,0033).
@@ -92,7 +74,7 @@ pub struct WrittenReport {
     pub sop_class: SopClassUid,
     /// SOP Instance UID.
     pub sop_instance: SopInstanceUid,
-    /// Explicit VR Little Endian.
+    /// Transfer Syntax UID.
     pub transfer_syntax: TransferSyntaxUid,
 }
 
@@ -107,6 +89,17 @@ pub enum WriteError {
         /// The context's study.
         context: StudyInstanceUid,
     },
+    /// The document can't be written in this class.
+    #[error("{} is not written as {form}", .document.name())]
+    Form {
+        /// The document.
+        document: Document,
+        /// The form.
+        form: Form,
+    },
+    /// The document has nothing to say where nothing was measured.
+    #[error("nothing was measured, so there is nothing to write as {}", .0.name())]
+    NothingMeasured(Document),
     /// The summary's clip is not among the instances, or lacks its SOP class or series, so that it can't be referenced.
     #[error("the measured clip {0} can't be referenced: its SOP class or series is unknown")]
     SourceUnknown(SopInstanceUid),

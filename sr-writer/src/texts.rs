@@ -14,9 +14,27 @@ use sonode_findings::{
 };
 
 use crate::codes::{self, Code};
+use crate::companion::Companion;
+use crate::form::Document;
 
 /// Series Description (0008,103E). One for all languages: archives and viewers sort and filter by it.
-pub const SERIES_DESCRIPTION: &str = "AI LVEF, unverified";
+pub const fn series_description(document: Document) -> &'static str {
+    match document {
+        Document::MeasurementReport => "AI LVEF, unverified",
+        Document::EchoReport => "AI LVEF, unverified (echo report)",
+        Document::SimplifiedEchoReport => "AI LVEF, unverified (simplified echo report)",
+        Document::KeyObject => "AI LVEF, unverified (ED and ES frames)",
+    }
+}
+
+/// The same of what goes beside a report.
+pub const fn companion_description(companion: Companion) -> &'static str {
+    match companion {
+        Companion::SecondaryCapture => "AI LVEF, unverified (summary)",
+        Companion::OverlayCine => "AI LVEF, unverified (contours)",
+        Companion::Pdf => "AI LVEF, unverified (PDF)",
+    }
+}
 
 /// The language of a report's sentences.
 #[derive(
@@ -33,7 +51,6 @@ pub enum Language {
 
 impl std::str::FromStr for Language {
     type Err = &'static str;
-
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "en" => Ok(Self::En),
@@ -266,6 +283,31 @@ impl Language {
             Method::ModA4c => "LV function A4C",
             Method::ModA2c => "LV function A2C",
             Method::ModBiplane => "LV function biplane",
+        }
+    }
+
+    /// The tracking identifier of one beat of a clip. One for all languages, as identifiers are.
+    pub(crate) fn beat_label(method: Method, ordinal: usize) -> String {
+        format!("{} beat {ordinal}", Self::function_label(method))
+    }
+
+    /// Which frames of a clip are its end diastoles and end systoles.
+    pub fn key_frames(self, clip: &InstanceFindings) -> String {
+        let view = view_label(clip.view.as_ref().map(|view| view.label));
+        let of = |phase: CardiacPhase| {
+            let frames: std::collections::BTreeSet<u32> = clip
+                .contours
+                .iter()
+                .filter(|contour| contour.phase == phase)
+                .map(|contour| contour.frame)
+                .collect();
+            let frames: Vec<String> = frames.iter().map(ToString::to_string).collect();
+            frames.join(", ")
+        };
+        let (ed, es) = (of(CardiacPhase::EndDiastole), of(CardiacPhase::EndSystole));
+        match self {
+            Self::En => format!("{view}end diastole: frame {ed}; end systole: frame {es}"),
+            Self::Zh => format!("{view}舒张末期：第 {ed} 帧；收缩末期：第 {es} 帧"),
         }
     }
 

@@ -1,17 +1,16 @@
 //! The one way to a report.
 
-use dicom_dictionary_std::uids;
 use sonode_conformance::{SopClassUid, TransferSyntaxUid};
 use sonode_findings::{Findings, StudyContext};
 
 use crate::request::{ContentDateTime, ReportRequest, WriteError, WrittenReport};
-use crate::template::{Source, measurement_report};
+use crate::template::{self, Source};
 use crate::{dataset, lint, tree};
 
-/// Writes the report of a study: TID 1500 in the requested form.
+/// Writes a document of a study in the requested form.
 ///
 /// The same arguments give the same bytes. What was written has passed the content tree's constraints and the linter.
-/// A study of which nothing was measured gives a report that says why.
+/// A study of which nothing was measured gives a TID 1500 that says why, and no other document.
 ///
 /// # Errors
 /// Each [`WriteError`] variant.
@@ -29,18 +28,25 @@ pub fn write(
     if !is_date_and_time(&request.content) {
         return Err(WriteError::ContentDateTime(request.content.clone()));
     }
-    let root = measurement_report(&Source::new(findings, request))?;
-    tree::validate(&root, request.form)?;
+    if !request.document.ladder().contains(&request.form.class) {
+        return Err(WriteError::Form {
+            document: request.document,
+            form: request.form,
+        });
+    }
+    let root = template::document(&Source::new(findings, request))?;
+    let root = root.in_generation(request.style.codes);
+    tree::validate(&root, request.form.class)?;
     let bytes = dataset::encode(&root, findings, context, request)?;
-    let defects = lint(&bytes);
+    let defects = lint::lint_against(&bytes, &lint::known_images(findings));
     if !defects.is_empty() {
         return Err(WriteError::Lint(defects));
     }
     Ok(WrittenReport {
         bytes,
-        sop_class: known_uid(request.form.sop_class()).map(SopClassUid::from)?,
+        sop_class: known_uid(request.form.class.sop_class()).map(SopClassUid::from)?,
         sop_instance: request.sop_instance_uid.clone(),
-        transfer_syntax: known_uid(uids::EXPLICIT_VR_LITTLE_ENDIAN).map(TransferSyntaxUid::from)?,
+        transfer_syntax: known_uid(request.form.syntax.uid()).map(TransferSyntaxUid::from)?,
     })
 }
 

@@ -14,7 +14,8 @@ use sonode_findings::{
 };
 use sonode_sr_writer::lint::Rule;
 use sonode_sr_writer::{
-    ContentDateTime, Language, ReportForm, ReportRequest, WriteError, lint, show, write,
+    ContentDateTime, Document, Form, ReportForm, ReportRequest, Style, Syntax, WriteError, lint,
+    show, write,
 };
 
 const STUDY: &str = "2.25.1";
@@ -52,7 +53,12 @@ fn clip() -> InstanceFindings {
 
 fn request() -> ReportRequest {
     ReportRequest {
-        form: ReportForm::Comprehensive3d,
+        document: Document::MeasurementReport,
+        form: Form {
+            class: ReportForm::Comprehensive3d,
+            syntax: Syntax::ExplicitLittle,
+        },
+        style: Style::default(),
         node_uid: "2.25.7".parse().unwrap(),
         sop_instance_uid: "2.25.4".parse().unwrap(),
         series_instance_uid: "2.25.5".parse().unwrap(),
@@ -66,7 +72,6 @@ fn request() -> ReportRequest {
         device_serial: "7".into(),
         station_ae: "SONODE".parse().unwrap(),
         predecessor: None,
-        language: Language::En,
     }
 }
 

@@ -55,7 +55,9 @@ pub fn dcmsend(at: SocketAddr, files: &[PathBuf]) -> Result<Run> {
 /// The validators that every report has to pass (SR facts: each of them catches what the others let through).
 pub fn validate_report(file: &Path) -> Result<()> {
     let dsrdump = Run::of(Command::new("dsrdump").arg(file))?.success()?;
-    for line in dsrdump.text().lines() {
+    // Of a class that requires a template DCMTK says this whatever is in it.
+    let known = "W: Check for template constraints not yet supported";
+    for line in dsrdump.text().lines().filter(|line| *line != known) {
         ensure!(
             !line.starts_with("W:") && !line.starts_with("E:"),
             "dsrdump: {}",

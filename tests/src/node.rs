@@ -84,10 +84,8 @@ pub struct Route {
     pub send: Vec<String>,
     /// `report_unmeasured`; none leaves the default.
     pub report_unmeasured: Option<String>,
-    /// `companions`.
-    pub companions: Vec<String>,
-    /// `language`; none leaves the default.
-    pub language: Option<String>,
+    /// Further lines, as they stand in the file.
+    pub more: &'static str,
 }
 
 impl Route {
@@ -97,8 +95,7 @@ impl Route {
             to: peer.to_owned(),
             send: vec!["sr".to_owned()],
             report_unmeasured: None,
-            companions: Vec::new(),
-            language: None,
+            more: "",
         }
     }
 }
@@ -164,10 +161,7 @@ impl Config {
             if let Some(when) = &route.report_unmeasured {
                 writeln!(toml, "report_unmeasured = {when:?}")?;
             }
-            writeln!(toml, "companions = {:?}", route.companions)?;
-            if let Some(language) = &route.language {
-                writeln!(toml, "language = {language:?}")?;
-            }
+            writeln!(toml, "{}", route.more)?;
         }
         Ok(toml)
     }

@@ -1,14 +1,19 @@
 //! Python peers: pynetdicom, pydicom, highdicom, from `.peers/`.
 
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
+use tempfile::TempDir;
 
+use crate::node::files_under;
 use crate::paths;
-use crate::process::Run;
+use crate::process::{Daemon, Run};
+use crate::wait::{free_port, listening};
 
 /// Runs one of the scripts in `tests/peers/`.
 pub fn run<S: AsRef<OsStr>>(script: &str, arguments: &[S]) -> Result<Run> {
@@ -29,4 +34,51 @@ pub(crate) fn eval(code: &str) -> Result<String> {
     let mut command = Command::new(paths::peer("python")?);
     let run = Run::of(command.args(["-c", code]))?.success()?;
     Ok(run.stdout)
+}
+
+/// A PACS that takes only some classes, each in one transfer syntax (`class@syntax`). Dropping it kills it.
+#[derive(Debug)]
+pub struct SelectiveScp {
+    // First, so that it ends before its folder goes.
+    _process: Daemon,
+    folder: TempDir,
+    port: u16,
+}
+
+impl SelectiveScp {
+    /// Its AE title.
+    pub const AE_TITLE: &str = "SELECTIVE";
+
+    /// Starts it on a free port.
+    pub fn start(accepted: &[String]) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let received = folder.path().join("received");
+        std::fs::create_dir(&received)?;
+        let port = free_port()?;
+        let mut command = Command::new(paths::peer("python")?);
+        command
+            .arg("-B")
+            .arg(paths::repository().join("tests/peers/selective_scp.py"))
+            .arg(port.to_string())
+            .arg(&received)
+            .args(accepted);
+        let process = Daemon::start(&mut command, &folder.path().join("scp.log"))?;
+        let at = SocketAddr::from(([127, 0, 0, 1], port));
+        listening("the PACS", at, Duration::from_secs(30))?;
+        Ok(Self {
+            _process: process,
+            folder,
+            port,
+        })
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What it has received, sorted by name.
+    pub fn received(&self) -> Result<Vec<PathBuf>> {
+        files_under(&self.folder.path().join("received"))
+    }
 }

@@ -1,15 +1,15 @@
 //! Findings, contexts and requests from which the gates' reports are written.
 
-use sonode_conformance::sop_class::{US_IMAGE, US_MULTIFRAME};
+use sonode_conformance::sop_class::{COMPREHENSIVE_SR, US_IMAGE, US_MULTIFRAME};
 use sonode_findings::grade::{Profile, grades};
 use sonode_findings::{
-    Beat, Calibration, CalibrationSource, CardiacPhase, Check, CheckOutcome, Contour, Disks,
-    Findings, Grade, InstanceFindings, LvMeasurement, Method, ModelRef, Phi, Quality, Rejection,
-    RequestAttributes, StudyContext, View, ViewLabel,
+    Beat, Calibration, CalibrationSource, CardiacPhase, CartReport, CartValue, Check, CheckOutcome,
+    Contour, Disks, Findings, Grade, InstanceFindings, LvMeasurement, Method, ModelRef, Phi,
+    Quality, Quantity, Rejection, RequestAttributes, StudyContext, View, ViewLabel,
 };
 use sonode_sr_writer::{
-    ContentDateTime, Language, Predecessor, ReportForm, ReportRequest, WrittenReport, series_uid,
-    write,
+    Coding, ContentDateTime, Document, FindingsCode, Form, Language, Predecessor, ReportForm,
+    ReportRequest, Style, Syntax, WrittenReport, series_uid, write,
 };
 
 /// A named report: what goes in.
@@ -38,7 +38,7 @@ pub(crate) fn all() -> Vec<Fixture> {
         fixture
     };
     let mut comprehensive = measured("measured-comprehensive");
-    comprehensive.request.form = ReportForm::Comprehensive;
+    comprehensive.request.form.class = ReportForm::Comprehensive;
     comprehensive.request.sop_instance_uid = "2.25.502".parse().unwrap();
     vec![
         measured("measured"),
@@ -65,7 +65,64 @@ pub(crate) fn all() -> Vec<Fixture> {
         failed_check(),
         chinese_report(),
         validated_model(),
+        cart_report(),
+        in_class("measured-enhanced", ReportForm::Enhanced),
+        implicit(),
+        echo_report("echo-report", measured("")),
+        echo_report("echo-report-biplane", biplane()),
+        echo_report("echo-report-one-beat", two_chamber()),
+        echo_report_of_old(),
+        simplified("simplified", measured("")),
+        simplified("simplified-biplane", biplane()),
+        key_object("key-object", measured("")),
+        key_object("key-object-biplane", biplane()),
     ]
+}
+
+fn in_class(name: &'static str, class: ReportForm) -> Fixture {
+    let mut fixture = measured(name);
+    fixture.request.form.class = class;
+    fixture.request.sop_instance_uid = "2.25.504".parse().unwrap();
+    fixture
+}
+
+/// With a name that is not ASCII: the character set works in either syntax.
+fn implicit() -> Fixture {
+    let mut fixture = in_class("measured-implicit", ReportForm::Comprehensive);
+    fixture.request.form.syntax = Syntax::ImplicitLittle;
+    fixture.context.patient_name = Phi::new("Müller^Zoë");
+    fixture
+}
+
+/// The fixture's findings as another document.
+fn as_document(name: &'static str, document: Document, mut fixture: Fixture) -> Fixture {
+    fixture.name = name;
+    fixture.request.document = document;
+    fixture.request.form = document.forms().next().unwrap();
+    fixture.request.series_instance_uid =
+        series_uid(&fixture.request.node_uid, &STUDY.parse().unwrap(), document);
+    fixture.request.sop_instance_uid = "2.25.505".parse().unwrap();
+    fixture
+}
+
+pub(crate) fn echo_report(name: &'static str, fixture: Fixture) -> Fixture {
+    as_document(name, Document::EchoReport, fixture)
+}
+
+/// In the codes that echo systems in the field still send, and PS3.16's own name for the findings.
+fn echo_report_of_old() -> Fixture {
+    let mut fixture = echo_report("echo-report-srt", measured(""));
+    fixture.request.style.codes = Coding::Srt;
+    fixture.request.style.findings_code = FindingsCode::Ln59776;
+    fixture
+}
+
+fn simplified(name: &'static str, fixture: Fixture) -> Fixture {
+    as_document(name, Document::SimplifiedEchoReport, fixture)
+}
+
+pub(crate) fn key_object(name: &'static str, fixture: Fixture) -> Fixture {
+    as_document(name, Document::KeyObject, fixture)
 }
 
 /// From a cart that writes Cyrillic in one byte a character.
@@ -150,6 +207,39 @@ fn two_chamber() -> Fixture {
 }
 
 /// Two planes of one ventricle, which allow the biplane method.
+/// The cart has sent a report of its own, which disagrees.
+fn cart_report() -> Fixture {
+    let value = |quantity, value, code: &str, method: Option<&str>| CartValue {
+        quantity,
+        value,
+        code: code.to_owned(),
+        scheme: "LN".to_owned(),
+        method: method.map(str::to_owned),
+    };
+    let mut cart = document("2.25.305");
+    cart.sop_class_uid = Some(COMPREHENSIVE_SR.parse().unwrap());
+    cart.series_instance_uid = Some("2.25.203".parse().unwrap());
+    cart.cart = Some(CartReport {
+        content: "20260120101200".to_owned(),
+        maker: "GE Vingmed Vivid T8".to_owned(),
+        values: vec![
+            value(
+                Quantity::Lvef,
+                41.5,
+                "18043-0",
+                Some("Method of Disks, Biplane"),
+            ),
+            value(Quantity::Edv, 118.0, "18026-5", None),
+            value(Quantity::Height, 1.70, "8302-2", None),
+            value(Quantity::Weight, 70.0, "29463-7", None),
+        ],
+    });
+    with(
+        "cart-report",
+        vec![clip("2.25.301", ViewLabel::A4C, 0.91), cart],
+    )
+}
+
 fn biplane() -> Fixture {
     let planes = [
         (ViewLabel::A4C, "2.25.301", 4.6),
@@ -213,7 +303,7 @@ fn failed_check() -> Fixture {
 
 fn chinese_report() -> Fixture {
     let mut fixture = measured("report-in-chinese");
-    fixture.request.language = Language::Zh;
+    fixture.request.style.language = Language::Zh;
     fixture
 }
 
@@ -243,9 +333,18 @@ fn with(name: &'static str, instances: Vec<InstanceFindings>) -> Fixture {
 pub(crate) fn request() -> ReportRequest {
     let node_uid = "2.25.7".parse().unwrap();
     ReportRequest {
-        form: ReportForm::Comprehensive3d,
+        document: Document::MeasurementReport,
+        form: Form {
+            class: ReportForm::Comprehensive3d,
+            syntax: Syntax::ExplicitLittle,
+        },
+        style: Style::default(),
         sop_instance_uid: "2.25.501".parse().unwrap(),
-        series_instance_uid: series_uid(&node_uid, &STUDY.parse().unwrap()),
+        series_instance_uid: series_uid(
+            &node_uid,
+            &STUDY.parse().unwrap(),
+            Document::MeasurementReport,
+        ),
         node_uid,
         series_number: 900,
         instance_number: 1,
@@ -257,7 +356,6 @@ pub(crate) fn request() -> ReportRequest {
         device_serial: "7".into(),
         station_ae: "SONODE".parse().unwrap(),
         predecessor: None,
-        language: Language::En,
     }
 }
 

@@ -12,7 +12,8 @@ use sonode_findings::protocol::{
 };
 use sonode_findings::{Findings, StudyContext};
 use sonode_sr_writer::{
-    Companion, CompanionRequest, Composition, Language, ReportForm, ReportRequest, compose,
+    CharacterSet, Companion, CompanionRequest, Composition, Document, Language, ReportRequest,
+    compose,
 };
 
 use super::CliError;
@@ -137,13 +138,21 @@ fn ask(child: &mut Child, files: &[PathBuf]) -> anyhow::Result<Vec<Analyzed>> {
 fn write_report(findings: &Findings, context: &StudyContext, path: &Path) -> anyhow::Result<()> {
     // Without a node there is no identity that lasts: every report written so is a new object.
     let node_uid = Uid::from_uuid(uuid::Uuid::new_v4());
+    let document = Document::MeasurementReport;
+    let form = document.forms().next().context("no form")?;
     let request = ReportRequest {
-        form: ReportForm::Comprehensive3d,
+        document,
+        form,
+        style: sonode_sr_writer::Style::default(),
         sop_instance_uid: Uid::from_uuid(uuid::Uuid::new_v4()).into(),
-        series_instance_uid: sonode_sr_writer::series_uid(&node_uid, &context.study_instance_uid),
+        series_instance_uid: sonode_sr_writer::series_uid(
+            &node_uid,
+            &context.study_instance_uid,
+            document,
+        ),
         device_serial: node_uid.to_string(),
         node_uid,
-        series_number: sonode_pipeline::REPORT_SERIES_NUMBER,
+        series_number: sonode_pipeline::series_number(document),
         instance_number: 1,
         revision: 1,
         content: sonode_pipeline::content_date_time(
@@ -152,7 +161,6 @@ fn write_report(findings: &Findings, context: &StudyContext, path: &Path) -> any
         ),
         station_ae: AeTitle::parse(b"SONODE")?,
         predecessor: None,
-        language: sonode_sr_writer::Language::En,
     };
     let report = sonode_sr_writer::write(findings, context, &request)?;
     std::fs::write(path, report.bytes)
@@ -172,6 +180,7 @@ pub(super) fn overlay(
     let request = CompanionRequest {
         companion,
         language: Language::En,
+        charset: CharacterSet::Source,
         sop_instance_uid: Uid::from_uuid(uuid::Uuid::new_v4()).into(),
         series_instance_uid: sonode_sr_writer::companion_series_uid(&node_uid, study, companion),
         series_number: 1,

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sonode_conformance::limits;
-use sonode_sr_writer::Companion;
+use sonode_sr_writer::{Companion, Document, Style};
 
 use super::reader::{Problem, Problems, Section};
 use super::{
-    Config, Device, Inference, Limits, Node, Peer, PeerAddress, Route, Send, Study,
-    default_models_dir, default_worker,
+    CompanionName, Config, Device, Inference, Limits, Node, Peer, PeerAddress, ReportName, Route,
+    Send, Study, default_models_dir, default_worker,
 };
 use std::collections::BTreeSet;
 
@@ -263,17 +263,9 @@ fn route(
             "this version does not ask for storage commitment yet; the C-STORE response is what counts",
         );
     }
-    let companions: BTreeSet<Companion> = section
-        .list("companions", problems)
-        .map(|list| list.into_iter().collect())
-        .unwrap_or_default();
-    if !companions.is_empty() && !send.contains(&Send::Sr) {
-        problems.push(
-            section.key("companions"),
-            "go beside the report, and send lacks \"sr\"",
-        );
-    }
-    let language = section.parsed("language", problems).unwrap_or_default();
+    let documents = documents(&mut section, &send, problems, warnings);
+    let (companions, pictures) = companions(&mut section, &send, problems);
+    let style = style(&mut section, problems);
     section.finish(
         &[
             "from",
@@ -281,7 +273,11 @@ fn route(
             "send",
             "commit",
             "report_unmeasured",
+            "documents",
             "companions",
+            "codes",
+            "findings_code",
+            "charset",
             "language",
         ],
         problems,
@@ -312,9 +308,71 @@ fn route(
         to,
         send,
         report_unmeasured,
+        documents,
         companions,
-        language,
+        pictures,
+        style,
     })
+}
+
+/// `documents`: what "sr" stands for.
+fn documents(
+    section: &mut Section,
+    send: &BTreeSet<Send>,
+    problems: &mut Problems,
+    warnings: &mut Problems,
+) -> BTreeSet<Document> {
+    let Some(names) = section.list::<ReportName>("documents", problems) else {
+        return BTreeSet::from([Document::MeasurementReport]);
+    };
+    let key = section.key("documents");
+    if names.is_empty() {
+        problems.push(
+            key,
+            "is empty: name at least one, or leave \"sr\" out of send",
+        );
+    } else if !send.contains(&Send::Sr) {
+        warnings.push(key, "has no effect, since send lacks \"sr\"");
+    }
+    names.into_iter().map(|name| name.0).collect()
+}
+
+/// `companions`: the documents among them, and the pictures, which go beside a report.
+fn companions(
+    section: &mut Section,
+    send: &BTreeSet<Send>,
+    problems: &mut Problems,
+) -> (BTreeSet<Document>, BTreeSet<Companion>) {
+    let names = section
+        .list::<CompanionName>("companions", problems)
+        .unwrap_or_default();
+    let mut documents = BTreeSet::new();
+    let mut pictures = BTreeSet::new();
+    for name in names {
+        match name {
+            CompanionName::Document(document) => documents.extend([document]),
+            CompanionName::Picture(picture) => pictures.extend([picture]),
+        }
+    }
+    if !pictures.is_empty() && !send.contains(&Send::Sr) {
+        problems.push(
+            section.key("companions"),
+            "names pictures, which go beside a report, and send lacks \"sr\"",
+        );
+    }
+    (documents, pictures)
+}
+
+/// How everything that is written for the peer is written.
+fn style(section: &mut Section, problems: &mut Problems) -> Style {
+    Style {
+        codes: section.parsed("codes", problems).unwrap_or_default(),
+        findings_code: section
+            .parsed("findings_code", problems)
+            .unwrap_or_default(),
+        charset: section.parsed("charset", problems).unwrap_or_default(),
+        language: section.parsed("language", problems).unwrap_or_default(),
+    }
 }
 
 /// A node that nobody may call, or that sends nothing, is legal and hardly meant.

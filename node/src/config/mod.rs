@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use sonode_conformance::AeTitle;
-use sonode_sr_writer::{Companion, Language};
+use sonode_sr_writer::{Companion, Document, Style};
 
 pub use reader::Problem;
 
@@ -173,10 +173,62 @@ pub struct Route {
     pub send: BTreeSet<Send>,
     /// Whether a study without a measurement is reported.
     pub report_unmeasured: ReportUnmeasured,
-    /// `companions`: what goes beside each report, for a PACS that shows none. Default none.
-    pub companions: BTreeSet<Companion>,
-    /// `language` of the companions. Default English.
-    pub language: Language,
+    /// `documents`: what "sr" stands for. Default TID 1500 alone.
+    pub documents: BTreeSet<Document>,
+    /// `companions`: what is sent beside the reports, for a PACS that shows none. Default none.
+    pub companions: BTreeSet<Document>,
+    /// The pictures among `companions`.
+    pub pictures: BTreeSet<Companion>,
+    /// `codes`, `findings_code`, `charset` and `language` of everything that is written for it.
+    pub style: Style,
+}
+
+impl Route {
+    /// Every document that the peer gets of a study.
+    pub fn written(&self) -> BTreeSet<Document> {
+        let reports = self
+            .documents
+            .iter()
+            .filter(|_| self.send.contains(&Send::Sr));
+        reports.chain(&self.companions).copied().collect()
+    }
+}
+
+/// One name of `documents`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportName(pub Document);
+
+impl std::str::FromStr for ReportName {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(Document::KeyObject) | Err(_) => {
+                Err("write \"tid1500\", \"tid5200\" or \"tid5300\"")
+            }
+            Ok(document) => Ok(Self(document)),
+        }
+    }
+}
+
+/// One name of `companions`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompanionName {
+    /// A document.
+    Document(Document),
+    /// A picture, drawn by the worker.
+    Picture(Companion),
+}
+
+impl std::str::FromStr for CompanionName {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(Document::KeyObject) => Ok(Self::Document(Document::KeyObject)),
+            _ => text.parse().map(Self::Picture).map_err(
+                |_| "write \"key-object\", \"secondary-capture\", \"overlay-cine\" or \"pdf\"",
+            ),
+        }
+    }
 }
 
 /// What a route sends.

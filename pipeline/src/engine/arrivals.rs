@@ -2,6 +2,7 @@
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::{Phi, Rejection, StudyContext};
+use sonode_sr_writer::Style;
 
 use super::record::{Instance, ObjectKey, Study, Version, is_analysable};
 use super::{ArrivalKind, Engine, Stored};
@@ -151,7 +152,8 @@ impl Engine {
             return;
         };
         let routes = self.settings.routing.routes.iter();
-        let mut reports = routes.filter(|route| route.send_sr && route.from.is_some());
+        let mut reports =
+            routes.filter(|route| !route.documents.is_empty() && route.from.is_some());
         let opens_a_route = reports
             .any(|route| route.takes(peer) && !study.from.iter().any(|known| route.takes(known)));
         study.from.insert(peer.to_owned());
@@ -219,7 +221,13 @@ impl Engine {
         now: Timestamp,
     ) {
         for to in self.image_targets(peer) {
-            self.owe(uid, &to, ObjectKey::Image(sop.clone()), now);
+            self.owe(
+                uid,
+                &to,
+                ObjectKey::Image(sop.clone()),
+                Style::default(),
+                now,
+            );
         }
     }
 

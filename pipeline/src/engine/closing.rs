@@ -1,18 +1,22 @@
 //! When a study closes, and what is reported then.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::Findings;
+use sonode_sr_writer::{Document, Form, Style};
 
-use super::record::{Drawing, Evidence, ObjectKey, Report, Study};
+use super::record::{Drawing, Evidence, ObjectKey, Rendered, Report, Study};
 use super::{Action, Assembly, Engine};
-use crate::ports::{ReportForm, ReportKey};
+use crate::ports::ReportKey;
 use crate::report::ReportPlan;
 use crate::settings::{ReportUnmeasured, Route, Routing};
 use crate::states::{DrawingState, StudyEvent, StudyState};
 use crate::time::Timestamp;
+
+/// What is owed to whom, and in which style.
+type OwedTo = BTreeMap<(String, Document), Style>;
 
 impl Engine {
     /// Keeps the index of closing times in step with one study.
@@ -114,6 +118,7 @@ impl Engine {
             .report()
             .is_none_or(|report| evidence.extends(&report.evidence));
         study.unreported = None;
+        study.recognised.clone_from(&assembly.same_as);
         if owed_to.is_empty() && study.reports.is_empty() {
             study.unreported = Some(why_not(&assembly.findings).to_owned());
         } else if is_news && !owed_to.is_empty() {
@@ -128,7 +133,10 @@ impl Engine {
             let known = study.report().map_or(0, |report| report.revision);
             let revision = assembly
                 .same_as
+                .iter()
+                .map(|(revision, _, _)| *revision)
                 .filter(|revision| *revision > known)
+                .max()
                 .unwrap_or(last.unwrap_or(0) + 1);
             study.reports.push(Report {
                 revision,
@@ -141,26 +149,46 @@ impl Engine {
             self.counters.reports += 1;
             tracing::info!(study = %uid, revision, "report decided");
             self.supersede(uid, revision);
-            for peer in owed_to {
-                self.owe(uid, &peer, ObjectKey::Report(revision), now);
-            }
+            self.owe_documents(uid, revision, owed_to, now);
             self.owe_companions(uid, revision, &assembly.findings, now);
         } else if let Some(revision) = study.report().map(|report| report.revision) {
             // A route that takes a later sender's studies: the report that stands is owed to it too.
-            for peer in owed_to {
-                self.owe(uid, &peer, ObjectKey::Report(revision), now);
-            }
+            self.owe_documents(uid, revision, owed_to, now);
             self.owe_companions(uid, revision, &assembly.findings, now);
         }
         self.step(uid, StudyEvent::Complete);
         self.settle(uid, now);
     }
 
-    /// The peers to which a report of these findings is owed.
-    fn owed_to(&self, uid: &StudyInstanceUid, findings: &Findings) -> BTreeSet<String> {
-        self.reporting_routes(uid, findings)
-            .map(|route| route.to.clone())
-            .collect()
+    fn owe_documents(
+        &mut self,
+        uid: &StudyInstanceUid,
+        revision: u32,
+        owed_to: OwedTo,
+        now: Timestamp,
+    ) {
+        for ((peer, document), style) in owed_to {
+            let object = ObjectKey::Report(revision, document);
+            self.owe(uid, &peer, object, style, now);
+        }
+    }
+
+    /// To whom which documents of these findings are owed. Where two routes to one peer ask for the same document, the
+    /// first one's style counts.
+    fn owed_to(&self, uid: &StudyInstanceUid, findings: &Findings) -> OwedTo {
+        let mut owed = OwedTo::new();
+        let Some(study) = self.studies.get(uid) else {
+            return owed;
+        };
+        for route in self.reporting_routes(uid, findings) {
+            for document in &route.documents {
+                if may_write(*document, findings, study) {
+                    owed.entry((route.to.clone(), *document))
+                        .or_insert(route.style);
+                }
+            }
+        }
+        owed
     }
 
     /// The routes by which these findings are reported.
@@ -179,7 +207,6 @@ impl Engine {
             .routing
             .routes
             .iter()
-            .filter(|route| route.send_sr)
             .filter(is_from)
             .filter(|route| {
                 findings.lv.is_some()
@@ -211,7 +238,7 @@ impl Engine {
             .studies
             .get(&key.study)
             .filter(|study| study.may_report())?;
-        let object = ObjectKey::Report(key.revision);
+        let object = ObjectKey::Report(key.revision, key.document);
         let delivery = study
             .deliveries
             .iter()
@@ -222,42 +249,77 @@ impl Engine {
             .position(|report| report.revision == key.revision)?;
         let report = study.reports.get(at)?;
         // A later revision is about to replace it: sending it now would leave two in the PACS for a while.
-        if study.reports.len() > at + 1 && delivery.form.is_none() {
+        if study.reports.len() > at + 1 && delivery.rendered.is_none() {
             return None;
         }
-        let earlier = study.reports.get(..at)?.iter().rev();
-        let before = earlier
-            .map(|report| &report.rendered)
-            .find(|rendered| !rendered.is_empty());
+        let mut earlier = study.reports.get(..at)?.iter().rev();
+        let before = earlier.find_map(|report| made_before(study, report, key));
         Some(ReportPlan {
             study: key.study.clone(),
             revision: key.revision,
-            form: delivery.form,
+            document: key.document,
+            style: delivery.style,
+            form: delivery.rendered.as_ref().map(|made| made.form),
             context: study.context.clone(),
             members: report.members.clone(),
             content: report.content,
-            before: before.cloned().unwrap_or_default(),
+            before,
         })
     }
 
-    pub(super) fn on_rendered(&mut self, key: &ReportKey, form: ReportForm, sop: SopInstanceUid) {
+    pub(super) fn on_rendered(&mut self, key: &ReportKey, form: Form, sop: SopInstanceUid) {
         let Some(study) = self.studies.get_mut(&key.study) else {
             return;
         };
-        if let Some(delivery) = study.delivery_mut(&key.peer, &ObjectKey::Report(key.revision)) {
-            delivery.form.get_or_insert(form);
+        let made = Rendered {
+            form,
+            sop: sop.clone(),
+        };
+        let object = ObjectKey::Report(key.revision, key.document);
+        if let Some(delivery) = study.delivery_mut(&key.peer, &object) {
+            delivery.rendered = Some(made.clone());
         }
         if let Some(report) = study
             .reports
             .iter_mut()
             .find(|report| report.revision == key.revision)
-            && report.rendered.iter().all(|(_, known)| *known != sop)
+            && report.rendered.iter().all(|(_, known)| known.sop != sop)
         {
-            report.rendered.push((form, sop.clone()));
+            report.rendered.push((key.document, made));
         }
         self.actions.push(Action::Issued(key.study.clone(), sop));
         self.save(&key.study);
     }
+}
+
+/// Whether there is something to write: a document of numbers has nothing to say where none was measured, and TID 5300
+/// requires a time zone (its module Timezone is mandatory), which is never invented.
+fn may_write(document: Document, findings: &Findings, study: &Study) -> bool {
+    if document.needs_measurement() && findings.lv.is_none() {
+        return false;
+    }
+    let lacks_zone = document == Document::SimplifiedEchoReport
+        && study.context.timezone_offset_from_utc.is_empty();
+    if lacks_zone {
+        tracing::warn!(study = %study.uid, "no TID 5300: its class requires Timezone Offset From UTC, which the images don't state");
+    }
+    !lacks_zone
+}
+
+/// The document that this one replaces: the one that this peer was sent of an earlier revision, else the one that
+/// anybody was.
+fn made_before(study: &Study, report: &Report, key: &ReportKey) -> Option<Rendered> {
+    let object = ObjectKey::Report(report.revision, key.document);
+    let own = study
+        .deliveries
+        .iter()
+        .find(|delivery| delivery.peer == key.peer && delivery.object == object)
+        .and_then(|delivery| delivery.rendered.clone());
+    own.or_else(|| {
+        let mut all = report.rendered.iter();
+        all.find(|(document, _)| *document == key.document)
+            .map(|(_, made)| made.clone())
+    })
 }
 
 fn why_not(findings: &Findings) -> &'static str {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::Findings;
 use sonode_findings::protocol::Illustrated;
+use sonode_sr_writer::Style;
 
 use super::analysis::Task;
 use super::outcome::{note_answer, object_name};
@@ -43,7 +44,12 @@ impl Engine {
                 });
             }
             for peer in peers {
-                self.owe(uid, peer, ObjectKey::Companion(*key), now);
+                let style = Style {
+                    language: key.language,
+                    charset: key.charset,
+                    ..Style::default()
+                };
+                self.owe(uid, peer, ObjectKey::Companion(*key), style, now);
             }
         }
         self.queue_drawings(uid);
@@ -69,7 +75,8 @@ impl Engine {
                     let key = CompanionKey {
                         revision,
                         companion: *companion,
-                        language: route.language,
+                        language: route.style.language,
+                        charset: route.style.charset,
                     };
                     wanted.entry(key).or_default().push(route.to.clone());
                 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use sonode_conformance::StudyInstanceUid;
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+use sonode_sr_writer::{Document, Style};
 
 use super::analysis::backoff;
 use super::outcome::{Failure, judge, note_answer, object_name, result_of, with_jitter};
@@ -111,6 +112,7 @@ impl Engine {
         uid: &StudyInstanceUid,
         peer: &str,
         object: ObjectKey,
+        style: Style,
         now: Timestamp,
     ) {
         let Some(study) = self.studies.get_mut(uid) else {
@@ -131,7 +133,8 @@ impl Engine {
             refused: 0,
             failed_here: 0,
             broke: 0,
-            form: None,
+            style,
+            rendered: None,
             answers: Vec::new(),
             in_flight: false,
         });
@@ -313,12 +316,13 @@ impl Engine {
             Ok(next) => delivery.state = next,
             Err(prohibited) => tracing::error!(study = %uid, peer, %prohibited, "delivery state"),
         }
-        let (state, form, failed_here) = (delivery.state, delivery.form, delivery.failed_here);
+        let (state, failed_here) = (delivery.state, delivery.failed_here);
+        let rendered = delivery.rendered.as_ref().map(|made| made.sop.clone());
         let is_superseded = key.revision().is_some_and(|revision| revision < current);
         tracing::info!(study = %uid, peer, object = %object_name(key), state = state.name(), "delivery state");
         if state.is_taken() {
             self.counters.deliveries_sent += 1;
-            self.mark_delivered(uid, peer, key, form);
+            self.mark_delivered(uid, peer, key, rendered);
         } else {
             self.counters.deliveries_failed += 1;
             if is_superseded {
@@ -328,7 +332,10 @@ impl Engine {
             } else if state == DeliveryState::Dead {
                 self.counters.deliveries_dead += 1;
                 tracing::warn!(study = %uid, peer, object = %object_name(key), "dead letter: mend the cause, then retry the study");
-                if matches!(key, ObjectKey::Report(_)) && failed_here >= retry.refused_tries_max {
+                // A companion that can't be made holds up nothing else.
+                if matches!(key, ObjectKey::Report(_, Document::MeasurementReport))
+                    && failed_here >= retry.refused_tries_max
+                {
                     self.quarantine(uid, "the report can't be made");
                 }
             }
@@ -348,7 +355,7 @@ impl Engine {
         uid: &StudyInstanceUid,
         peer: &str,
         key: &ObjectKey,
-        form: Option<crate::ports::ReportForm>,
+        rendered: Option<SopInstanceUid>,
     ) {
         let sop = match key {
             ObjectKey::Image(sop) => Some(sop.clone()),
@@ -356,19 +363,7 @@ impl Engine {
                 .studies
                 .get(uid)
                 .and_then(|study| study.drawn(key).cloned()),
-            ObjectKey::Report(revision) => self.studies.get(uid).and_then(|study| {
-                let report = study
-                    .reports
-                    .iter()
-                    .find(|report| report.revision == *revision)?;
-                let in_form = report
-                    .rendered
-                    .iter()
-                    .find(|(known, _)| Some(*known) == form);
-                in_form
-                    .or(report.rendered.first())
-                    .map(|(_, sop)| sop.clone())
-            }),
+            ObjectKey::Report(..) => rendered,
         };
         if let Some(sop) = sop {
             self.actions
@@ -477,9 +472,10 @@ fn take_due(study: &mut Study, peer: &str, room: usize) -> Vec<(ObjectKey, Deliv
     let mut taken = Vec::new();
     for (_, key) in keys {
         let object = match &key {
-            ObjectKey::Report(revision) => Some(DeliveryObject::Report(ReportKey {
+            ObjectKey::Report(revision, document) => Some(DeliveryObject::Report(ReportKey {
                 study: study.uid.clone(),
                 revision: *revision,
+                document: *document,
                 peer: peer.to_owned(),
             })),
             ObjectKey::Image(sop) => study

@@ -24,9 +24,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::protocol::{Analyzed, Illustrated, Picture, Ready};
 use sonode_findings::{Findings, InstanceFindings, StudyContext};
+use sonode_sr_writer::{Document, Form};
 
 use crate::companions::CompanionKey;
-use crate::ports::{DeliveryJob, DeliveryReport, ReportForm, ReportKey};
+use crate::ports::{DeliveryJob, DeliveryReport, ReportKey};
 use crate::settings::{Routing, Settings};
 use crate::spool::StoredInstance;
 use crate::states::{StudyEvent, StudyState};
@@ -35,7 +36,7 @@ use crate::time::Timestamp;
 
 pub(crate) use analysis::Mark;
 pub(crate) use commands::Command;
-pub(crate) use record::{Lane, Report, Study};
+pub(crate) use record::{Lane, Rendered, Study};
 pub(crate) use recover::{Recovered, RecoveredInstance};
 pub(crate) use unsorted::{Filing, UnsortedArrival};
 
@@ -68,7 +69,7 @@ pub(crate) enum Event {
     /// Something of this study can't be kept.
     StorageFailed(StudyInstanceUid, String),
     /// A report is on disk in this form.
-    Rendered(ReportKey, ReportForm, SopInstanceUid),
+    Rendered(ReportKey, Form, SopInstanceUid),
     /// The sender's answer.
     Delivered(Box<DeliveryReport>),
     Reload(Routing),
@@ -109,8 +110,8 @@ pub(crate) struct WorkerEnd {
 /// A study's findings, read back from the spool.
 pub(crate) struct Assembly {
     pub(crate) findings: Findings,
-    /// The revision of a report on disk that has the identity of these findings.
-    pub(crate) same_as: Option<u32>,
+    /// The reports on disk that have the identity of these findings: revision, document and UID.
+    pub(crate) same_as: Vec<(u32, Document, SopInstanceUid)>,
     /// The time of day, for Content Date and Time.
     pub(crate) wall: Timestamp,
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use sonode_conformance::StudyInstanceUid;
 use sonode_conformance::status::DeliveryOutcome;
+use sonode_sr_writer::Document;
 
 use super::record::{Delivery, ObjectKey};
 use crate::ports::{DeliveryObject, DeliveryReport, ObjectResult};
@@ -34,8 +35,8 @@ pub(super) fn result_of(
     key: &ObjectKey,
 ) -> ObjectResult {
     let is_it = |object: &DeliveryObject| match (object, key) {
-        (DeliveryObject::Report(named), ObjectKey::Report(revision)) => {
-            named.study == *uid && named.revision == *revision
+        (DeliveryObject::Report(named), ObjectKey::Report(revision, document)) => {
+            named.study == *uid && named.revision == *revision && named.document == *document
         }
         (DeliveryObject::Image(stored), ObjectKey::Image(sop)) => {
             stored.sop_instance == *sop && stored.study.as_ref() == Some(uid)
@@ -84,7 +85,7 @@ pub(super) fn judge(
             delivery.broke = delivery.broke.saturating_add(1);
             (DeliveryEvent::FailedForNow, Failure::Broke)
         }
-        ObjectResult::NoContext => (DeliveryEvent::FailedForGood, Failure::None),
+        ObjectResult::NoContext(_) => (DeliveryEvent::FailedForGood, Failure::None),
         ObjectResult::Failed(_) => {
             delivery.failed_here += 1;
             if delivery.failed_here >= retry.refused_tries_max {
@@ -101,7 +102,12 @@ pub(super) fn note_answer(delivery: &mut Delivery, result: ObjectResult, now: Ti
         ObjectResult::Status(status, comment) => (Some(status), comment),
         ObjectResult::NotSent(detail) => (None, Some(format!("not sent: {detail}"))),
         ObjectResult::Broke(detail) => (None, Some(format!("broke off: {detail}"))),
-        ObjectResult::NoContext => (None, Some("the peer accepts no form of it".to_owned())),
+        ObjectResult::NoContext(offered) => (
+            None,
+            Some(format!(
+                "the peer accepts no form of it; offered were {offered}"
+            )),
+        ),
         ObjectResult::Failed(detail) => (None, Some(format!("failed here: {detail}"))),
     };
     let last = delivery.answers.last_mut();
@@ -124,7 +130,8 @@ pub(super) fn note_answer(delivery: &mut Delivery, result: ObjectResult, now: Ti
 /// The name of an object in listings.
 pub(super) fn object_name(key: &ObjectKey) -> String {
     match key {
-        ObjectKey::Report(revision) => format!("report-{revision}"),
+        ObjectKey::Report(revision, Document::MeasurementReport) => format!("report-{revision}"),
+        ObjectKey::Report(revision, document) => format!("{}-{revision}", document.name()),
         ObjectKey::Image(sop) => sop.to_string(),
         ObjectKey::Companion(key) => format!(
             "{}-{}-{}",

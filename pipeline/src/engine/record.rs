@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use sonode_conformance::sop_class::{self, Use};
 use sonode_conformance::{SopClassUid, SopInstanceUid, StudyInstanceUid};
 use sonode_findings::{Findings, LvSummary, Rejection, StudyContext};
+use sonode_sr_writer::{Document, Form, Style};
 
 use crate::companions::CompanionKey;
-use crate::ports::ReportForm;
 use crate::report::Member;
 use crate::spool::{Digest, StoredInstance};
 use crate::states::{DeliveryState, DrawingState, InstanceState, StudyState};
@@ -43,6 +43,9 @@ pub(crate) struct Study {
     pub(crate) done: bool,
     /// Reports that lay in the spool when the queue was rebuilt.
     pub(crate) found_reports: Vec<(u32, SopInstanceUid)>,
+    /// Those of them that are documents of the current findings.
+    #[serde(default)]
+    pub(crate) recognised: Vec<(u32, Document, SopInstanceUid)>,
     /// Delivery markers that lay in the spool when the queue was rebuilt.
     pub(crate) found_delivered: Vec<(String, SopInstanceUid)>,
     /// Open associations that carried it.
@@ -92,8 +95,15 @@ pub(crate) struct Report {
     pub(crate) evidence: Evidence,
     /// The instances that it speaks of, with the digest of the version that was analysed.
     pub(crate) members: Vec<Member>,
-    /// Its SOP Instance UID in each form that some peer took.
-    pub(crate) rendered: Vec<(ReportForm, SopInstanceUid)>,
+    /// Its documents in each form that some peer took, in the order in which they were first made.
+    pub(crate) rendered: Vec<(Document, Rendered)>,
+}
+
+/// A document as it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rendered {
+    pub(crate) form: Form,
+    pub(crate) sop: SopInstanceUid,
 }
 
 /// One companion of one revision.
@@ -128,8 +138,11 @@ pub(crate) struct Delivery {
     /// Associations that ended while this object was on its way. The more, the later its turn in a job.
     #[serde(default)]
     pub(crate) broke: u32,
-    /// The form in which this peer took a report.
-    pub(crate) form: Option<ReportForm>,
+    /// How a document is written for this peer; as the route said when it came to be owed.
+    #[serde(default)]
+    pub(crate) style: Style,
+    /// The document as it was made for this peer.
+    pub(crate) rendered: Option<Rendered>,
     pub(crate) answers: Vec<DeliveryAnswer>,
     #[serde(skip)]
     pub(crate) in_flight: bool,
@@ -141,8 +154,8 @@ pub(crate) struct Delivery {
 pub(crate) enum ObjectKey {
     /// The instance as it was received. First, so that a peer has the images before the report that refers to them.
     Image(SopInstanceUid),
-    /// This revision of the report.
-    Report(u32),
+    /// This document of this revision of the report.
+    Report(u32, Document),
     /// What goes beside it. Last, so that a viewer that opens what came last shows the picture.
     Companion(CompanionKey),
 }
@@ -152,7 +165,7 @@ impl ObjectKey {
     pub(crate) fn revision(&self) -> Option<u32> {
         match self {
             Self::Image(_) => None,
-            Self::Report(revision) => Some(*revision),
+            Self::Report(revision, _) => Some(*revision),
             Self::Companion(key) => Some(key.revision),
         }
     }
@@ -198,6 +211,7 @@ impl Study {
             released: false,
             done: false,
             found_reports: Vec::new(),
+            recognised: Vec::new(),
             found_delivered: Vec::new(),
             carried_by: BTreeSet::new(),
             lanes: BTreeMap::new(),
@@ -275,10 +289,10 @@ impl Study {
             at == peer
                 && match object {
                     ObjectKey::Image(uid) => uid == sop,
-                    ObjectKey::Report(revision) => self
-                        .found_reports
-                        .iter()
-                        .any(|(found, uid)| found == revision && uid == sop),
+                    ObjectKey::Report(revision, document) => {
+                        self.recognised
+                            .contains(&(*revision, *document, sop.clone()))
+                    }
                     ObjectKey::Companion(key) => self.drawn(key) == Some(sop),
                 }
         })

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use sonode_conformance::SopInstanceUid;
 
+use super::Engine;
 use super::outcome::object_name;
 use super::record::{Instance, ObjectKey, Study};
-use super::{Engine, Report};
-use crate::ports::ReportForm;
 use crate::states::{DeliveryState, InstanceState, StudyState};
 use crate::status::{
     DeliveryCounts, DeliveryStatus, Health, InstanceStatus, QueueLengths, StudyDetail, StudyStatus,
@@ -42,8 +41,8 @@ impl Engine {
                         object: object_name(&delivery.object),
                         sop_instance_uid: match &delivery.object {
                             ObjectKey::Image(uid) => Some(uid.clone()),
-                            ObjectKey::Report(revision) => {
-                                report_uid(study, *revision, delivery.form)
+                            ObjectKey::Report(..) => {
+                                delivery.rendered.as_ref().map(|made| made.sop.clone())
                             }
                             ObjectKey::Companion(key) => study.drawn(key).cloned(),
                         },
@@ -153,13 +152,6 @@ impl Study {
         }
         counts
     }
-}
-
-fn report_uid(study: &Study, revision: u32, form: Option<ReportForm>) -> Option<SopInstanceUid> {
-    let is_it = |report: &&Report| report.revision == revision;
-    let rendered = &study.reports.iter().find(is_it)?.rendered;
-    let (_, uid) = rendered.iter().find(|(known, _)| Some(*known) == form)?;
-    Some(uid.clone())
 }
 
 fn instance_status(uid: &SopInstanceUid, instance: &Instance) -> InstanceStatus {

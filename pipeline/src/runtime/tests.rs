@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use sonode_conformance::sop_class::{COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, US_MULTIFRAME};
 use sonode_conformance::{DimseStatus, TransferSyntaxUid, transfer_syntax};
 
-use sonode_sr_writer::Language;
+use sonode_sr_writer::{Document, Form, ReportForm, Style, Syntax};
 
 use crate::spool::{Committed, FileMeta, OpenError, Spool};
 use crate::workers::fake;
 use crate::{
     Arrival, DeliveryJob, DeliveryObject, DeliveryReport, HeaderSummary, Headers, ObjectResult,
-    Pipeline, Ports, RenderError, ReportForm, ReportKey, ReportSender, ReportUnmeasured, Route,
+    Pipeline, Ports, RenderError, RenderedReport, ReportKey, ReportSender, ReportUnmeasured, Route,
     Settings, StudyDetail, SystemClock, WorkerSettings, WorkerState,
 };
 
@@ -61,14 +61,23 @@ struct Node {
     jobs: Receiver<DeliveryJob>,
 }
 
+const FORM: Form = Form {
+    class: ReportForm::Comprehensive3d,
+    syntax: Syntax::ExplicitLittle,
+};
+const LESSER: Form = Form {
+    class: ReportForm::Comprehensive,
+    syntax: Syntax::ImplicitLittle,
+};
+
 fn route(to: &str) -> Route {
     Route {
         from: None,
         to: to.to_owned(),
-        send_sr: true,
+        documents: BTreeSet::from([Document::MeasurementReport]),
+        style: Style::default(),
         send_images: false,
         companions: BTreeSet::new(),
-        language: Language::En,
         report_unmeasured: ReportUnmeasured::EchoOnly,
     }
 }
@@ -157,6 +166,10 @@ impl Node {
         });
     }
 
+    fn render(&self, key: &ReportKey, accepted: &[Form]) -> RenderedReport {
+        self.pipeline.render(key, accepted).unwrap().1
+    }
+
     fn study(&self) -> StudyDetail {
         self.pipeline.study(&"1.2".parse().unwrap()).unwrap()
     }
@@ -169,17 +182,11 @@ fn clips_in_and_a_report_out_which_comes_back_and_changes_nothing() {
     node.receive(1, &["1.2.7", "1.2.8"]);
     let (job, key) = node.job();
     assert_eq!((job.peer.as_str(), key.revision), ("pacs", 1));
-    let report = node
-        .pipeline
-        .render(&key, ReportForm::Comprehensive3d)
-        .unwrap();
+    let report = node.render(&key, &[FORM]);
     assert_eq!(report.sop_class.as_str(), COMPREHENSIVE_3D_SR);
     let bytes = std::fs::read(&report.path).unwrap();
-    // Whatever form is asked for later: the first one is this report.
-    let again = node
-        .pipeline
-        .render(&key, ReportForm::Comprehensive)
-        .unwrap();
+    // Whatever form is best later: while the peer takes the first one, that is this report.
+    let again = node.render(&key, &[LESSER, FORM]);
     assert_eq!(again, report);
     node.accept(job);
     let study = node.study();
@@ -218,13 +225,9 @@ fn two_peers_get_the_same_object_in_the_same_form() {
     let node = Node::start(folder.path(), "", &["a", "b", "c"]);
     node.receive(1, &["1.2.7"]);
     let mut rendered = Vec::new();
-    for form in [
-        ReportForm::Comprehensive3d,
-        ReportForm::Comprehensive3d,
-        ReportForm::Comprehensive,
-    ] {
+    for form in [FORM, FORM, LESSER] {
         let (job, key) = node.job();
-        rendered.push(node.pipeline.render(&key, form).unwrap());
+        rendered.push(node.render(&key, &[form]));
         node.accept(job);
     }
     assert_eq!(rendered[0], rendered[1]);
@@ -240,19 +243,13 @@ fn late_evidence_is_reported_with_its_predecessor() {
     let node = Node::start(folder.path(), "", &["pacs"]);
     node.receive(1, &["1.2.7"]);
     let (job, key) = node.job();
-    let first = node
-        .pipeline
-        .render(&key, ReportForm::Comprehensive3d)
-        .unwrap();
+    let first = node.render(&key, &[FORM]);
     node.accept(job);
     assert!(node.study().status.done);
     node.receive(2, &["1.2.9"]);
     let (job, second) = node.job();
     assert_eq!(second.revision, 2);
-    let report = node
-        .pipeline
-        .render(&second, ReportForm::Comprehensive3d)
-        .unwrap();
+    let report = node.render(&second, &[FORM]);
     let bytes = std::fs::read(&report.path).unwrap();
     let predecessor = first.sop_instance.as_str().as_bytes();
     assert!(
@@ -271,9 +268,7 @@ fn a_clip_that_kills_every_worker_is_given_up_and_the_study_is_reported() {
     let node = Node::start(folder.path(), "die=1.2.9", &["pacs"]);
     node.receive(1, &["1.2.7", "1.2.9"]);
     let (job, key) = node.job();
-    node.pipeline
-        .render(&key, ReportForm::Comprehensive3d)
-        .unwrap();
+    node.render(&key, &[FORM]);
     node.accept(job);
     let study = node.study();
     assert_eq!((study.status.analysed, study.status.rejected), (1, 1));
@@ -288,10 +283,7 @@ fn a_restart_goes_on_and_even_without_the_queue_the_report_is_the_same() {
     let node = Node::start(folder.path(), "", &["pacs"]);
     node.receive(1, &["1.2.7"]);
     let (_, key) = node.job();
-    let first = node
-        .pipeline
-        .render(&key, ReportForm::Comprehensive3d)
-        .unwrap();
+    let first = node.render(&key, &[FORM]);
     let bytes = std::fs::read(&first.path).unwrap();
     node.stop();
     for lose_queue in [false, true] {
@@ -301,10 +293,7 @@ fn a_restart_goes_on_and_even_without_the_queue_the_report_is_the_same() {
         let node = Node::start(folder.path(), "", &["pacs"]);
         let (_, key) = node.job();
         assert_eq!(key.revision, 1, "{lose_queue}");
-        let again = node
-            .pipeline
-            .render(&key, ReportForm::Comprehensive3d)
-            .unwrap();
+        let again = node.render(&key, &[FORM]);
         assert_eq!(again, first);
         assert_eq!(std::fs::read(&again.path).unwrap(), bytes);
         node.stop();
@@ -392,9 +381,10 @@ fn after_the_end_every_question_has_an_answer() {
     let key = ReportKey {
         study: "1.2".parse().unwrap(),
         revision: 1,
+        document: Document::MeasurementReport,
         peer: "pacs".to_owned(),
     };
-    let rendered = node.pipeline.render(&key, ReportForm::Comprehensive);
+    let rendered = node.pipeline.render(&key, &[LESSER]);
     assert_eq!(rendered, Err(RenderError::Stopping));
     node.pipeline.drain(Instant::now());
 }

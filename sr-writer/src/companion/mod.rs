@@ -19,6 +19,7 @@ use sonode_findings::protocol::{PageForm, Picture};
 use sonode_findings::{Findings, StudyContext};
 
 use crate::dataset;
+use crate::form::CharacterSet;
 use crate::request::{ContentDateTime, WriteError, WrittenReport};
 use crate::texts::Language;
 use crate::write::known_uid;
@@ -96,6 +97,8 @@ pub struct CompanionRequest {
     pub companion: Companion,
     /// The language of its text.
     pub language: Language,
+    /// The character set of its attributes.
+    pub charset: CharacterSet,
     /// The node's own UID.
     pub node_uid: Uid,
     /// SOP Instance UID; see [`crate::companion_uid`].

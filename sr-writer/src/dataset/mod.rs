@@ -1,4 +1,4 @@
-//! From content tree to data set to Part 10 bytes (Explicit VR Little Endian).
+//! From content tree to data set to Part 10 bytes.
 
 mod companion;
 mod content;
@@ -7,7 +7,7 @@ mod modules;
 mod repertoire;
 
 use dicom_core::VR;
-use dicom_dictionary_std::{tags, uids};
+use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use dicom_object::meta::FileMetaTableBuilder;
 use sonode_conformance::{SopInstanceUid, implementation};
@@ -37,14 +37,14 @@ pub(crate) fn encode(
     modules::document(&mut item, context, request, &tree.images());
     modules::sop_common(&mut item, findings, context, request);
     content::put_root(tree, &mut item);
-    if let Some(set) = repertoire::of(&item, &context.source_character_set) {
+    if let Some(set) = repertoire::of(&item, &context.source_character_set, request.style.charset) {
         item.text(tags::SPECIFIC_CHARACTER_SET, VR::CS, set);
     }
     serialize(
         item.into_inner(),
-        request.form.sop_class(),
+        request.form.class.sop_class(),
         &request.sop_instance_uid,
-        uids::EXPLICIT_VR_LITTLE_ENDIAN,
+        request.form.syntax.uid(),
     )
 }
 

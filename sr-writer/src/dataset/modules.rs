@@ -8,9 +8,10 @@ use sonode_findings::{Findings, ModelRef, RequestAttributes, StudyContext};
 
 use super::element::{Item, cut};
 use crate::codes;
+use crate::form::Document;
 use crate::identity::model_uid;
 use crate::request::{Predecessor, ReportRequest};
-use crate::texts::SERIES_DESCRIPTION;
+use crate::texts::series_description;
 use crate::tree::ImageRef;
 
 /// Patient module (C.7.1.1): all type 2, copied.
@@ -59,14 +60,18 @@ pub(super) fn study(item: &mut Item, context: &StudyContext) {
 
 /// SR Document Series module (C.17.1).
 pub(super) fn series(item: &mut Item, request: &ReportRequest) {
-    item.text(tags::MODALITY, VR::CS, "SR")
+    item.text(tags::MODALITY, VR::CS, request.document.modality())
         .text(
             tags::SERIES_INSTANCE_UID,
             VR::UI,
             request.series_instance_uid.as_str(),
         )
         .integers(tags::SERIES_NUMBER, &[request.series_number])
-        .text(tags::SERIES_DESCRIPTION, VR::LO, SERIES_DESCRIPTION)
+        .text(
+            tags::SERIES_DESCRIPTION,
+            VR::LO,
+            series_description(request.document),
+        )
         // Type 2: no procedure step of ours was registered anywhere.
         .sequence(
             tags::REFERENCED_PERFORMED_PROCEDURE_STEP_SEQUENCE,
@@ -100,7 +105,7 @@ pub(super) fn maker(item: &mut Item) {
         );
 }
 
-/// SR Document General module (C.17.2).
+/// SR Document General module (C.17.2), or Key Object Document module (C.17.6.2), which has fewer attributes.
 pub(super) fn document(
     item: &mut Item,
     context: &StudyContext,
@@ -109,13 +114,10 @@ pub(super) fn document(
 ) {
     item.integers(tags::INSTANCE_NUMBER, &[request.instance_number])
         .text(tags::CONTENT_DATE, VR::DA, &request.content.date)
-        .text(tags::CONTENT_TIME, VR::TM, &request.content.time)
-        // The node has said all that it has to say of this evidence, an unmeasured study included; later evidence
-        // makes another document. So COMPLETE, which says nothing of truth: that is the next two flags' matter.
-        .text(tags::COMPLETION_FLAG, VR::CS, "COMPLETE")
-        .text(tags::VERIFICATION_FLAG, VR::CS, "UNVERIFIED")
-        .text(tags::PRELIMINARY_FLAG, VR::CS, "PRELIMINARY")
-        .sequence(tags::PERFORMED_PROCEDURE_CODE_SEQUENCE, Vec::new());
+        .text(tags::CONTENT_TIME, VR::TM, &request.content.time);
+    if request.document != Document::KeyObject {
+        flags(item);
+    }
     if !context.requests.is_empty() {
         let requests = context
             .requests
@@ -130,12 +132,25 @@ pub(super) fn document(
             vec![evidence(context, images)],
         );
     }
-    if let Some(predecessor) = &request.predecessor {
+    // A Key Object Selection has no such attribute; its series and instance number say which is the later one.
+    if let Some(predecessor) = &request.predecessor
+        && request.document != Document::KeyObject
+    {
         item.sequence(
             tags::PREDECESSOR_DOCUMENTS_SEQUENCE,
             vec![predecessor_document(predecessor)],
         );
     }
+}
+
+/// What the document says of its own standing. The node has said all that it has to say of this evidence, an unmeasured
+/// study included; later evidence makes another document. So COMPLETE, which says nothing of truth: that is the next two
+/// flags' matter.
+fn flags(item: &mut Item) {
+    item.text(tags::COMPLETION_FLAG, VR::CS, "COMPLETE")
+        .text(tags::VERIFICATION_FLAG, VR::CS, "UNVERIFIED")
+        .text(tags::PRELIMINARY_FLAG, VR::CS, "PRELIMINARY")
+        .sequence(tags::PERFORMED_PROCEDURE_CODE_SEQUENCE, Vec::new());
 }
 
 /// One item of Referenced Request Sequence (table C.17-2).
@@ -229,7 +244,7 @@ pub(super) fn sop_common(
     context: &StudyContext,
     request: &ReportRequest,
 ) {
-    item.text(tags::SOP_CLASS_UID, VR::UI, request.form.sop_class())
+    item.text(tags::SOP_CLASS_UID, VR::UI, request.form.class.sop_class())
         .text(
             tags::SOP_INSTANCE_UID,
             VR::UI,

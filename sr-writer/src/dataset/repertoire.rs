@@ -3,6 +3,7 @@
 use dicom_encoding::text::{SpecificCharacterSet, TextCodec as _};
 
 use super::element::Item;
+use crate::form::CharacterSet;
 
 /// Where nothing narrower does.
 const UTF_8: &str = "ISO_IR 192";
@@ -25,9 +26,12 @@ pub(crate) const SINGLE_BYTE: [&str; 8] = [
 ///
 /// In order: Latin alphabet No. 1, the source's own set, UTF-8. A set of several bytes or with code extensions becomes
 /// UTF-8.
-pub(super) fn of(item: &Item, source: &str) -> Option<&'static str> {
+pub(super) fn of(item: &Item, source: &str, charset: CharacterSet) -> Option<&'static str> {
     if item.all_text(str::is_ascii) {
         return None;
+    }
+    if charset == CharacterSet::Utf8 {
+        return Some(UTF_8);
     }
     let own = SINGLE_BYTE.into_iter().find(|set| *set == source.trim());
     let keeps_all = |set: &&str| {
@@ -55,7 +59,7 @@ mod tests {
         let set = |text: &str, source: &str| {
             let mut item = Item::new();
             item.text(tags::PATIENT_NAME, VR::PN, text);
-            of(&item, source)
+            of(&item, source, CharacterSet::Source)
         };
         assert_eq!(set("Doe^Jane", "ISO_IR 192"), None);
         assert_eq!(set("M\u{fc}ller", "ISO_IR 192"), Some("ISO_IR 100"));

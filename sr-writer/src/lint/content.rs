@@ -2,29 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Defect, Rule};
+use super::{Defect, KnownImages, Rule};
 use crate::codes::{self, Code, Unit};
+use crate::form::Document;
 use crate::read::{Found, FoundCode, FoundItem};
 use sonode_conformance::Uid;
 
-pub(super) fn defects(root: &FoundItem) -> Vec<Defect> {
+pub(super) fn defects(root: &FoundItem, document: Document, images: &KnownImages) -> Vec<Defect> {
     let mut defects = observer(root);
-    if !root.is(codes::IMAGING_MEASUREMENT_REPORT) || template(root) != Some("1500") {
-        let detail = "the root is not identified as TID 1500";
+    let title = match document {
+        Document::MeasurementReport => codes::IMAGING_MEASUREMENT_REPORT,
+        Document::EchoReport | Document::SimplifiedEchoReport => codes::ADULT_ECHO_REPORT,
+        Document::KeyObject => codes::OF_INTEREST,
+    };
+    if !root.is(title) || template(root) != Some(document.template()) {
+        let detail = format!("the root is not identified as TID {}", document.template());
         defects.push(Defect::new(Rule::Template, &root.path, detail));
     }
-    defects.extend(groups(root));
-    let sizes = sizes(root);
+    if document == Document::MeasurementReport {
+        defects.extend(groups(root));
+    }
+    let sizes = sizes(root, images);
     for item in root.walk() {
         defects.extend(item_codes(item));
         defects.extend(number(item));
-        defects.extend(frames(item));
+        defects.extend(frames(item, images));
         defects.extend(region(item, &sizes));
     }
     defects
 }
 
-fn template(item: &FoundItem) -> Option<&str> {
+pub(super) fn template(item: &FoundItem) -> Option<&str> {
     match &item.value {
         Found::Container(template) => template.as_deref(),
         _ => None,
@@ -140,7 +148,10 @@ fn item_codes(item: &FoundItem) -> Vec<Defect> {
 }
 
 fn is_same(found: &FoundCode, known: Code) -> bool {
-    found.value == known.value && found.scheme == known.scheme && found.meaning == known.meaning
+    let mut generations = known.generations();
+    generations.any(|known| {
+        found.value == known.value && found.scheme == known.scheme && found.meaning == known.meaning
+    })
 }
 
 fn number(item: &FoundItem) -> Option<Defect> {
@@ -157,18 +168,25 @@ fn number(item: &FoundItem) -> Option<Defect> {
     Some(Defect::new(Rule::Number, &item.path, detail))
 }
 
-fn frames(item: &FoundItem) -> Vec<Defect> {
-    let Found::Reference { frames, .. } = &item.value else {
+fn frames(item: &FoundItem, images: &KnownImages) -> Vec<Defect> {
+    let Found::Reference {
+        frames, instance, ..
+    } = &item.value
+    else {
         return Vec::new();
     };
-    let bad = |frame: &&String| frame.parse::<u32>().map_or(true, |frame| frame == 0);
+    let last = images.get(instance).and_then(|image| image.frames);
+    let wrong = |frame: &String| match (frame.parse::<u32>(), last) {
+        (Err(_) | Ok(0), _) => Some(format!("{frame:?} is no frame number")),
+        (Ok(number), Some(last)) if number > last => {
+            Some(format!("frame {number} is beyond the image's {last}"))
+        }
+        _ => None,
+    };
     let mut defects: Vec<Defect> = frames
         .iter()
-        .filter(bad)
-        .map(|frame| {
-            let detail = format!("{frame:?} is no frame number: they count from 1");
-            Defect::new(Rule::Frame, &item.path, detail)
-        })
+        .filter_map(wrong)
+        .map(|detail| Defect::new(Rule::Frame, &item.path, detail))
         .collect();
     if item.relationship == "SELECTED FROM" && frames.len() != 1 {
         let detail = format!("a region is on one frame, not on {}", frames.len());
@@ -177,17 +195,19 @@ fn frames(item: &FoundItem) -> Vec<Defect> {
     defects
 }
 
-/// Columns and rows of the images in the library, by SOP Instance UID.
+/// Columns and rows by SOP Instance UID.
 type Sizes<'a> = BTreeMap<&'a str, [f64; 2]>;
 
-fn sizes(root: &FoundItem) -> Sizes<'_> {
+/// What is known of the images, and else what the image library says.
+fn sizes<'a>(root: &'a FoundItem, images: &'a KnownImages) -> Sizes<'a> {
     let count = |entry: &FoundItem, name: Code| {
         entry.named(name).find_map(|item| match &item.value {
             Found::Num { value, .. } => value.as_ref()?.trim().parse::<f64>().ok(),
             _ => None,
         })
     };
-    root.named(codes::IMAGE_LIBRARY)
+    let mut sizes: Sizes<'a> = root
+        .named(codes::IMAGE_LIBRARY)
         .flat_map(|library| &library.children)
         .flat_map(|group| &group.children)
         .filter_map(|entry| {
@@ -198,7 +218,13 @@ fn sizes(root: &FoundItem) -> Sizes<'_> {
             let rows = count(entry, codes::PIXEL_DATA_ROWS)?;
             Some((instance.as_str(), [columns, rows]))
         })
-        .collect()
+        .collect();
+    sizes.extend(
+        images
+            .iter()
+            .filter_map(|(uid, image)| Some((uid.as_str(), image.size?.map(f64::from)))),
+    );
+    sizes
 }
 
 fn region(item: &FoundItem, sizes: &Sizes<'_>) -> Vec<Defect> {

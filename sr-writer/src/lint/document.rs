@@ -8,20 +8,24 @@ use dicom_object::{DefaultDicomObject, InMemDicomObject};
 use super::{Defect, Rule};
 use crate::codes;
 use crate::dataset;
+use crate::form::Document;
 use crate::read::{Found, FoundItem, code, items, text};
-use crate::request::ReportForm;
 use crate::texts::Language;
 
-pub(super) fn defects(object: &DefaultDicomObject, root: &FoundItem) -> Vec<Defect> {
-    let mut defects = identity(object);
-    defects.extend(marking(object, root));
+pub(super) fn defects(
+    object: &DefaultDicomObject,
+    root: &FoundItem,
+    document: Document,
+) -> Vec<Defect> {
+    let mut defects = identity(object, document);
+    defects.extend(marking(object, root, document));
     defects.extend(evidence(object, root));
     defects.extend(equipment(object));
     defects.extend(character_set(object));
     defects
 }
 
-fn identity(object: &DefaultDicomObject) -> Vec<Defect> {
+fn identity(object: &DefaultDicomObject, document: Document) -> Vec<Defect> {
     let mut defects = Vec::new();
     let meta = object.meta();
     let padding = ['\0', ' '];
@@ -39,31 +43,42 @@ fn identity(object: &DefaultDicomObject) -> Vec<Defect> {
         let detail = "file meta information names another instance";
         defects.push(Defect::new(Rule::Identity, "SOPInstanceUID", detail));
     }
-    let forms = [ReportForm::Comprehensive3d, ReportForm::Comprehensive];
-    if !forms.iter().any(|form| form.sop_class() == class) {
-        let detail = format!("{class} is no class that is written");
+    let mut ladder = document.ladder().iter();
+    if !ladder.any(|form| form.sop_class() == class) {
+        let detail = format!("{} is not written in {class}", document.name());
         defects.push(Defect::new(Rule::Identity, "SOPClassUID", detail));
     }
     defects
 }
 
-fn marking(object: &InMemDicomObject, root: &FoundItem) -> Vec<Defect> {
+fn marking(object: &InMemDicomObject, root: &FoundItem, document: Document) -> Vec<Defect> {
     let mut defects = Vec::new();
-    for (name, tag, wanted) in [
-        ("Modality", tags::MODALITY, "SR"),
+    let flags = [
+        ("Modality", tags::MODALITY, document.modality()),
         ("VerificationFlag", tags::VERIFICATION_FLAG, "UNVERIFIED"),
         ("PreliminaryFlag", tags::PRELIMINARY_FLAG, "PRELIMINARY"),
-    ] {
+    ];
+    // A Key Object Selection has no flags.
+    let count = if document == Document::KeyObject {
+        1
+    } else {
+        3
+    };
+    for (name, tag, wanted) in flags.into_iter().take(count) {
         let found = text(object, tag);
         if found != wanted {
             let detail = format!("is {found:?}, not {wanted:?}");
             defects.push(Defect::new(Rule::Marking, name, detail));
         }
     }
+    // A flat document has no place for sentences: there the header alone marks it.
+    if document == Document::SimplifiedEchoReport {
+        return defects;
+    }
+    let texts = root.walk();
     let says = |statement: &str| {
-        root.named(codes::QUALITATIVE_EVALUATIONS)
-            .flat_map(|group| &group.children)
-            .any(|item| matches!(&item.value, Found::Text(text) if text == statement))
+        let mut texts = texts.iter();
+        texts.any(|item| matches!(&item.value, Found::Text(text) if text.starts_with(statement)))
     };
     let languages = [Language::En, Language::Zh];
     if !languages.iter().any(|l| says(l.ai_statement())) {
@@ -71,7 +86,9 @@ fn marking(object: &InMemDicomObject, root: &FoundItem) -> Vec<Defect> {
         defects.push(Defect::new(Rule::Marking, &root.path, detail));
     }
     let research = text(object, tags::CONTENT_QUALIFICATION) == "RESEARCH";
-    if research != languages.iter().any(|l| says(l.research_statement())) {
+    if document != Document::KeyObject
+        && research != languages.iter().any(|l| says(l.research_statement()))
+    {
         let detail = "ContentQualification and the statement about research models disagree";
         defects.push(Defect::new(Rule::Marking, &root.path, detail));
     }

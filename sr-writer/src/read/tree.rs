@@ -65,11 +65,13 @@ impl FoundItem {
         all
     }
 
-    /// Whether the concept name is this code.
+    /// Whether the concept name is this code, in either generation.
     pub(crate) fn is(&self, code: crate::codes::Code) -> bool {
-        self.name
-            .as_ref()
-            .is_some_and(|name| name.value == code.value && name.scheme == code.scheme)
+        let is_it = |name: &FoundCode| {
+            let mut generations = code.generations();
+            generations.any(|known| name.value == known.value && name.scheme == known.scheme)
+        };
+        self.name.as_ref().is_some_and(is_it)
     }
 
     /// The children of this concept name.

@@ -10,7 +10,7 @@ use crate::tree::{Composite, ImageRef, Text};
 
 /// The other report's own values, inferred from it; and the index, whichever of them is known.
 pub(super) fn comments(source: &Source<'_>) -> Vec<Text> {
-    let language = source.request.language;
+    let language = source.request.style.language;
     let findings = source.findings;
     let mut comments = Vec::new();
     let named = findings.cart.as_ref().and_then(|uid| {

@@ -1,17 +1,14 @@
 //! TID 1410 (a tracked contour and its area) and TID 1501 (left-ventricular function).
 
-use std::collections::BTreeSet;
+use sonode_findings::{CardiacPhase, Contour, Grade, InstanceFindings, ModelRef};
 
-use sonode_findings::{
-    CardiacPhase, Contour, Findings, Grade, InstanceFindings, LvSummary, Method, ModelRef,
-};
-
+use super::quantity::{QUANTITIES, Quantity, Reading, check_frame, cycle_point, heart_rate};
 use super::{Source, decimal, view_code};
 use crate::codes::{self, Code, Unit};
-use crate::identity::{contour_tracking_uid, function_tracking_uid};
+use crate::identity::{beat_tracking_uid, contour_tracking_uid, function_tracking_uid};
 use crate::request::WriteError;
 use crate::texts::Language;
-use crate::tree::{Coded, Container, Image, ImageRef, Num, Region, Text, UidRef};
+use crate::tree::{Coded, Container, Image, Num, Region, Text, UidRef};
 use sonode_conformance::{Uid, implementation};
 
 /// The contours of a clip, one TID 1410 group each, so that each has a tracking identifier of its own: viewers merge
@@ -44,9 +41,9 @@ fn contour_group(
 ) -> Result<Container, WriteError> {
     let image = source.measured_image(clip)?;
     let view = clip.view.as_ref().map(|view| view.label);
-    let (area, cycle_point) = match contour.phase {
-        CardiacPhase::EndDiastole => (codes::LV_DIASTOLIC_AREA, codes::END_DIASTOLE),
-        CardiacPhase::EndSystole => (codes::LV_SYSTOLIC_AREA, codes::END_SYSTOLE),
+    let area = match contour.phase {
+        CardiacPhase::EndDiastole => codes::LV_DIASTOLIC_AREA,
+        CardiacPhase::EndSystole => codes::LV_SYSTOLIC_AREA,
     };
     let malformed = || WriteError::Contour {
         instance: clip.sop_instance_uid.clone(),
@@ -58,12 +55,7 @@ fn contour_group(
         .ok_or_else(malformed)?;
     let label = Language::contour_label(view, contour.phase, ordinal);
     let tracking = contour_tracking_uid(&clip.sop_instance_uid, contour.phase, ordinal);
-    let models = if clip.models.is_empty() {
-        &source.findings.models
-    } else {
-        &clip.models
-    };
-    let mut group = header("1410", &label, tracking, models).contains(region);
+    let mut group = header("1410", &label, tracking, models_of(source, clip)).contains(region);
     if let Some(cm2) = contour.area_cm2 {
         let value = decimal(cm2, 2, "the area of a contour")?;
         group = group.contains(
@@ -74,7 +66,7 @@ fn contour_group(
     if let Some(view) = view.and_then(view_code) {
         group = group.contains(Coded::new(codes::IMAGE_VIEW, view));
     }
-    Ok(group.contains(Coded::new(codes::CYCLE_POINT, cycle_point)))
+    Ok(group.contains(Coded::new(codes::CYCLE_POINT, cycle_point(contour.phase))))
 }
 
 /// The contour's points, drawn back to the image's edge where smoothing took them less than one pixel over it. A point
@@ -92,15 +84,10 @@ fn inside(clip: &InstanceFindings, contour: &Contour) -> Vec<[f64; 2]> {
         .collect()
 }
 
-/// TID 1501: ejection fraction, volumes and heart rate, with method, view, derivation and the frames that they stand on.
-/// `None` where nothing was measured.
+/// TID 1501: ejection fraction, volumes and heart rate of the study, with method, view, derivation, interval and the
+/// frames that they stand on. `None` where nothing was measured.
 pub(super) fn function(source: &Source<'_>) -> Result<Option<Container>, WriteError> {
-    let Findings {
-        lv: Some(lv),
-        models,
-        ..
-    } = source.findings
-    else {
+    let (Some(summary), Some(lv)) = (Reading::summary(source)?, &source.findings.lv) else {
         return Ok(None);
     };
     let clips = source.measured()?;
@@ -109,35 +96,90 @@ pub(super) fn function(source: &Source<'_>) -> Result<Option<Container>, WriteEr
     };
     let mut group = header(
         "1501",
-        Language::function_label(lv.measurement.method),
+        Language::function_label(summary.method),
         function_tracking_uid(&lv.source),
-        models,
+        &source.findings.models,
     );
-    for num in numbers(source, lv, &clips)? {
-        group = group.contains(num);
+    for quantity in &QUANTITIES {
+        let interval = lv
+            .measurement
+            .lvef_interval
+            .filter(|_| quantity.name == codes::LVEF)
+            .map(|interval| (lv.measurement.lvef_percent, interval));
+        group = group.contains_all(number(&summary, quantity, interval)?);
     }
-    if let Some(bpm) = clips.iter().find_map(|clip| clip.heart_rate_bpm) {
-        let value = decimal(bpm, 0, "the heart rate")?;
+    if let Some(rate) = heart_rate(&clips)? {
         let image = source.measured_image(first)?;
-        group = group.contains(
-            Num::new(codes::HEART_RATE, value, Unit::PerMinute)
-                .inferred_from(Image::whole(Some(codes::SOURCE_OF_MEASUREMENT), image)),
-        );
+        let image = Image::whole(Some(codes::SOURCE_OF_MEASUREMENT), image);
+        group = group.contains(rate.inferred_from(image));
     }
-    if let Some(quality) = clips
-        .iter()
-        .filter_map(|clip| clip.quality.as_ref())
-        .min_by(
-            // The result is as good as the poorer of its clips.
-            |a, b| a.grade.cmp(&b.grade),
-        )
-    {
-        group = group.contains(Coded::new(
-            codes::IMAGE_QUALITY,
-            quality_code(quality.grade),
-        ));
+    let qualities = clips.iter().filter_map(|clip| clip.quality.as_ref());
+    // The result is as good as the poorer of its clips.
+    if let Some(poorest) = qualities.min_by(|a, b| a.grade.cmp(&b.grade)) {
+        let quality = Coded::new(codes::IMAGE_QUALITY, quality_code(poorest.grade));
+        group = group.contains(quality);
     }
     Ok(Some(group))
+}
+
+/// TID 1501 for each beat of a clip that has several: what the summary is the median of.
+pub(super) fn beats(
+    source: &Source<'_>,
+    clip: &InstanceFindings,
+) -> Result<Vec<Container>, WriteError> {
+    let readings = Reading::beats(source, clip)?;
+    if readings.len() < 2 && source.measured()?.len() < 2 {
+        return Ok(Vec::new());
+    }
+    let models = models_of(source, clip);
+    let beat = |(ordinal, reading): (usize, &Reading<'_>)| {
+        let mut group = header(
+            "1501",
+            &Language::beat_label(reading.method, ordinal),
+            beat_tracking_uid(&clip.sop_instance_uid, ordinal),
+            models,
+        );
+        for quantity in &QUANTITIES {
+            group = group.contains_all(number(reading, quantity, None)?);
+        }
+        Ok(group)
+    };
+    (1..).zip(&readings).map(beat).collect()
+}
+
+/// One number (TID 300). The interval is written as the distances of its ends (TID 310), since PS3.16 has no item for
+/// an interval itself.
+fn number(
+    reading: &Reading<'_>,
+    quantity: &Quantity,
+    interval: Option<(f64, [f64; 2])>,
+) -> Result<Option<Num>, WriteError> {
+    let Some(mut num) = reading.modified(quantity)? else {
+        return Ok(None);
+    };
+    for image in reading.sources(quantity)? {
+        num = num.inferred_from(image);
+    }
+    if let Some((value, [low, high])) = interval {
+        let what = "the LVEF interval";
+        for (name, distance) in [
+            (codes::UPPER_UNCERTAINTY, high - value),
+            (codes::LOWER_UNCERTAINTY, value - low),
+        ] {
+            let distance = decimal(distance, 1, what)?;
+            num = num.property(Num::new(name, distance, quantity.unit));
+        }
+    }
+    Ok(Some(num))
+}
+
+/// The models that looked at a clip; the study's where findings of an older version don't say.
+fn models_of<'a>(source: &Source<'a>, clip: &'a InstanceFindings) -> &'a [ModelRef] {
+    if clip.models.is_empty() {
+        &source.findings.models
+    } else {
+        &clip.models
+    }
 }
 
 /// The rows that TID 1410 and TID 1501 share: tracking, finding, site, algorithm (TID 4019).
@@ -167,127 +209,6 @@ fn header(template: &'static str, label: &str, tracking: Uid, models: &[ModelRef
         codes::ALGORITHM_FAMILY,
         codes::ARTIFICIAL_INTELLIGENCE,
     ))
-}
-
-/// Ejection fraction and volumes (TID 300). A volume that is not known is left out, not written empty.
-fn numbers(
-    source: &Source<'_>,
-    lv: &LvSummary,
-    clips: &[&InstanceFindings],
-) -> Result<Vec<Num>, WriteError> {
-    let measurement = &lv.measurement;
-    let common = Common::new(source, measurement.method, clips)?;
-    let mut nums = vec![common.num(
-        codes::LVEF,
-        measurement.lvef_percent,
-        Unit::Percent,
-        &[CardiacPhase::EndDiastole, CardiacPhase::EndSystole],
-    )?];
-    if let Some(edv) = measurement.edv_ml {
-        let phases = &[CardiacPhase::EndDiastole];
-        nums.push(common.num(codes::LV_EDV, edv, Unit::Millilitre, phases)?);
-    }
-    if let Some(esv) = measurement.esv_ml {
-        let phases = &[CardiacPhase::EndSystole];
-        nums.push(common.num(codes::LV_ESV, esv, Unit::Millilitre, phases)?);
-    }
-    Ok(nums)
-}
-
-/// What the numbers of one group have in common.
-struct Common<'a> {
-    method: Code,
-    views: Vec<Code>,
-    median: bool,
-    clips: Vec<(&'a InstanceFindings, ImageRef)>,
-}
-
-impl<'a> Common<'a> {
-    fn new(
-        source: &Source<'_>,
-        method: Method,
-        clips: &[&'a InstanceFindings],
-    ) -> Result<Self, WriteError> {
-        let (method, views) = match method {
-            Method::ModA4c => (codes::MOD_SINGLE_PLANE, vec![codes::APICAL_FOUR_CHAMBER]),
-            Method::ModA2c => (codes::MOD_SINGLE_PLANE, vec![codes::APICAL_TWO_CHAMBER]),
-            Method::ModBiplane => (
-                codes::MOD_BIPLANE,
-                vec![codes::APICAL_FOUR_CHAMBER, codes::APICAL_TWO_CHAMBER],
-            ),
-        };
-        let clips = clips
-            .iter()
-            .map(|clip| Ok((*clip, source.measured_image(clip)?)))
-            .collect::<Result<Vec<_>, WriteError>>()?;
-        Ok(Self {
-            method,
-            views,
-            median: clips.iter().any(|(clip, _)| clip.beats.len() > 1),
-            clips,
-        })
-    }
-
-    fn num(
-        &self,
-        name: Code,
-        value: f64,
-        unit: Unit,
-        phases: &[CardiacPhase],
-    ) -> Result<Num, WriteError> {
-        // In the order of TID 300's rows: any modifier, then the method, then the derivation.
-        let mut num = Num::new(name, decimal(value, 1, name.meaning)?, unit);
-        for view in &self.views {
-            num = num.modifier(Coded::new(codes::IMAGE_VIEW, *view));
-        }
-        if let [phase] = phases {
-            let point = match phase {
-                CardiacPhase::EndDiastole => codes::END_DIASTOLE,
-                CardiacPhase::EndSystole => codes::END_SYSTOLE,
-            };
-            num = num.modifier(Coded::new(codes::CYCLE_POINT, point));
-        }
-        num = num.modifier(Coded::new(codes::MEASUREMENT_METHOD, self.method));
-        if self.median {
-            num = num.modifier(Coded::new(codes::DERIVATION, codes::MEDIAN));
-        }
-        for (clip, image) in &self.clips {
-            let frames = frames(clip, phases)?;
-            num = num.inferred_from(Image::frames(
-                Some(codes::SOURCE_OF_MEASUREMENT),
-                image.clone(),
-                frames,
-            ));
-        }
-        Ok(num)
-    }
-}
-
-/// The frames of a clip's beats in these phases, in order, each once.
-fn frames(clip: &InstanceFindings, phases: &[CardiacPhase]) -> Result<Vec<u32>, WriteError> {
-    let mut frames = BTreeSet::new();
-    for beat in &clip.beats {
-        for phase in phases {
-            let frame = match phase {
-                CardiacPhase::EndDiastole => beat.ed_frame,
-                CardiacPhase::EndSystole => beat.es_frame,
-            };
-            check_frame(clip, frame)?;
-            frames.insert(frame);
-        }
-    }
-    Ok(frames.into_iter().collect())
-}
-
-/// Frames count from 1, and the clip has them: viewers silently show another frame where it doesn't.
-fn check_frame(clip: &InstanceFindings, frame: u32) -> Result<(), WriteError> {
-    if (1..=clip.frames.unwrap_or(u32::MAX)).contains(&frame) {
-        return Ok(());
-    }
-    Err(WriteError::Frame {
-        instance: clip.sop_instance_uid.clone(),
-        frame,
-    })
 }
 
 /// CID 3114 has no grade between good and poor. What is measured with a caution is called poor, so that no reader

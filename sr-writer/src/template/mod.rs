@@ -2,11 +2,13 @@
 
 mod cart;
 mod group;
+mod key_object;
 mod observer;
 mod qualitative;
+mod quantity;
 mod tid1500;
-
-pub(crate) use tid1500::measurement_report;
+mod tid5200;
+mod tid5300;
 
 use std::collections::BTreeMap;
 
@@ -14,8 +16,27 @@ use sonode_conformance::SopInstanceUid;
 use sonode_findings::{Findings, InstanceFindings, Rejection, ViewLabel};
 
 use crate::codes::{self, Code};
+use crate::form::Document;
 use crate::request::{ReportRequest, WriteError};
-use crate::tree::{Decimal, ImageRef};
+use crate::tree::{Decimal, ImageRef, Node};
+
+/// The content tree of the requested document, in SNOMED CT; see [`Node::in_generation`].
+///
+/// # Errors
+/// [`WriteError::NothingMeasured`], [`WriteError::SourceUnknown`], [`WriteError::NotFinite`], [`WriteError::Frame`] or
+/// [`WriteError::Contour`].
+pub(crate) fn document(source: &Source<'_>) -> Result<Node, WriteError> {
+    let document = source.request.document;
+    if document.needs_measurement() && source.findings.lv.is_none() {
+        return Err(WriteError::NothingMeasured(document));
+    }
+    match document {
+        Document::MeasurementReport => tid1500::measurement_report(source),
+        Document::EchoReport => tid5200::echo_report(source),
+        Document::SimplifiedEchoReport => tid5300::simplified_echo_report(source),
+        Document::KeyObject => key_object::key_object(source),
+    }
+}
 
 /// What every template needs: findings, request, and which instances can be referenced.
 pub(crate) struct Source<'a> {

@@ -8,7 +8,7 @@ use sonode_conformance::implementation;
 
 /// TID 1204: the language of all that follows.
 pub(super) fn language(root: Container, source: &Source<'_>) -> Container {
-    let (language, country) = source.request.language.codes();
+    let (language, country) = source.request.style.language.codes();
     root.modifier(
         Coded::new(codes::LANGUAGE, language).modifier(Coded::new(codes::COUNTRY, country)),
     )

@@ -17,7 +17,7 @@ pub(super) fn evaluations(source: &Source<'_>) -> Result<Container, WriteError> 
     items.extend(super::cart::comments(source));
     items.extend(candidates(source)?);
     items.extend(refusals(source));
-    let language = source.request.language;
+    let language = source.request.style.language;
     items.extend(
         source
             .findings
@@ -33,8 +33,8 @@ fn comment(text: &str) -> Text {
 }
 
 /// What stands first: that this is an AI's work, and which report it replaces.
-fn statements(source: &Source<'_>) -> Vec<Text> {
-    let (request, language) = (source.request, source.request.language);
+pub(super) fn statements(source: &Source<'_>) -> Vec<Text> {
+    let (request, language) = (source.request, source.request.style.language);
     let mut items = vec![comment(language.ai_statement())];
     if source.findings.models.iter().any(|model| model.research) {
         items.push(comment(language.research_statement()));
@@ -55,7 +55,7 @@ fn statements(source: &Source<'_>) -> Vec<Text> {
 
 /// What qualifies the result.
 fn result(source: &Source<'_>) -> Result<Vec<Text>, WriteError> {
-    let language = source.request.language;
+    let language = source.request.style.language;
     let mut items = Vec::new();
     if let Some(lv) = &source.findings.lv {
         if let Some([low, high]) = lv.measurement.lvef_interval {
@@ -103,8 +103,8 @@ fn candidates(source: &Source<'_>) -> Result<Vec<Text>, WriteError> {
         .filter(|clip| clip.rejected.is_none() && !is_used(clip))
         .map(|clip| {
             let text = match &clip.lv {
-                Some(lv) => comment(&source.request.language.candidate(clip, lv)),
-                None => no_result(source.request.language, clip),
+                Some(lv) => comment(&source.request.style.language.candidate(clip, lv)),
+                None => no_result(source.request.style.language, clip),
             };
             refer(text, source, clip)
         })
@@ -144,7 +144,7 @@ fn refusals(source: &Source<'_>) -> Vec<Text> {
             .filter(|instance| source.image(instance).is_none())
             .map(|instance| instance.sop_instance_uid.as_str())
             .collect();
-        let language = source.request.language;
+        let language = source.request.style.language;
         let text = language.not_measured(instances.len(), rejection, detail, &unnamed);
         instances
             .iter()

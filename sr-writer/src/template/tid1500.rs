@@ -8,8 +8,8 @@ use crate::tree::{Coded, Container, Node};
 /// The whole report. Where nothing was measured it holds the qualitative evaluations alone, which say why.
 ///
 /// # Errors
-/// [`WriteError::SourceUnknown`], [`WriteError::NotFinite`] or [`WriteError::Contour`].
-pub(crate) fn measurement_report(source: &Source<'_>) -> Result<Node, WriteError> {
+/// Those of [`super::document`].
+pub(super) fn measurement_report(source: &Source<'_>) -> Result<Node, WriteError> {
     let root = Container::templated(codes::IMAGING_MEASUREMENT_REPORT, "1500");
     let root = observer::language(root, source);
     let root = observer::observer(root, source);
@@ -35,5 +35,8 @@ fn imaging_measurements(source: &Source<'_>) -> Result<Container, WriteError> {
         groups.extend(group::contours(source, clip)?);
     }
     groups.extend(group::function(source)?);
+    for clip in source.measured()? {
+        groups.extend(group::beats(source, clip)?);
+    }
     Ok(Container::new(codes::IMAGING_MEASUREMENTS).contains_all(groups))
 }

@@ -11,6 +11,8 @@ mod sealed {
 
 /// What may modify a concept (HAS CONCEPT MOD): CODE and TEXT.
 pub trait Qualifier: sealed::Sealed {}
+/// What may be a property of a statement.
+pub trait Property: sealed::Sealed {}
 /// What may be context of an observation or an acquisition.
 pub trait Context: sealed::Sealed {}
 /// What a container may contain.
@@ -37,11 +39,11 @@ items! {
     /// A CONTAINER item.
     Container: Content;
     /// A CODE item.
-    Coded: Qualifier, Context, Content;
+    Coded: Qualifier, Context, Content, Property;
     /// A TEXT item.
-    Text: Qualifier, Context, Content;
+    Text: Qualifier, Context, Content, Property;
     /// A NUM item.
-    Num: Context, Content;
+    Num: Context, Content, Property;
     /// A UIDREF item.
     UidRef: Context, Content;
     /// A SCOORD item: a closed polyline on one frame of one image.
@@ -159,6 +161,13 @@ impl Composite {
 }
 
 impl Num {
+    /// HAS PROPERTIES.
+    #[must_use]
+    pub fn property(mut self, item: impl Property) -> Self {
+        add(&mut self.0, Relationship::HasProperties, item);
+        self
+    }
+
     /// A measured value.
     pub fn new(name: Code, value: Decimal, unit: Unit) -> Self {
         Self(leaf(Some(name), Value::Num(value, unit)))

@@ -1,8 +1,9 @@
-//! PS3.3's relationship constraints by SOP class: table A.35.3-2 (Comprehensive SR) and A.35.13-2 (Comprehensive 3D
-//! SR). For the value types that are written here the two tables are the same; the latter adds SCOORD3D.
+//! PS3.3's relationship constraints by SOP class: tables A.35.2-2 (Enhanced SR), A.35.3-2 (Comprehensive SR), A.35.4-2
+//! (Key Object Selection), A.35.13-2 (Comprehensive 3D SR) and A.35.17-2 (Simplified Adult Echo SR), for the value types
+//! that are written here. Comprehensive 3D differs from Comprehensive in SCOORD3D alone.
 
 use super::{Node, Relationship, Value, ValueType};
-use crate::request::ReportForm;
+use crate::form::ReportForm;
 
 /// Deepest nesting that is written; far above what the templates need.
 const DEPTH_MAX: usize = 16;
@@ -46,21 +47,49 @@ pub fn relationship_allowed(
     relationship: Relationship,
     child: ValueType,
 ) -> bool {
+    use ReportForm as F;
     use ValueType as V;
-    // Both forms share this table; the match makes a new form say what it allows.
-    match form {
-        ReportForm::Comprehensive3d | ReportForm::Comprehensive => {}
-    }
     let statement = matches!(parent, V::Text | V::Code | V::Num);
     let simple = matches!(child, V::Text | V::Code | V::Num | V::UidRef);
+    // The two that came first and last allow a container where the others don't.
+    let is_comprehensive = matches!(form, F::Comprehensive3d | F::Comprehensive);
+    if form == F::KeyObject {
+        return parent == V::Container
+            && match relationship {
+                Relationship::Contains => matches!(child, V::Text | V::Image),
+                Relationship::HasObsContext => matches!(child, V::Text | V::Code | V::UidRef),
+                Relationship::HasConceptMod => child == V::Code,
+                _ => false,
+            };
+    }
     match relationship {
-        Relationship::Contains => parent == V::Container,
-        Relationship::HasObsContext => (parent == V::Container || statement) && simple,
-        Relationship::HasAcqContext => {
-            matches!(parent, V::Container | V::Image | V::Num) && (simple || child == V::Container)
+        Relationship::Contains => {
+            let is_flat = form == F::SimplifiedEcho;
+            parent == V::Container && !(is_flat && matches!(child, V::Image | V::Scoord))
         }
+        Relationship::HasObsContext => {
+            (parent == V::Container || (statement && form != F::Enhanced)) && simple
+        }
+        Relationship::HasAcqContext => match form {
+            F::SimplifiedEcho => parent == V::Container && (simple || child == V::Container),
+            F::Enhanced => matches!(parent, V::Container | V::Image) && simple,
+            _ => {
+                matches!(parent, V::Container | V::Image | V::Num)
+                    && (simple || child == V::Container)
+            }
+        },
         Relationship::HasConceptMod => matches!(child, V::Text | V::Code),
-        Relationship::HasProperties | Relationship::InferredFrom => statement,
+        Relationship::HasProperties => {
+            let is_allowed = match child {
+                V::Container => form != F::Enhanced,
+                V::Image | V::Scoord => form != F::SimplifiedEcho,
+                _ => true,
+            };
+            statement && is_allowed
+        }
+        Relationship::InferredFrom => {
+            statement && (child != V::Container || is_comprehensive || form == F::SimplifiedEcho)
+        }
         Relationship::SelectedFrom => parent == V::Scoord && child == V::Image,
     }
 }
@@ -131,7 +160,11 @@ mod tests {
     use super::*;
     use crate::codes;
 
-    const FORMS: [ReportForm; 2] = [ReportForm::Comprehensive3d, ReportForm::Comprehensive];
+    const FORMS: [ReportForm; 3] = [
+        ReportForm::Comprehensive3d,
+        ReportForm::Comprehensive,
+        ReportForm::Enhanced,
+    ];
 
     fn image() -> ImageRef {
         ImageRef {

@@ -13,6 +13,7 @@ pub use constraints::{TreeError, relationship_allowed, validate};
 use sonode_conformance::{SeriesInstanceUid, SopClassUid, SopInstanceUid, Uid};
 
 use crate::codes::{Code, Unit};
+use crate::form::Coding;
 
 /// Relationship Type (0040,A010).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -219,6 +220,21 @@ impl Node {
     /// What it is the source of, in order.
     pub fn children(&self) -> &[(Relationship, Self)] {
         &self.children
+    }
+
+    /// The same tree with its coded concepts in a generation of SNOMED.
+    #[must_use]
+    pub fn in_generation(mut self, coding: Coding) -> Self {
+        self.name = self.name.map(|name| name.in_generation(coding));
+        if let Value::Code(code) = &mut self.value {
+            *code = code.in_generation(coding);
+        }
+        self.children = self
+            .children
+            .into_iter()
+            .map(|(relationship, child)| (relationship, child.in_generation(coding)))
+            .collect();
+        self
     }
 
     /// Every image and every other object that the tree names, sorted, each once.

@@ -10,7 +10,7 @@ use sonode_phantom::style::Style;
 use super::*;
 
 /// A cine of so many frames; its width and height.
-fn cine(folder: &tempfile::TempDir, frames: usize) -> (PathBuf, [usize; 2]) {
+fn cine(folder: &tempfile::TempDir, frames: u32) -> (PathBuf, [usize; 2]) {
     let mut spec = StudySpec::of(7, Style::A, Subject::Apical(View::A4c));
     spec.frames = frames;
     let mut file = Vec::new();

@@ -441,7 +441,7 @@ fn all_that_is_due_to_a_peer_goes_in_one_job_images_first_and_not_back_to_their_
     to.send_images = true;
     let mut back = route("cart");
     back.send_images = true;
-    back.send_sr = false;
+    back.documents.clear();
     let mut world = World::with_routes(vec![to, back]);
     world.worker_ready();
     world.arrive(1, MEASURABLE, 0, 0, 0);

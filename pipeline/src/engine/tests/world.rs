@@ -14,13 +14,13 @@ use sonode_findings::{
     Findings, InstanceFindings, LvMeasurement, Method, Phi, Rejection, StudyContext,
 };
 
-use super::super::*;
-use drawings::Drawings;
-use sonode_sr_writer::Language;
+use sonode_sr_writer::{ReportForm, Style, Syntax};
 
+use super::super::*;
 use crate::ports::{AssociationFailure, DeliveryObject, ObjectResult};
 use crate::settings::{ReportUnmeasured, Route, WorkerSettings};
 use crate::spool::Digest;
+use drawings::Drawings;
 
 /// Grayscale Softcopy Presentation State Storage.
 const PRESENTATION_STATE: &str = "1.2.840.10008.5.1.4.1.1.11.1";
@@ -90,10 +90,10 @@ pub(super) fn route(to: &str) -> Route {
     Route {
         from: None,
         to: to.to_owned(),
-        send_sr: true,
+        documents: BTreeSet::from([Document::MeasurementReport]),
+        style: Style::default(),
         send_images: false,
         companions: BTreeSet::new(),
-        language: Language::En,
         report_unmeasured: ReportUnmeasured::EchoOnly,
     }
 }
@@ -279,6 +279,10 @@ impl World {
                 .all(|(_, other, _)| other.study.is_some()),
             "a job begins beside an identification"
         );
+        assert!(
+            self.drawings.running.is_none(),
+            "a job begins beside a drawing"
+        );
         let is_suspect = self.suspects.contains(&stored.sop_instance);
         assert!(
             !is_suspect || self.running.is_empty(),
@@ -321,8 +325,9 @@ impl World {
         let same_as = self
             .reports
             .iter()
-            .rfind(|(study, _, report)| *study == uid && *report == sop)
-            .map(|(_, revision, _)| *revision);
+            .filter(|(study, _, report)| *study == uid && *report == sop)
+            .map(|(_, revision, sop)| (*revision, Document::MeasurementReport, sop.clone()))
+            .collect();
         Event::Assembled(
             uid,
             Box::new(Assembly {

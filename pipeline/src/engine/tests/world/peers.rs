@@ -112,7 +112,10 @@ impl World {
             .insert((key.study.clone(), key.revision, sop.clone()));
         self.event(Event::Rendered(
             key.clone(),
-            ReportForm::Comprehensive3d,
+            Form {
+                class: ReportForm::Comprehensive3d,
+                syntax: Syntax::ExplicitLittle,
+            },
             sop,
         ));
         if is_taken {
