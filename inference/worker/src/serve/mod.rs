@@ -124,7 +124,7 @@ fn converse(
         }
         let answer = match opened {
             Opened::Clip(id, prepared) => {
-                FromWorker::Analyzed(Box::new(measure(id, prepared?, models)))
+                FromWorker::Analyzed(Box::new(measure(id, (*prepared)?, models)))
             }
             Opened::Drawing(job) => FromWorker::Illustrated(Box::new(draw(&job))),
         };
@@ -162,7 +162,7 @@ fn draw(IllustrateJob { id, drawing }: &IllustrateJob) -> Illustrated {
 /// What waits for the main thread.
 enum Opened {
     /// A file, read and judged.
-    Clip(u64, Result<Prepared, ServeError>),
+    Clip(u64, Box<Result<Prepared, ServeError>>),
     /// A drawing, untouched.
     Drawing(Box<IllustrateJob>),
 }
@@ -215,7 +215,7 @@ fn open_jobs(jobs: &Receiver<ToWorker>, clips: &SyncSender<Opened>) {
                 _ => Err(error),
             })
             .map_err(|source| ServeError::File { path, source });
-        if clips.send(Opened::Clip(id, prepared)).is_err() {
+        if clips.send(Opened::Clip(id, Box::new(prepared))).is_err() {
             break;
         }
     }
@@ -268,7 +268,7 @@ mod tests {
             panic!("no clip");
         };
         assert_eq!(id, 5);
-        prepared
+        *prepared
     }
 
     #[test]
