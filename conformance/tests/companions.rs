@@ -48,7 +48,7 @@ fn request(fixture: &Fixture, companion: Companion, language: Language) -> Compa
     CompanionRequest {
         companion,
         language,
-        charset: CharacterSet::default(),
+        charset: CharacterSet::Source,
         node_uid: of.node_uid.clone(),
         sop_instance_uid: "2.25.9001".parse().unwrap(),
         series_instance_uid: companion_series_uid(
@@ -92,6 +92,7 @@ fn shown() -> Vec<Fixture> {
         "revision",
         "name-chinese",
         "failed-check",
+        "cart-report",
     ];
     let mut all = fixtures::all();
     all.retain(|fixture| names.contains(&fixture.name));
@@ -122,7 +123,7 @@ fn dciodvfy_finds_no_error() {
             assert_eq!(written.sop_class.as_str(), companion.sop_class());
             let path = folder.path().join("companion.dcm");
             std::fs::write(&path, written.bytes).unwrap();
-            let errors = tools::dciodvfy_of(&path, kind);
+            let errors = tools::dciodvfy_of(&path, &[kind]);
             assert_eq!(errors, [""; 0], "{} {}", fixture.name, companion.name());
         }
     }

@@ -106,7 +106,7 @@ pub struct Route {
     pub style: Style,
     /// Whether instances are forwarded as received.
     pub send_images: bool,
-    /// What is sent beside each report, for a peer that shows none.
+    /// The pictures that are sent beside each report, for a peer that shows none.
     pub companions: BTreeSet<Companion>,
     /// What is sent about a study in which nothing could be measured.
     pub report_unmeasured: ReportUnmeasured,

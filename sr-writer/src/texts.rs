@@ -14,10 +14,8 @@ use sonode_findings::{
 };
 
 use crate::codes::{self, Code};
+use crate::companion::Companion;
 use crate::form::Document;
-
-/// Series Description (0008,103E) of pictures of a report.
-pub const COMPANION_SERIES_DESCRIPTION: &str = "AI LVEF, unverified (pictures)";
 
 /// Series Description (0008,103E) of documents. One for all languages: archives and viewers sort and filter by it.
 pub const fn series_description(document: Document) -> &'static str {
@@ -26,6 +24,15 @@ pub const fn series_description(document: Document) -> &'static str {
         Document::EchoReport => "AI LVEF, unverified (echo report)",
         Document::SimplifiedEchoReport => "AI LVEF, unverified (simplified echo report)",
         Document::KeyObject => "AI LVEF, unverified (ED and ES frames)",
+    }
+}
+
+/// The same of what goes beside a report.
+pub const fn companion_description(companion: Companion) -> &'static str {
+    match companion {
+        Companion::SecondaryCapture => "AI LVEF, unverified (summary)",
+        Companion::OverlayCine => "AI LVEF, unverified (contours)",
+        Companion::Pdf => "AI LVEF, unverified (PDF)",
     }
 }
 
@@ -44,7 +51,6 @@ pub enum Language {
 
 impl std::str::FromStr for Language {
     type Err = &'static str;
-
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "en" => Ok(Self::En),

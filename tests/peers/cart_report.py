@@ -1,4 +1,4 @@
-"""Writes the report that a cart would send with a study: cart_report.py IMAGE OUT 5200|5300|1500.
+"""Writes the report that a cart would send with a study: cart_report.py IMAGE OUT 5200|5300|1500 LVEF.
 
 5200 is written as old carts do it, in SRT, every value twice; 5300 flat, in LOINC; 1500 by highdicom."""
 
@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 image = pydicom.dcmread(sys.argv[1], stop_before_pixels=True)
-kind = sys.argv[3]
+kind, fraction = sys.argv[3:5]
 
 
 def code(value, scheme, meaning):
@@ -65,7 +65,7 @@ def tid_5200():
         ],
     )
     values = []
-    for name, value, unit in ((LVEF, "31.5", "%"), (EDV, "118", "ml"), (ESV, "49.8", "ml")):
+    for name, value, unit in ((LVEF, fraction, "%"), (EDV, "118", "ml"), (ESV, "49.8", "ml")):
         values.append(number(name, "33", unit, [biplane]))
         values.append(number(name, value, unit, [biplane, chosen]))
     values.append(number(("8867-4", "LN", "Heart rate"), "65", "{H.B.}/min"))
@@ -76,7 +76,7 @@ def tid_5200():
 
 def tid_5300():
     values = [
-        number(("79991-6", "LN", "Left ventricular ejection fraction biplane (MOD)"), "31.5", "%"),
+        number(("79991-6", "LN", "Left ventricular ejection fraction biplane (MOD)"), fraction, "%"),
         number(("79996-5", "LN", "Left ventricular end diastolic volume biplane (MOD)"), "118", "ml"),
         number(("80001-1", "LN", "Left ventricular end systolic volume biplane (MOD)"), "49.8", "ml"),
         number(("8277-6", "LN", "BSA"), "1.81", "m2"),
@@ -119,7 +119,7 @@ def by_highdicom():
     )
     numbers = [
         hd.sr.Measurement(name=concept(*name), value=value, unit=concept(unit, "UCUM", unit))
-        for name, value, unit in ((LVEF, 31.5, "%"), (EDV, 118.0, "ml"), (ESV, 49.8, "ml"))
+        for name, value, unit in ((LVEF, float(fraction), "%"), (EDV, 118.0, "ml"), (ESV, 49.8, "ml"))
     ]
     group = hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=generate_uid(), identifier="LV"),

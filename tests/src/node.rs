@@ -86,8 +86,6 @@ pub struct Route {
     pub send: Vec<String>,
     /// `report_unmeasured`; none leaves the default.
     pub report_unmeasured: Option<String>,
-    /// `companions`.
-    pub companions: Vec<String>,
     /// Further lines, as they stand in the file.
     pub more: &'static str,
 }
@@ -99,7 +97,6 @@ impl Route {
             to: peer.to_owned(),
             send: vec!["sr".to_owned()],
             report_unmeasured: None,
-            companions: Vec::new(),
             more: "",
         }
     }
@@ -172,9 +169,6 @@ impl Config {
             )?;
             if let Some(when) = &route.report_unmeasured {
                 writeln!(toml, "report_unmeasured = {when:?}")?;
-            }
-            if !route.companions.is_empty() {
-                writeln!(toml, "companions = {:?}", route.companions)?;
             }
             writeln!(toml, "{}", route.more)?;
         }

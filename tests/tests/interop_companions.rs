@@ -48,8 +48,8 @@ fn a_pacs_gets_report_page_cine_and_document_once_and_their_echo_changes_nothing
     let pacs = Pacs::new()?;
     let mut config = Config::with_pacs(pacs.dicom_port(), ORTHANC);
     config.routes[0].send = words(&["sr", "images"]);
-    config.routes[0].companions = words(&["secondary-capture", "overlay-cine", "pdf"]);
-    config.routes[0].more = "language = \"zh\"";
+    config.routes[0].more =
+        "companions = [\"secondary-capture\", \"overlay-cine\", \"pdf\"]\nlanguage = \"zh\"";
     let node = Node::start(&config)?;
     // Everything that it gets comes back to the node.
     let pacs = pacs.start_forwarding_to(node.address())?;

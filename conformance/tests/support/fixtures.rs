@@ -1,11 +1,11 @@
 //! Findings, contexts and requests from which the gates' reports are written.
 
-use sonode_conformance::sop_class::{US_IMAGE, US_MULTIFRAME};
+use sonode_conformance::sop_class::{COMPREHENSIVE_SR, US_IMAGE, US_MULTIFRAME};
 use sonode_findings::grade::{Profile, grades};
 use sonode_findings::{
-    Beat, Calibration, CalibrationSource, CardiacPhase, Check, CheckOutcome, Contour, Disks,
-    Findings, Grade, InstanceFindings, LvMeasurement, Method, ModelRef, Phi, Quality, Rejection,
-    RequestAttributes, StudyContext, View, ViewLabel,
+    Beat, Calibration, CalibrationSource, CardiacPhase, CartReport, CartValue, Check, CheckOutcome,
+    Contour, Disks, Findings, Grade, InstanceFindings, LvMeasurement, Method, ModelRef, Phi,
+    Quality, Quantity, Rejection, RequestAttributes, StudyContext, View, ViewLabel,
 };
 use sonode_sr_writer::{
     Coding, ContentDateTime, Document, FindingsCode, Form, Language, Predecessor, ReportForm,
@@ -65,6 +65,7 @@ pub(crate) fn all() -> Vec<Fixture> {
         failed_check(),
         chinese_report(),
         validated_model(),
+        cart_report(),
         in_class("measured-enhanced", ReportForm::Enhanced),
         implicit(),
         echo_report("echo-report", measured("")),
@@ -206,6 +207,39 @@ fn two_chamber() -> Fixture {
 }
 
 /// Two planes of one ventricle, which allow the biplane method.
+/// The cart has sent a report of its own, which disagrees.
+fn cart_report() -> Fixture {
+    let value = |quantity, value, code: &str, method: Option<&str>| CartValue {
+        quantity,
+        value,
+        code: code.to_owned(),
+        scheme: "LN".to_owned(),
+        method: method.map(str::to_owned),
+    };
+    let mut cart = document("2.25.305");
+    cart.sop_class_uid = Some(COMPREHENSIVE_SR.parse().unwrap());
+    cart.series_instance_uid = Some("2.25.203".parse().unwrap());
+    cart.cart = Some(CartReport {
+        content: "20260120101200".to_owned(),
+        maker: "GE Vingmed Vivid T8".to_owned(),
+        values: vec![
+            value(
+                Quantity::Lvef,
+                41.5,
+                "18043-0",
+                Some("Method of Disks, Biplane"),
+            ),
+            value(Quantity::Edv, 118.0, "18026-5", None),
+            value(Quantity::Height, 1.70, "8302-2", None),
+            value(Quantity::Weight, 70.0, "29463-7", None),
+        ],
+    });
+    with(
+        "cart-report",
+        vec![clip("2.25.301", ViewLabel::A4C, 0.91), cart],
+    )
+}
+
 fn biplane() -> Fixture {
     let planes = [
         (ViewLabel::A4C, "2.25.301", 4.6),

@@ -27,16 +27,17 @@ const KNOWN_DSRDUMP: [&str; 3] = [
 
 /// `dciodvfy -new`: its errors. No version of it checks templates.
 pub(crate) fn dciodvfy(file: &Path) -> Vec<String> {
-    dciodvfy_of(file, "SR")
+    dciodvfy_of(file, &["SR", "KeyObjectSelectionDocument"])
 }
 
-/// The same of an object whose IOD's name, as dciodvfy has it, ends so.
-pub(crate) fn dciodvfy_of(file: &Path, iod: &str) -> Vec<String> {
+/// The same of an object whose IOD's name, as dciodvfy has it, ends in one of these.
+pub(crate) fn dciodvfy_of(file: &Path, iods: &[&str]) -> Vec<String> {
     let output = run("dciodvfy", [OsStr::new("-new"), file.as_os_str()]);
     let text = text(&output);
     assert!(
-        text.lines().any(|line| line.ends_with(iod)),
-        "dciodvfy recognised no {iod} in {}:\n{text}",
+        text.lines()
+            .any(|line| iods.iter().any(|iod| line.ends_with(iod))),
+        "dciodvfy recognised none of {iods:?} in {}:\n{text}",
         file.display()
     );
     matching(&text, |line| line.starts_with("Error"))

@@ -62,7 +62,7 @@ impl Talk {
         match read_frame(&mut self.from)? {
             FromWorker::Analyzed(analyzed) => Ok(*analyzed),
             FromWorker::Ready(_) => panic!("Ready came twice"),
-            FromWorker::Illustrated(_) => panic!("nobody asked for a picture"),
+            FromWorker::Illustrated(_) => panic!("a drawing that nobody asked for"),
         }
     }
 

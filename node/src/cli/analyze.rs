@@ -180,7 +180,7 @@ pub(super) fn overlay(
     let request = CompanionRequest {
         companion,
         language: Language::En,
-        charset: CharacterSet::default(),
+        charset: CharacterSet::Source,
         sop_instance_uid: Uid::from_uuid(uuid::Uuid::new_v4()).into(),
         series_instance_uid: sonode_sr_writer::companion_series_uid(&node_uid, study, companion),
         series_number: 1,

@@ -207,7 +207,6 @@ impl Engine {
             .routing
             .routes
             .iter()
-            .filter(|route| !route.documents.is_empty())
             .filter(is_from)
             .filter(|route| {
                 findings.lv.is_some()

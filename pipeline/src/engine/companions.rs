@@ -35,7 +35,7 @@ impl Engine {
         let wanted = self.wanted_companions(uid, revision, findings);
         for (key, peers) in &wanted {
             if let Some(study) = self.studies.get_mut(uid)
-                && study.drawing(key).is_none()
+                && study.drawing(*key).is_none()
             {
                 study.companions.push(Drawing {
                     key: *key,
@@ -44,7 +44,12 @@ impl Engine {
                 });
             }
             for peer in peers {
-                self.owe(uid, peer, ObjectKey::Companion(*key), Style::default(), now);
+                let style = Style {
+                    language: key.language,
+                    charset: key.charset,
+                    ..Style::default()
+                };
+                self.owe(uid, peer, ObjectKey::Companion(*key), style, now);
             }
         }
         self.queue_drawings(uid);
@@ -102,7 +107,7 @@ impl Engine {
         let is_waiting = self
             .studies
             .get(&uid)
-            .and_then(|study| study.drawing(&key))
+            .and_then(|study| study.drawing(key))
             .is_some_and(|drawing| drawing.state == DrawingState::Waiting);
         // Replaced, or drawn meanwhile.
         if !is_waiting {
@@ -158,7 +163,7 @@ impl Engine {
             Ok(picture) => self
                 .actions
                 .push(Action::KeepCompanion(uid, key, Box::new(picture))),
-            Err(detail) => self.give_up_drawing(&uid, key, detail, now),
+            Err(detail) => self.give_up_drawing(&uid, key, &detail, now),
         }
     }
 
@@ -177,7 +182,7 @@ impl Engine {
         self.extend_deadline(now);
         let sop = match outcome {
             Ok(sop) => sop,
-            Err(detail) => return self.give_up_drawing(uid, key, detail, now),
+            Err(detail) => return self.give_up_drawing(uid, key, &detail, now),
         };
         // Before it can come back from a PACS, its UID is known as our own.
         self.actions.push(Action::Issued(uid.clone(), sop.clone()));
@@ -211,7 +216,7 @@ impl Engine {
         now: Timestamp,
     ) {
         let attempts_max = self.settings.worker.attempts_max;
-        let Some(drawing) = self.studies.get_mut(uid).and_then(|s| s.drawing_mut(&key)) else {
+        let Some(drawing) = self.studies.get_mut(uid).and_then(|s| s.drawing_mut(key)) else {
             return;
         };
         drawing.attempts += 1;
@@ -220,7 +225,7 @@ impl Engine {
         tracing::warn!(study = %uid, companion = key.companion.name(), attempts, "drawing lost");
         if attempts >= attempts_max {
             let detail = format!("the worker did not survive drawing it in {attempts} attempts");
-            self.give_up_drawing(uid, key, detail, now);
+            self.give_up_drawing(uid, key, &detail, now);
         } else {
             self.analysis.drawings.insert((uid.clone(), key));
             self.save(uid);
@@ -232,11 +237,11 @@ impl Engine {
         &mut self,
         uid: &StudyInstanceUid,
         key: CompanionKey,
-        detail: String,
+        detail: &str,
         now: Timestamp,
     ) {
-        tracing::warn!(study = %uid, companion = key.companion.name(), revision = key.revision, %detail, "companion can't be made: mend the cause, then retry the study");
-        self.step_drawing(uid, key, DrawingEvent::GivenUp(detail.clone()));
+        tracing::warn!(study = %uid, companion = key.companion.name(), revision = key.revision, detail, "companion can't be made: mend the cause, then retry the study");
+        self.step_drawing(uid, key, DrawingEvent::GivenUp(detail.to_owned()));
         let Some(study) = self.studies.get_mut(uid) else {
             return;
         };
@@ -244,7 +249,7 @@ impl Engine {
         for delivery in study.deliveries.iter_mut().filter(|d| d.object == object) {
             if let Ok(next) = delivery.state.after(DeliveryEvent::FailedForGood) {
                 delivery.state = next;
-                note_answer(delivery, ObjectResult::Failed(detail.clone()), now);
+                note_answer(delivery, ObjectResult::Failed(detail.to_owned()), now);
                 self.counters.deliveries_dead += 1;
                 tracing::warn!(study = %uid, peer = delivery.peer, object = %object_name(&object), "dead letter");
             }
@@ -300,7 +305,7 @@ impl Engine {
     }
 
     fn step_drawing(&mut self, uid: &StudyInstanceUid, key: CompanionKey, event: DrawingEvent) {
-        let Some(drawing) = self.studies.get_mut(uid).and_then(|s| s.drawing_mut(&key)) else {
+        let Some(drawing) = self.studies.get_mut(uid).and_then(|s| s.drawing_mut(key)) else {
             return;
         };
         match drawing.state.after(event) {
@@ -311,18 +316,18 @@ impl Engine {
 }
 
 impl Study {
-    pub(crate) fn drawing(&self, key: &CompanionKey) -> Option<&Drawing> {
-        self.companions.iter().find(|drawing| drawing.key == *key)
+    pub(crate) fn drawing(&self, key: CompanionKey) -> Option<&Drawing> {
+        self.companions.iter().find(|drawing| drawing.key == key)
     }
 
-    fn drawing_mut(&mut self, key: &CompanionKey) -> Option<&mut Drawing> {
+    fn drawing_mut(&mut self, key: CompanionKey) -> Option<&mut Drawing> {
         self.companions
             .iter_mut()
-            .find(|drawing| drawing.key == *key)
+            .find(|drawing| drawing.key == key)
     }
 
     /// The UID of a companion that is on disk.
-    pub(crate) fn drawn(&self, key: &CompanionKey) -> Option<&SopInstanceUid> {
+    pub(crate) fn drawn(&self, key: CompanionKey) -> Option<&SopInstanceUid> {
         match &self.drawing(key)?.state {
             DrawingState::Drawn(sop) => Some(sop),
             DrawingState::Waiting | DrawingState::Failed(_) => None,

@@ -359,11 +359,11 @@ impl Engine {
     ) {
         let sop = match key {
             ObjectKey::Image(sop) => Some(sop.clone()),
-            ObjectKey::Report(..) => rendered,
             ObjectKey::Companion(key) => self
                 .studies
                 .get(uid)
-                .and_then(|study| study.drawn(key).cloned()),
+                .and_then(|study| study.drawn(*key).cloned()),
+            ObjectKey::Report(..) => rendered,
         };
         if let Some(sop) = sop {
             self.actions
@@ -484,7 +484,7 @@ fn take_due(study: &mut Study, peer: &str, room: usize) -> Vec<(ObjectKey, Deliv
                 .and_then(|instance| instance.version())
                 .map(|version| DeliveryObject::Image(version.stored.clone())),
             // What isn't drawn yet follows.
-            ObjectKey::Companion(key) => study.drawn(key).map(|sop| {
+            ObjectKey::Companion(key) => study.drawn(*key).map(|sop| {
                 DeliveryObject::Companion(CompanionFile {
                     study: study.uid.clone(),
                     key: *key,

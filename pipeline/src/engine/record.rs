@@ -293,7 +293,7 @@ impl Study {
                         self.recognised
                             .contains(&(*revision, *document, sop.clone()))
                     }
-                    ObjectKey::Companion(key) => self.drawn(key) == Some(sop),
+                    ObjectKey::Companion(key) => self.drawn(*key) == Some(sop),
                 }
         })
     }

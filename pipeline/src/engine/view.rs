@@ -44,7 +44,7 @@ impl Engine {
                             ObjectKey::Report(..) => {
                                 delivery.rendered.as_ref().map(|made| made.sop.clone())
                             }
-                            ObjectKey::Companion(key) => study.drawn(key).cloned(),
+                            ObjectKey::Companion(key) => study.drawn(*key).cloned(),
                         },
                         state: delivery.state.name().to_owned(),
                         next_try: lane

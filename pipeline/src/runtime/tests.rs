@@ -265,7 +265,7 @@ fn each_document_is_rendered_and_delivered_for_itself_and_survives_the_queue() {
     let keys = |job: &DeliveryJob| -> Vec<ReportKey> {
         let key = |object: &DeliveryObject| match object {
             DeliveryObject::Report(key) => key.clone(),
-            DeliveryObject::Image(_) => panic!("an image"),
+            other => panic!("{other:?}"),
         };
         job.objects.iter().map(key).collect()
     };

@@ -1,5 +1,7 @@
 //! The sheets of an overlay cine: what is drawn over each frame, and the strip below it.
 
+use std::fmt::Write as _;
+
 use sonode_findings::{CardiacPhase, Findings, InstanceFindings};
 
 use super::panel::{colour_on_image, draw_contour};
@@ -103,7 +105,8 @@ fn numbers(findings: &Findings) -> String {
     let mut text = format!("AI  LVEF {:.0} %", lv.lvef_percent);
     for (name, volume) in [("EDV", lv.edv_ml), ("ESV", lv.esv_ml)] {
         if let Some(volume) = volume {
-            text.push_str(&format!("  {name} {volume:.0} ml"));
+            // Writing into a String doesn't fail.
+            write!(text, "  {name} {volume:.0} ml").unwrap_or_default();
         }
     }
     text

@@ -471,8 +471,7 @@ fn person(name: &str) -> String {
             (Some((family, given)), true) if !given.is_empty() => {
                 format!("{family}, {}", given.join(" "))
             }
-            (Some(_), true) => parts.concat(),
-            (Some(_), false) => parts.concat(),
+            (Some(_), _) => parts.concat(),
             (None, _) => String::new(),
         }
     });

@@ -281,7 +281,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// How wide a text is, about: DejaVu Sans' advances by kind of letter, rounded up.
+/// How wide a text is, about: `DejaVu Sans`' advances by kind of letter, rounded up.
 pub(super) fn width(text: &str, style: Style) -> f64 {
     let advance = |letter: char| match letter {
         'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | ' ' => 0.34,

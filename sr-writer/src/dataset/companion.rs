@@ -13,7 +13,7 @@ use crate::codes;
 use crate::companion::{Companion, CompanionRequest};
 use crate::identity::device_uid;
 use crate::request::WriteError;
-use crate::texts::COMPANION_SERIES_DESCRIPTION;
+use crate::texts::companion_description;
 
 /// What a page is called where a viewer lists documents; the same in every language, as the series is.
 const TITLE: &str = "AI LVEF summary, unverified";
@@ -88,7 +88,7 @@ fn series(item: &mut Item, request: &CompanionRequest) {
         .text(
             tags::SERIES_DESCRIPTION,
             VR::LO,
-            COMPANION_SERIES_DESCRIPTION,
+            companion_description(request.companion),
         )
         .integers(tags::INSTANCE_NUMBER, &[request.revision]);
     if request.companion != Companion::Pdf {
@@ -122,17 +122,17 @@ fn common(
     context: &StudyContext,
     request: &CompanionRequest,
 ) {
-    let content = &request.content;
+    let made = &request.content;
     item.text(tags::SOP_CLASS_UID, VR::UI, request.companion.sop_class())
         .text(
             tags::SOP_INSTANCE_UID,
             VR::UI,
             request.sop_instance_uid.as_str(),
         )
-        .text(tags::INSTANCE_CREATION_DATE, VR::DA, &content.date)
-        .text(tags::INSTANCE_CREATION_TIME, VR::TM, &content.time)
-        .text(tags::CONTENT_DATE, VR::DA, &content.date)
-        .text(tags::CONTENT_TIME, VR::TM, &content.time)
+        .text(tags::INSTANCE_CREATION_DATE, VR::DA, &made.date)
+        .text(tags::INSTANCE_CREATION_TIME, VR::TM, &made.time)
+        .text(tags::CONTENT_DATE, VR::DA, &made.date)
+        .text(tags::CONTENT_TIME, VR::TM, &made.time)
         // The patient's name stands in the picture.
         .text(tags::BURNED_IN_ANNOTATION, VR::CS, "YES")
         .optional(
@@ -185,22 +185,19 @@ fn cine(
         .first()
         .and_then(|clip| clip.frame_rate_hz)
         .filter(|rate| rate.is_finite() && *rate > 0.0);
-    match rate {
-        Some(rate) => {
-            item.tag(tags::FRAME_INCREMENT_POINTER, tags::FRAME_TIME)
-                .text(tags::FRAME_TIME, VR::DS, &format!("{:.4}", 1000.0 / rate))
-                .text(
-                    tags::RECOMMENDED_DISPLAY_FRAME_RATE,
-                    VR::IS,
-                    &format!("{:.0}", rate.max(1.0)),
-                );
-        }
+    if let Some(rate) = rate {
+        item.tag(tags::FRAME_INCREMENT_POINTER, tags::FRAME_TIME)
+            .text(tags::FRAME_TIME, VR::DS, &format!("{:.4}", 1000.0 / rate))
+            .text(
+                tags::RECOMMENDED_DISPLAY_FRAME_RATE,
+                VR::IS,
+                &format!("{:.0}", rate.max(1.0)),
+            );
+    } else {
         // The clip doesn't say its times, so none are made up: its frames are numbered.
-        None => {
-            let numbers: Vec<u32> = (1..=count).collect();
-            item.tag(tags::FRAME_INCREMENT_POINTER, tags::PAGE_NUMBER_VECTOR)
-                .integers(tags::PAGE_NUMBER_VECTOR, &numbers);
-        }
+        let numbers: Vec<u32> = (1..=count).collect();
+        item.tag(tags::FRAME_INCREMENT_POINTER, tags::PAGE_NUMBER_VECTOR)
+            .integers(tags::PAGE_NUMBER_VECTOR, &numbers);
     }
     let compressed = files
         .iter()

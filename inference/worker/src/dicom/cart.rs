@@ -181,7 +181,7 @@ fn place_of(of: Attributes<'_>, around: Place) -> Place {
 }
 
 /// The coded children of an item: name and value.
-fn modifiers<'a>(of: Attributes<'a>) -> impl Iterator<Item = (Code, Code)> + use<'a> {
+fn modifiers(of: Attributes<'_>) -> impl Iterator<Item = (Code, Code)> {
     of.items(tags::CONTENT_SEQUENCE).filter_map(|child| {
         Some((
             Code::of(child, tags::CONCEPT_NAME_CODE_SEQUENCE)?,
@@ -270,11 +270,11 @@ fn factor(quantity: Quantity, unit: &str) -> Option<f64> {
         | (Quantity::BodySurfaceArea, "m2") => 1.0,
         (Quantity::Lvef, "1" | "{ratio}") => 100.0,
         (Quantity::Edv | Quantity::Esv, "l") => 1000.0,
-        (Quantity::Edv | Quantity::Esv, "mm3") => 0.001,
         (Quantity::Height, "cm") => 0.01,
-        (Quantity::Height, "mm") => 0.001,
         (Quantity::Height, "[in_i]") => 0.0254,
-        (Quantity::Weight, "g") => 0.001,
+        (Quantity::Edv | Quantity::Esv, "mm3")
+        | (Quantity::Height, "mm")
+        | (Quantity::Weight, "g") => 0.001,
         (Quantity::Weight, "[lb_av]") => 0.453_592_37,
         (Quantity::BodySurfaceArea, "cm2") => 0.0001,
         _ => return None,

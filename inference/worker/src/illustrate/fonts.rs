@@ -1,7 +1,7 @@
 //! The fonts of a picture. They are part of the program, so that a picture is the same on every machine, and since the
 //! sandbox lets the worker read no folder of fonts.
 //!
-//! DejaVu Sans has the alphabets of Europe, Arabic and Hebrew among others; Droid Sans Fallback has what it lacks for Chinese,
+//! `DejaVu Sans` has the alphabets of Europe, Arabic and Hebrew among others; Droid Sans Fallback has what it lacks for Chinese,
 //! Japanese and Korean. A character that neither has is drawn as an empty box.
 
 use std::sync::{Arc, LazyLock};

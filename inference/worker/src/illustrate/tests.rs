@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sonode_findings::protocol::FrameOf;
 use sonode_phantom::anatomy::View;
@@ -38,9 +38,9 @@ fn inked(picture: &Picture) -> usize {
         .count()
 }
 
-fn drawn(path: &PathBuf, svg: String, form: PageForm) -> Picture {
+fn drawn(path: &Path, svg: String, form: PageForm) -> Picture {
     let frames = vec![FrameOf {
-        path: path.clone(),
+        path: path.to_owned(),
         frame: 1,
     }];
     illustrate(&Drawing::Page { svg, frames, form }).unwrap()

@@ -165,7 +165,7 @@ fn converse(
         };
         match next {
             Some(Opened::Clip(id, prepared)) => {
-                let prepared = prepared?;
+                let prepared = (*prepared)?;
                 if ended.load(Ordering::Relaxed) {
                     break;
                 }
@@ -225,7 +225,7 @@ fn draw(IllustrateJob { id, drawing }: &IllustrateJob) -> Illustrated {
 /// What waits for the main thread.
 enum Opened {
     /// A file, read and judged.
-    Clip(u64, Result<Prepared, ServeError>),
+    Clip(u64, Box<Result<Prepared, ServeError>>),
     /// A drawing, untouched.
     Drawing(Box<IllustrateJob>),
 }
@@ -278,7 +278,7 @@ fn open_jobs(jobs: &Receiver<ToWorker>, clips: &SyncSender<Opened>) {
                 _ => Err(error),
             })
             .map_err(|source| ServeError::File { path, source });
-        if clips.send(Opened::Clip(id, prepared)).is_err() {
+        if clips.send(Opened::Clip(id, Box::new(prepared))).is_err() {
             break;
         }
     }
@@ -331,7 +331,7 @@ mod tests {
             panic!("no clip");
         };
         assert_eq!(id, 5);
-        prepared
+        *prepared
     }
 
     #[test]

@@ -6,10 +6,13 @@ use proptest::prelude::*;
 use sonode_conformance::DimseStatus;
 use sonode_findings::Rejection;
 
+use sonode_sr_writer::Companion;
+
+use super::super::record::{Drawing, ObjectKey};
 use super::super::*;
-use super::world::{KINDS, Kind, World, kind_of, study_uid, success};
+use super::world::{KINDS, Kind, World, kind_of, route, study_uid, success};
 use crate::ports::{AssociationFailure, ObjectResult};
-use crate::states::InstanceState;
+use crate::states::{DrawingState, InstanceState};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -100,6 +103,7 @@ fn take(world: &mut World, step: &Step) {
         Step::Pass(seconds) => world.pass(Duration::from_secs(seconds)),
         Step::WorkerReady => world.worker_ready(),
         Step::WorkerDies => world.worker_dies(),
+        Step::WorkerWorks(_) if world.drawings.running.is_some() => world.worker_draws(None),
         Step::WorkerWorks(which) => world.worker_works(which),
         Step::PeerAnswers(status) => {
             world.peer_answers(&ObjectResult::Status(DimseStatus(status), None), None);
@@ -123,6 +127,13 @@ fn take(world: &mut World, step: &Step) {
         Step::Restart { lose_queue } => world.restart(lose_queue),
         Step::Fuse(actions) => world.fuse = Some(actions),
     }
+}
+
+/// One peer that takes the report alone, and one that wants a picture beside it.
+fn world() -> World {
+    let mut with_picture = route("pacs-b");
+    with_picture.companions = [Companion::SecondaryCapture].into();
+    World::with_routes(vec![route("pacs-a"), with_picture])
 }
 
 /// Nothing is lost: every instance that was stored ends analysed or rejected, and rightly so.
@@ -182,12 +193,32 @@ fn check_reports(world: &World) {
     }
 }
 
+/// Whoever ends with a report and wants its picture has it, each revision's under a UID of its own.
+fn check_companions(world: &World) {
+    let uids: std::collections::BTreeSet<_> = world.drawings.kept.values().collect();
+    assert_eq!(uids.len(), world.drawings.kept.len());
+    for study in world.finished.values() {
+        let last = study.reports.last().map(|report| report.revision);
+        for delivery in study.deliveries.iter().filter(|d| d.peer == "pacs-b") {
+            let is_report = matches!(delivery.object, ObjectKey::Report(..));
+            if is_report && delivery.object.revision() == last {
+                let is_its = |drawing: &&Drawing| Some(drawing.key.revision) == last;
+                let drawing = study.companions.iter().find(is_its).expect("no picture");
+                assert!(matches!(drawing.state, DrawingState::Drawn(_)));
+                let mut deliveries = study.deliveries.iter();
+                let of_it = deliveries.find(|d| d.object == ObjectKey::Companion(drawing.key));
+                assert!(of_it.is_some_and(|delivery| delivery.state.is_taken()));
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_every_study_ends_as_promised(steps in prop::collection::vec(step(), 1..120)) {
-        let mut world = World::new();
+        let mut world = world();
         let mut queue_was_lost = false;
         for step in steps {
             queue_was_lost |= matches!(step, Step::Restart { lose_queue: true });
@@ -198,12 +229,13 @@ proptest! {
         world.retry_dead_letters();
         check_instances(&world, queue_was_lost);
         check_reports(&world);
+        check_companions(&world);
     }
 
     #[test]
     fn the_same_events_give_the_same_actions(steps in prop::collection::vec(step(), 1..60)) {
         let run = |steps: Vec<Step>| {
-            let mut world = World::new();
+            let mut world = world();
             for step in steps {
                 take(&mut world, &step);
             }

@@ -17,11 +17,10 @@ use sonode_findings::{
 use sonode_sr_writer::{ReportForm, Style, Syntax};
 
 use super::super::*;
-use drawings::Drawings;
-
 use crate::ports::{AssociationFailure, DeliveryObject, ObjectResult};
 use crate::settings::{ReportUnmeasured, Route, WorkerSettings};
 use crate::spool::Digest;
+use drawings::Drawings;
 
 /// Grayscale Softcopy Presentation State Storage.
 const PRESENTATION_STATE: &str = "1.2.840.10008.5.1.4.1.1.11.1";
@@ -285,6 +284,10 @@ impl World {
                 .iter()
                 .all(|(_, other, _)| other.study.is_some()),
             "a job begins beside an identification"
+        );
+        assert!(
+            self.drawings.running.is_none(),
+            "a job begins beside a drawing"
         );
         let is_suspect = self.suspects.contains(&stored.sop_instance);
         assert!(

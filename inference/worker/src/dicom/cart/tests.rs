@@ -80,7 +80,7 @@ fn a_carts_report_of_old_codes_is_read() {
             container(
                 ("125007", "DCM"),
                 &[
-                    num(LVEF, "61.5", "%", &[biplane.clone()]),
+                    num(LVEF, "61.5", "%", std::slice::from_ref(&biplane)),
                     num(LVEF, "57.8", "%", &[biplane.clone(), selected]),
                     num(EDV, "0.118", "l", &[biplane]),
                     num(("18148-7", "LN"), "49.8", "mL", &[]),
