@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sonode_conformance::sop_class::{self, Use};
 use sonode_conformance::{DimseStatus, transfer_syntax};
-use sonode_sr_writer::{Document, Syntax};
+use sonode_sr_writer::{Companion, Document, Syntax};
 
 pub(super) fn accepted(text: &mut String) -> std::fmt::Result {
     writeln!(
@@ -77,6 +77,26 @@ pub(super) fn statuses(text: &mut String) -> std::fmt::Result {
     )
 }
 
+/// The pictures beside a report.
+fn companions(text: &mut String) -> std::fmt::Result {
+    writeln!(
+        text,
+        "\nWhere a route names them, these go beside a report, each kind in a series of its own:\n\n\
+         | `companions` | SOP class | Transfer syntax |\n| --- | --- | --- |"
+    )?;
+    for companion in Companion::ALL {
+        let uid = companion.sop_class();
+        let name = sop_class::find(uid).map_or(uid, |class| class.name);
+        let syntax = companion.transfer_syntax();
+        writeln!(
+            text,
+            "| `{}` | {name} ({uid}) | {syntax} |",
+            companion.name()
+        )?;
+    }
+    Ok(())
+}
+
 pub(super) fn sent(text: &mut String) -> std::fmt::Result {
     writeln!(
         text,
@@ -105,6 +125,7 @@ pub(super) fn sent(text: &mut String) -> std::fmt::Result {
             classes.join(", ")
         )?;
     }
+    companions(text)?;
     let syntaxes: Vec<&str> = Syntax::ALL.iter().map(|syntax| syntax.uid()).collect();
     writeln!(
         text,

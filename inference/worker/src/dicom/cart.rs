@@ -121,12 +121,11 @@ pub fn read(attributes: Attributes<'_>) -> Option<CartReport> {
         .filter_map(|quantity| best(&candidates, quantity))
         .collect();
     let text = |tag| attributes.trimmed(tag).unwrap_or_default();
-    let digits = |tag| {
-        text(tag)
-            .chars()
-            .filter(char::is_ascii_digit)
-            .take(8)
-            .collect::<String>()
+    // Without the separators of old dates and times, and without fractions of a second.
+    let digits = |tag, most| {
+        let value = text(tag);
+        let digits = value.chars().filter(char::is_ascii_digit);
+        digits.take(most).collect::<String>()
     };
     let maker = format!(
         "{} {}",
@@ -134,7 +133,7 @@ pub fn read(attributes: Attributes<'_>) -> Option<CartReport> {
         text(tags::MANUFACTURER_MODEL_NAME)
     );
     (!values.is_empty()).then(|| CartReport {
-        content: digits(tags::CONTENT_DATE) + &digits(tags::CONTENT_TIME),
+        content: digits(tags::CONTENT_DATE, 8) + &digits(tags::CONTENT_TIME, 6),
         maker: maker.trim().to_owned(),
         values,
     })
