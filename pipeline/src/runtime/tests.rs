@@ -427,13 +427,13 @@ fn an_object_of_unsorted_is_filed_and_reported_and_another_one_waits_for_a_bette
 #[test]
 fn a_full_disk_is_a_problem_that_says_what_to_do() {
     let least = sonode_conformance::limits::FREE_BYTES_MIN;
-    assert_eq!(super::too_full(&Ok(least)), None);
-    let full = super::too_full(&Ok(least - 1)).unwrap();
+    assert_eq!(super::questions::too_full(&Ok(least)), None);
+    let full = super::questions::too_full(&Ok(least - 1)).unwrap();
     assert!(
         full.contains("255 MiB left") && full.contains("make room"),
         "{full}"
     );
-    assert!(super::too_full(&Err("gone".to_owned())).is_some());
+    assert!(super::questions::too_full(&Err("gone".to_owned())).is_some());
 }
 
 #[test]
