@@ -25,22 +25,28 @@ const KNOWN_DSRDUMP: [&str; 3] = [
     "W: The VR checker does not support this Specific Character Set: ISO_IR 192",
 ];
 
-/// `dciodvfy -new`: its errors. No version of it checks templates.
+/// `dciodvfy -new`, Debian's and PyPI's: their errors. No version of it checks templates.
 pub(crate) fn dciodvfy(file: &Path) -> Vec<String> {
     dciodvfy_of(file, &["SR", "KeyObjectSelectionDocument"])
 }
 
 /// The same of an object whose IOD's name, as dciodvfy has it, ends in one of these.
 pub(crate) fn dciodvfy_of(file: &Path, iods: &[&str]) -> Vec<String> {
-    let output = run("dciodvfy", [OsStr::new("-new"), file.as_os_str()]);
-    let text = text(&output);
-    assert!(
-        text.lines()
-            .any(|line| iods.iter().any(|iod| line.ends_with(iod))),
-        "dciodvfy recognised none of {iods:?} in {}:\n{text}",
-        file.display()
-    );
-    matching(&text, |line| line.starts_with("Error"))
+    let of_peers = interpreter(Path::new(env!("CARGO_MANIFEST_DIR"))).with_file_name("dciodvfy");
+    let programs = [PathBuf::from("dciodvfy"), of_peers];
+    let complaints = programs.iter().flat_map(|program| {
+        let program = program.to_string_lossy();
+        let output = run(&program, [OsStr::new("-new"), file.as_os_str()]);
+        let text = text(&output);
+        let names = |line: &str| iods.iter().any(|iod| line.ends_with(iod));
+        assert!(
+            text.lines().any(names),
+            "{program} recognised none of {iods:?} in {}:\n{text}",
+            file.display()
+        );
+        matching(&text, |line| line.starts_with("Error"))
+    });
+    complaints.collect()
 }
 
 /// `dsrdump`: its warnings and errors, and its exit status where it isn't 0.

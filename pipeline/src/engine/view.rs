@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sonode_conformance::SopInstanceUid;
+use sonode_conformance::{SopInstanceUid, charset};
+use sonode_findings::Phi;
 
 use super::Engine;
 use super::outcome::object_name;
@@ -23,8 +24,8 @@ impl Engine {
     pub(crate) fn detail(&self, study: &Study) -> StudyDetail {
         StudyDetail {
             status: study.status(),
-            patient_name: study.context.patient_name.clone(),
-            patient_id: study.context.patient_id.clone(),
+            patient_name: shown(&study.context.patient_name),
+            patient_id: shown(&study.context.patient_id),
             study_date: study.context.study_date.clone(),
             instance_list: study
                 .instances
@@ -179,4 +180,9 @@ fn instance_status(uid: &SopInstanceUid, instance: &Instance) -> InstanceStatus 
             })
             .collect(),
     }
+}
+
+/// For a screen: what could not be decoded shows as such.
+fn shown(text: &Phi) -> Phi {
+    Phi::new(charset::readable(text.expose()))
 }

@@ -509,3 +509,14 @@ fn no_patient_stands_in_the_list() {
     let detail = serde_json::to_string(&world.engine.detail(study)).unwrap();
     assert!(detail.contains("SECRET"));
 }
+
+#[test]
+fn what_could_not_be_decoded_is_shown_as_such() {
+    let mut world = World::new();
+    let id = sonode_conformance::charset::Charset::parse("").decode(b"A\xEB");
+    world.arrive_of(1, MEASURABLE, 0, 0, 0, &id);
+    let study = world.engine.study(&study_uid(1)).unwrap();
+    assert_eq!(study.context.patient_id.expose(), id);
+    let detail = world.engine.detail(study);
+    assert_eq!(detail.patient_id.expose(), "A\u{FFFD}");
+}
