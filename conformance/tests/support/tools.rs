@@ -25,7 +25,7 @@ const KNOWN_DSRDUMP: [&str; 3] = [
     "W: The VR checker does not support this Specific Character Set: ISO_IR 192",
 ];
 
-/// `dciodvfy -new`, Debian's and PyPI's: their errors. No version of it checks templates.
+/// `dciodvfy -new`, Debian's and the peers' one: their errors. No version of it checks templates.
 pub(crate) fn dciodvfy(file: &Path) -> Vec<String> {
     dciodvfy_of(file, &["SR", "KeyObjectSelectionDocument"])
 }
