@@ -288,20 +288,26 @@ impl Engine {
         self.settle(uid, now);
     }
 
-    /// Moves a lane that waits for nothing else; one with failures behind it keeps its backoff.
+    /// Moves a lane that waits for nothing else; one with failures behind it keeps its backoff. Its time may have come
+    /// while there was nothing to send, and it is looked at again.
     fn move_lane(&mut self, uid: &StudyInstanceUid, peer: &str, due: Timestamp) {
         let Some(study) = self.studies.get(uid) else {
             return;
         };
-        let failures = study.lanes.get(peer).map_or(0, |lane| lane.failures);
         let in_flight = study
             .deliveries
             .iter()
             .any(|d| d.peer == peer && d.in_flight);
         // A lane with something in flight is scheduled when that is answered.
-        if failures == 0 && !in_flight {
-            self.set_lane(uid, peer, Some(Lane { due, failures }));
+        if in_flight {
+            return;
         }
+        let backing_off = study.lanes.get(peer).filter(|lane| lane.failures > 0);
+        let lane = backing_off.map_or(Lane { due, failures: 0 }, |lane| Lane {
+            due: lane.due,
+            failures: lane.failures,
+        });
+        self.set_lane(uid, peer, Some(lane));
     }
 
     fn step_drawing(&mut self, uid: &StudyInstanceUid, key: CompanionKey, event: DrawingEvent) {

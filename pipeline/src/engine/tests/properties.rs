@@ -250,3 +250,43 @@ proptest! {
         prop_assert_eq!(run(steps.clone()), run(steps));
     }
 }
+
+/// A lane's time came while its picture was still being drawn, with a failure behind it: it was never looked at again.
+#[test]
+fn a_lane_that_failed_before_its_picture_was_drawn_is_taken_up_again() {
+    let arrive = |kind, n| Step::Arrive {
+        study: 0,
+        kind,
+        n,
+        version: 0,
+        association: 0,
+    };
+    let unsorted = Step::ArriveUnsorted {
+        study: 0,
+        kind: 0,
+        n: 0,
+        association: 0,
+    };
+    let mut steps = vec![
+        arrive(0, 1),
+        Step::WorkerReady,
+        Step::Pass(298),
+        unsorted,
+        Step::Pass(2),
+    ];
+    steps.extend(std::iter::repeat_n(Step::WorkerWorks(0), 4));
+    steps.extend([
+        arrive(4, 0),
+        Step::Pass(300),
+        Step::Restart { lose_queue: false },
+        Step::PeerAnswers(0),
+        Step::PeerAnswers(0x0111),
+        Step::Pass(6),
+    ]);
+    let mut world = world();
+    for step in &steps {
+        take(&mut world, step);
+    }
+    world.come_to_rest();
+    check_instances(&world, false);
+}
