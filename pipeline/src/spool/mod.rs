@@ -229,13 +229,7 @@ impl Spool {
         sop: &SopInstanceUid,
         bytes: &[u8],
     ) -> Result<PathBuf, SpoolError> {
-        let publication = Publication {
-            study: Some(study.clone()),
-            name: layout::report_name(revision, sop),
-            temp: writer::write_temp(self.shared(), bytes)?,
-            existing: Existing::MustEqual(bytes.to_vec()),
-        };
-        self.ask(|reply| Request::Publish(publication, reply))
+        self.commit_made(study, layout::report_name(revision, sop), bytes)
     }
 
     /// Commits what goes beside a report, as [`Spool::commit_report`] does.
@@ -249,9 +243,19 @@ impl Spool {
         sop: &SopInstanceUid,
         bytes: &[u8],
     ) -> Result<PathBuf, SpoolError> {
+        self.commit_made(study, layout::companion_name(revision, sop), bytes)
+    }
+
+    /// One name, one content.
+    fn commit_made(
+        &self,
+        study: &StudyInstanceUid,
+        name: String,
+        bytes: &[u8],
+    ) -> Result<PathBuf, SpoolError> {
         let publication = Publication {
             study: Some(study.clone()),
-            name: layout::companion_name(revision, sop),
+            name,
             temp: writer::write_temp(self.shared(), bytes)?,
             existing: Existing::MustEqual(bytes.to_vec()),
         };
