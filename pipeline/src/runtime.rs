@@ -188,17 +188,28 @@ impl Runtime {
                 self.event(Event::Reload(routing));
             }
             Message::Health(reply) => answer(&reply, self.health()),
-            Message::Worker(generation, said) => self.event(match said {
-                WorkerEvent::Ready(ready) => Event::WorkerReady(generation, ready),
-                WorkerEvent::Analyzed(analyzed) => Event::Analyzed(generation, analyzed),
-                WorkerEvent::Illustrated(drawn) => Event::Illustrated(generation, drawn),
-                WorkerEvent::Ended(end) => Event::WorkerEnded(generation, end),
-            }),
+            Message::Worker(generation, said) => self.worker_said(generation, said),
             Message::Drain(by) => {
                 self.drain_by = Some(by);
                 self.event(Event::Drain);
             }
         }
+    }
+
+    fn worker_said(&mut self, generation: u64, said: WorkerEvent) {
+        if let WorkerEvent::Amended(amended) = &said
+            && let Some(study) = self.engine.study_read(generation, amended.id).cloned()
+            && !self.engine.knows(&study)
+        {
+            self.take_back(&study);
+        }
+        self.event(match said {
+            WorkerEvent::Ready(ready) => Event::WorkerReady(generation, ready),
+            WorkerEvent::Analyzed(analyzed) => Event::Analyzed(generation, analyzed),
+            WorkerEvent::Amended(amended) => Event::Amended(generation, amended),
+            WorkerEvent::Illustrated(drawn) => Event::Illustrated(generation, drawn),
+            WorkerEvent::Ended(end) => Event::WorkerEnded(generation, end),
+        });
     }
 
     fn event(&mut self, event: Event) {

@@ -153,6 +153,8 @@ pub enum FromWorker {
     Ready(Ready),
     /// One analysis is done. An instance that can't be measured is an answer too.
     Analyzed(Box<Analyzed>),
+    /// The findings of a job whose answer said that a reading may follow, with that reading. At most one for a job.
+    Amended(Box<Amended>),
     /// One drawing is done, or can't be made.
     Illustrated(Box<Illustrated>),
 }
@@ -179,6 +181,18 @@ pub struct Analyzed {
     pub findings: InstanceFindings,
     /// The patient and study attributes; null where the file has no readable data set.
     pub context: Option<StudyContext>,
+    /// The second reader was not in time and goes on: an [`Amended`] may follow.
+    #[serde(default)]
+    pub reading_may_follow: bool,
+}
+
+/// Findings that were answered already, now with a second reading.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Amended {
+    /// The job's number.
+    pub id: u64,
+    /// What was found; the measurement is what it was.
+    pub findings: InstanceFindings,
 }
 
 /// Why a frame could not be read or written.

@@ -55,8 +55,9 @@ fn real_cine() -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// The worker's answers to jobs, in a process of its own: its limits bind the whole process.
-fn answers(paths: &[PathBuf], extra: &[&str]) -> Vec<Analyzed> {
+/// What the worker tells about jobs, up to its `told`th message, in a process of its own: its limits bind the whole
+/// process.
+fn messages(paths: &[PathBuf], extra: &[&str], told: usize) -> Vec<FromWorker> {
     use std::process::Stdio;
     let mut child = Command::new(env!("CARGO_BIN_EXE_sonode-worker"))
         .args([
@@ -75,8 +76,8 @@ fn answers(paths: &[PathBuf], extra: &[&str]) -> Vec<Analyzed> {
         .spawn()
         .unwrap();
     let mut jobs = child.stdin.take().unwrap();
-    let mut told = child.stdout.take().unwrap();
-    let FromWorker::Ready(ready) = read_frame(&mut told).unwrap() else {
+    let mut from = child.stdout.take().unwrap();
+    let FromWorker::Ready(ready) = read_frame(&mut from).unwrap() else {
         panic!("the worker answers before it is ready");
     };
     assert!(ready.credits as usize >= paths.len());
@@ -84,15 +85,25 @@ fn answers(paths: &[PathBuf], extra: &[&str]) -> Vec<Analyzed> {
         let path = path.clone();
         write_frame(&mut jobs, &ToWorker::Analyze(AnalyzeJob { id, path })).unwrap();
     }
-    let answers = paths.iter().map(|_| match read_frame(&mut told).unwrap() {
-        FromWorker::Analyzed(answer) => *answer,
-        FromWorker::Ready(_) => panic!("ready twice"),
-        FromWorker::Illustrated(_) => panic!("nobody asked for a picture"),
-    });
-    let mut answers: Vec<Analyzed> = answers.collect();
+    let messages = (0..told).map(|_| read_frame(&mut from).unwrap()).collect();
     drop(jobs);
     assert!(child.wait().unwrap().success());
+    messages
+}
+
+/// The worker's answers to jobs, in their order.
+fn answers(paths: &[PathBuf], extra: &[&str]) -> Vec<Analyzed> {
+    let told = messages(paths, extra, paths.len()).into_iter();
+    let mut answers: Vec<Analyzed> = told
+        .map(|message| match message {
+            FromWorker::Analyzed(answer) => *answer,
+            FromWorker::Ready(_) => panic!("ready twice"),
+            FromWorker::Amended(_) => panic!("nobody was promised a reading"),
+            FromWorker::Illustrated(_) => panic!("nobody asked for a picture"),
+        })
+        .collect();
     answers.sort_by_key(|answer| answer.id);
+    assert!(answers.iter().all(|answer| !answer.reading_may_follow));
     answers
 }
 
@@ -159,6 +170,32 @@ fn a_late_reading_keeps_no_answer_and_a_cpu_must_be_asked_for() {
     assert_eq!(outcome(&off[0].findings, "second-reader"), None);
     // The measurement is the same with it, without it and too late for it.
     assert_eq!(late[0].findings.lv, off[0].findings.lv);
+}
+
+#[test]
+fn where_readings_may_revise_a_report_a_late_one_follows_its_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = [phantom(folder.path(), 7)];
+    let extra = [
+        "--second-reader-on-cpu",
+        "--second-reader-deadline-s",
+        "0",
+        "--second-reader-when-late",
+        "revise",
+    ];
+    let mut told = messages(&file, &extra, 2).into_iter();
+    let (Some(FromWorker::Analyzed(answer)), Some(FromWorker::Amended(late))) =
+        (told.next(), told.next())
+    else {
+        panic!("not an answer and its reading");
+    };
+    assert!(answer.reading_may_follow);
+    assert_eq!(answer.findings.second_reading, None);
+    assert_eq!(late.id, answer.id);
+    assert!(late.findings.second_reading.is_some());
+    // The check that none had come is gone with it, and the measurement is the same.
+    assert_eq!(outcome(&late.findings, "second-reader"), None);
+    assert_eq!(late.findings.lv, answer.findings.lv);
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn ask(child: &mut Child, files: &[PathBuf]) -> anyhow::Result<Vec<Analyzed>> {
     let mut receive = || read_frame(&mut from).context("the worker ended; its reason stands above");
     match receive()? {
         FromWorker::Ready(_) => {}
-        FromWorker::Analyzed(_) | FromWorker::Illustrated(_) => {
+        FromWorker::Analyzed(_) | FromWorker::Amended(_) | FromWorker::Illustrated(_) => {
             bail!("the worker answered before it was asked")
         }
     }

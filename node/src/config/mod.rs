@@ -15,7 +15,7 @@ use sonode_conformance::charset::Charset;
 use sonode_sr_writer::{Companion, Document, Style};
 
 pub use reader::Problem;
-pub use second_reader::{Dtype, SecondReader, Tongue};
+pub use second_reader::{Dtype, SecondReader, Tongue, WhenLate};
 
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]

@@ -21,6 +21,8 @@ pub struct SecondReader {
     /// `deadline_s`: longest time that a measurement waits for its reading; then the report leaves without. Default 20,
     /// far below the quiet period, so that readings delay no report.
     pub deadline_s: u64,
+    /// `when_late`: what becomes of a reading that was not in time: none, or a revision of the report. Default `drop`.
+    pub when_late: WhenLate,
     /// `language` of the narrative: `en` or `zh`. Default `en`.
     pub language: Tongue,
     /// `on_cpu`: read without a GPU too, which takes minutes at full size. Default false.
@@ -62,6 +64,10 @@ words!(
     Dtype, Fp32 = "fp32", Bf16 = "bf16", Int8 = "int8", Int4 = "int4"
 );
 words!(
+    /// What becomes of a late reading.
+    WhenLate, Drop = "drop", Revise = "revise"
+);
+words!(
     /// A language that the reader answers in.
     Tongue, En = "en", Zh = "zh"
 );
@@ -87,6 +93,9 @@ impl SecondReader {
             deadline_s: section
                 .number("deadline_s", 1..=DEADLINE_S_MAX, problems)
                 .unwrap_or(20),
+            when_late: section
+                .parsed("when_late", problems)
+                .unwrap_or(WhenLate::Drop),
             language: section.parsed("language", problems).unwrap_or(Tongue::En),
             on_cpu: section.flag("on_cpu", problems).unwrap_or(false),
         };
@@ -96,6 +105,7 @@ impl SecondReader {
                 "adapter",
                 "dtype",
                 "deadline_s",
+                "when_late",
                 "language",
                 "on_cpu",
             ],
@@ -115,6 +125,7 @@ impl SecondReader {
         }
         add("-dtype", self.dtype.to_string());
         add("-deadline-s", self.deadline_s.to_string());
+        add("-when-late", self.when_late.to_string());
         add("-language", self.language.to_string());
         if self.on_cpu {
             args.push("--second-reader-on-cpu".to_owned());

@@ -195,7 +195,7 @@ fn a_second_reader_is_off_unless_it_is_named() {
     assert_eq!(check(HOSPITAL).unwrap().inference.second_reader, None);
     let with = HOSPITAL.replace(
         "[[peer]]\nname = \"pacs\"",
-        "[inference.second_reader]\ncheckpoint = \"glm\"\nlanguage = \"zh\"\n[[peer]]\nname = \"pacs\"",
+        "[inference.second_reader]\ncheckpoint = \"glm\"\nwhen_late = \"revise\"\nlanguage = \"zh\"\n[[peer]]\nname = \"pacs\"",
     );
     let reader = check(&with).unwrap().inference.second_reader.unwrap();
     assert_eq!(reader.checkpoint, Path::new("/etc/sonode/glm"));
@@ -203,7 +203,7 @@ fn a_second_reader_is_off_unless_it_is_named() {
     assert_eq!(
         args,
         "--second-reader /etc/sonode/glm --second-reader-dtype int8 --second-reader-deadline-s 20 \
-         --second-reader-language zh"
+         --second-reader-when-late revise --second-reader-language zh"
     );
     let wrong = with.replace("checkpoint = \"glm\"", "dtype = \"int3\"\ndeadline_s = 0");
     let problems = check(&wrong).unwrap_err();

@@ -9,6 +9,7 @@ use sonode_findings::protocol::Analyzed;
 use sonode_findings::{InstanceFindings, Rejection};
 
 use super::arrivals::advance_instance;
+use super::readings::LateReadings;
 use super::unsorted::Key;
 use super::worker::Phase;
 use super::{Action, Engine};
@@ -44,6 +45,8 @@ pub(super) struct Analysis {
     /// Companions that wait to be drawn; each runs alone.
     pub(super) drawings: BTreeSet<(StudyInstanceUid, CompanionKey)>,
     pub(super) running: BTreeMap<u64, Running>,
+    /// Readings that may still come from the worker.
+    pub(super) readings: LateReadings,
     next_job: u64,
     pub(super) phase: Phase,
     pub(super) generation: u64,
@@ -88,6 +91,7 @@ impl Analysis {
         self.waiting.retain(|(_, uid, _)| uid != study);
         self.suspects.retain(|(_, uid, _)| uid != study);
         self.drawings.retain(|(uid, _)| uid != study);
+        self.readings.forget(study);
     }
 
     /// Waiting, running, suspect.
@@ -203,6 +207,9 @@ impl Engine {
                 text::complete(&mut study.context, context);
             }
         }
+        if answer.reading_may_follow {
+            self.await_reading(answer.id, &uid, &sop);
+        }
         self.take_findings(&uid, &sop, answer.findings, now);
     }
 
@@ -255,8 +262,8 @@ impl Engine {
         self.settle(uid, now);
     }
 
-    /// A measurable image came after the close.
-    fn reopen(&mut self, uid: &StudyInstanceUid, now: Timestamp) {
+    /// What a report stands on has grown after the close.
+    pub(super) fn reopen(&mut self, uid: &StudyInstanceUid, now: Timestamp) {
         let Some(study) = self.studies.get_mut(uid) else {
             return;
         };
@@ -346,11 +353,13 @@ impl Engine {
 
     /// Books a run; gives its number.
     pub(super) fn start_run(&mut self, task: Task, now: Timestamp) -> u64 {
-        let alone = self.analysis.running.is_empty();
-        if alone {
+        let is_first = self.analysis.running.is_empty();
+        if is_first {
             // Waiting for a job is not an overrun.
             self.extend_deadline(now);
         }
+        // A reading that goes on beside it may be what kills the worker.
+        let alone = is_first && self.analysis.readings.is_empty();
         let analysis = &mut self.analysis;
         for other in analysis.running.values_mut() {
             other.alone = false;

@@ -11,6 +11,7 @@ mod commands;
 mod companions;
 mod delivery;
 mod outcome;
+mod readings;
 mod record;
 mod recover;
 #[cfg(test)]
@@ -22,7 +23,7 @@ mod worker;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
-use sonode_findings::protocol::{Analyzed, Illustrated, Picture, Ready};
+use sonode_findings::protocol::{Amended, Analyzed, Illustrated, Picture, Ready};
 use sonode_findings::{Findings, InstanceFindings, StudyContext};
 use sonode_sr_writer::{Document, Form};
 
@@ -56,6 +57,8 @@ pub(crate) enum Event {
     WorkerEnded(u64, WorkerEnd),
     /// The worker of this generation answered a job: an analysis or an identification.
     Analyzed(u64, Box<Analyzed>),
+    /// The worker of this generation has a second reading of what it answered before.
+    Amended(u64, Box<Amended>),
     /// The worker of this generation drew something, or can't.
     Illustrated(u64, Box<Illustrated>),
     /// A companion is on disk under this UID, or can't be put there.
@@ -202,6 +205,7 @@ impl Engine {
             Event::WorkerReady(generation, ready) => self.on_worker_ready(generation, ready, now),
             Event::WorkerEnded(generation, end) => self.on_worker_ended(generation, end, now),
             Event::Analyzed(generation, analyzed) => self.on_analyzed(generation, *analyzed, now),
+            Event::Amended(generation, amended) => self.on_amended(generation, *amended, now),
             Event::Illustrated(generation, answer) => {
                 self.on_illustrated(generation, *answer, now);
             }

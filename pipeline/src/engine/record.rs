@@ -123,6 +123,9 @@ pub(crate) struct Evidence {
     /// SHA-256 of the models.
     pub(crate) models: BTreeSet<String>,
     pub(crate) lv: Option<LvSummary>,
+    /// The instances that a second reader has read.
+    #[serde(default)]
+    pub(crate) read: BTreeSet<SopInstanceUid>,
 }
 
 /// One object owed to one peer.
@@ -343,12 +346,20 @@ impl Evidence {
                 .map(|model| model.sha256.clone())
                 .collect(),
             lv: findings.lv.clone(),
+            read: findings
+                .instances
+                .iter()
+                .filter(|instance| instance.second_reading.is_some())
+                .map(|instance| instance.sop_instance_uid.clone())
+                .collect(),
         }
     }
 
-    /// Whether this evidence holds everything that `old` holds, and differs.
+    /// Whether this evidence holds everything measured that `old` holds, and differs. A reading less is no news.
     pub(crate) fn extends(&self, old: &Self) -> bool {
         let keeps_all = old.sources.keys().all(|uid| self.sources.contains_key(uid));
-        keeps_all && (self.sources != old.sources || self.lv != old.lv)
+        let has_grown =
+            self.sources != old.sources || self.lv != old.lv || !self.read.is_subset(&old.read);
+        keeps_all && has_grown
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sonode_findings::protocol::Ready;
 
 use super::analysis::{Mark, Running, Task, backoff};
+use super::readings::LateReadings;
 use super::{Action, Engine, WorkerEnd};
 use crate::time::Timestamp;
 
@@ -119,6 +120,7 @@ impl Engine {
         if end.unusable {
             self.wait_for_mending(now);
         }
+        self.analysis.readings = LateReadings::default();
         let running = std::mem::take(&mut self.analysis.running);
         for job in running.into_values() {
             self.on_run_lost(&job, now);

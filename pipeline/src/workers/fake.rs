@@ -108,6 +108,7 @@ fn serve(node: &mut UnixStream, rules: &[(&str, &str)], job: &AnalyzeJob, identi
         id: job.id,
         findings,
         context: study.map(StudyContext::unknown),
+        reading_may_follow: false,
     };
     write_frame(node, &FromWorker::Analyzed(Box::new(answer))).unwrap();
 }

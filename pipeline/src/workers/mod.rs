@@ -17,7 +17,8 @@ use std::thread;
 use std::time::Duration;
 
 use sonode_findings::protocol::{
-    Analyzed, FrameError, FromWorker, Illustrated, Ready, ToWorker, read_frame, write_frame,
+    Amended, Analyzed, FrameError, FromWorker, Illustrated, Ready, ToWorker, read_frame,
+    write_frame,
 };
 
 use crate::engine::WorkerEnd;
@@ -35,6 +36,7 @@ const STDERR_LINE_MAX: u64 = 4096;
 pub(crate) enum WorkerEvent {
     Ready(Ready),
     Analyzed(Box<Analyzed>),
+    Amended(Box<Amended>),
     Illustrated(Box<Illustrated>),
     /// The last one, always.
     Ended(WorkerEnd),
@@ -121,6 +123,7 @@ fn read_answers(mut from: &UnixStream, tell: &impl Fn(WorkerEvent)) -> Option<Fr
         match read_frame(&mut from) {
             Ok(FromWorker::Ready(ready)) => tell(WorkerEvent::Ready(ready)),
             Ok(FromWorker::Analyzed(analyzed)) => tell(WorkerEvent::Analyzed(analyzed)),
+            Ok(FromWorker::Amended(amended)) => tell(WorkerEvent::Amended(amended)),
             Ok(FromWorker::Illustrated(drawn)) => tell(WorkerEvent::Illustrated(drawn)),
             Err(FrameError::Closed) => return None,
             Err(error) => return Some(error),

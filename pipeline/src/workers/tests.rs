@@ -14,7 +14,7 @@ fn start(script: &str) -> (Worker, Receiver<WorkerEvent>) {
 fn ready(events: &Receiver<WorkerEvent>) -> Ready {
     match events.recv().unwrap() {
         WorkerEvent::Ready(ready) => ready,
-        WorkerEvent::Analyzed(_) | WorkerEvent::Illustrated(_) => {
+        WorkerEvent::Analyzed(_) | WorkerEvent::Amended(_) | WorkerEvent::Illustrated(_) => {
             panic!("an answer before any job")
         }
         WorkerEvent::Ended(end) => panic!("{end:?}"),

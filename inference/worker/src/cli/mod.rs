@@ -16,7 +16,12 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::device::{self, DeviceChoice};
-use crate::second_reader::{self, linear::Precision, question::Language, review::ReviewOptions};
+use crate::second_reader::{
+    self,
+    linear::Precision,
+    question::Language,
+    review::{ReviewOptions, WhenLate},
+};
 use crate::serve::{self, ServeError};
 use crate::train;
 
@@ -98,6 +103,9 @@ struct SecondReaderArgs {
     /// Longest time that an answer is held for its reading, in seconds
     #[arg(long, default_value_t = 20)]
     second_reader_deadline_s: u64,
+    /// What becomes of a reading that was not in time: drop it, or revise the report
+    #[arg(long, default_value = "drop")]
+    second_reader_when_late: WhenLate,
     /// Language of its narrative: en or zh
     #[arg(long, default_value = "en")]
     second_reader_language: Language,
@@ -130,6 +138,7 @@ impl SecondReaderArgs {
         Ok(Some(ReviewOptions {
             reader,
             deadline: Duration::from_secs(self.second_reader_deadline_s),
+            when_late: self.second_reader_when_late,
             language: self.second_reader_language,
         }))
     }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -25,8 +26,31 @@ pub struct ReviewOptions {
     pub reader: Options,
     /// Longest time that an answer about a clip is held for its reading.
     pub deadline: Duration,
+    /// What becomes of a reading that was not in time.
+    pub when_late: WhenLate,
     /// The language of question and narrative.
     pub language: Language,
+}
+
+/// What becomes of a reading that was not in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenLate {
+    /// It is given up.
+    Drop,
+    /// It goes on while nothing else is to be done, and the findings are sent again with it.
+    Revise,
+}
+
+impl FromStr for WhenLate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "drop" => Ok(Self::Drop),
+            "revise" => Ok(Self::Revise),
+            _ => Err("say drop or revise".to_owned()),
+        }
+    }
 }
 
 /// A second reader with its question.
@@ -37,6 +61,7 @@ pub struct Reviewer {
     language: Language,
     model: ModelRef,
     deadline: Duration,
+    when_late: WhenLate,
 }
 
 /// Why there is no reading.
@@ -73,6 +98,7 @@ impl Reviewer {
             model: model_ref(&options.reader)?,
             language: options.language,
             deadline: options.deadline,
+            when_late: options.when_late,
             reader,
         })
     }
@@ -85,6 +111,11 @@ impl Reviewer {
     /// Longest time that an answer is held.
     pub fn deadline(&self) -> Duration {
         self.deadline
+    }
+
+    /// Whether readings that were not in time go on.
+    pub fn revises(&self) -> bool {
+        self.when_late == WhenLate::Revise
     }
 
     /// Reads a clip. `go_on` is asked before every step of the model.

@@ -21,16 +21,16 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use sonode_findings::protocol::{
-    AnalyzeJob, Analyzed, FrameError, FromWorker, IllustrateJob, Illustrated, Ready, ToWorker,
-    read_frame, write_frame,
+    AnalyzeJob, FrameError, FromWorker, IllustrateJob, Illustrated, Ready, ToWorker, read_frame,
+    write_frame,
 };
 
-use crate::analysis::{Analysis, Prepared, identify, prepare};
+use crate::analysis::{Prepared, identify, prepare};
 use crate::device::{self, DeviceChoice};
 use crate::illustrate::illustrate;
 use crate::models::{Models, ModelsError};
 use crate::second_reader::review::{ReviewOptions, Reviewer, mapped_bytes};
-use readings::{Held, Inbox};
+use readings::{Held, Inbox, Told};
 
 pub use libraries::restart_with_cuda;
 pub use sandbox::Allowed;
@@ -138,13 +138,6 @@ fn converse(
         move || read_jobs(input, &job_sender, &ended)
     })?;
     start("opener", move || open_jobs(&jobs, &clip_sender))?;
-    // Answers that are held for a reading must not keep the next measurement waiting.
-    let credits = CREDITS
-        + if reviewer.is_some() {
-            readings::HELD_MAX
-        } else {
-            0
-        };
     let mut refs = models.refs();
     refs.extend(reviewer.map(|reviewer| reviewer.model().clone()));
     let ready = Ready {
@@ -170,8 +163,8 @@ fn converse(
                     break;
                 }
                 let (analysis, clip) = prepared.measure_and_keep(models);
-                if let Some(done) = held.put(id, analysis, clip) {
-                    answer(&mut output, done)?;
+                if let Some(told) = held.put(id, analysis, clip) {
+                    tell(&mut output, told)?;
                 }
             }
             Some(Opened::Drawing(job)) => {
@@ -180,35 +173,34 @@ fn converse(
             None if held.is_empty() => break,
             None => {
                 let stop = || inbox.is_waiting() || ended.load(Ordering::Relaxed);
-                if let Some(done) = held.read_one(&stop) {
-                    answer(&mut output, done)?;
+                if let Some(told) = held.read_one(&stop) {
+                    tell(&mut output, told)?;
                 }
             }
         }
-        for done in held.late() {
-            answer(&mut output, done)?;
+        for told in held.overdue() {
+            tell(&mut output, told)?;
         }
     }
     Ok(())
 }
 
-fn answer(output: &mut impl Write, (id, analysis): (u64, Analysis)) -> Result<(), ServeError> {
-    let Analysis { findings, context } = analysis;
+fn tell(output: &mut impl Write, told: Told) -> Result<(), ServeError> {
+    let (id, findings, what) = match &told {
+        Told::Answer(answer) => (answer.id, &answer.findings, "analysed"),
+        Told::Amendment(late) => (late.id, &late.findings, "read late"),
+    };
     tracing::info!(
         job = id,
         uid = findings.sop_instance_uid.as_str(),
         rejected = findings.rejected.map(|reason| format!("{reason:?}")),
-        "analysed"
+        "{what}"
     );
-    let answer = Analyzed {
-        id,
-        findings,
-        context,
+    let message = match told {
+        Told::Answer(answer) => FromWorker::Analyzed(answer),
+        Told::Amendment(late) => FromWorker::Amended(late),
     };
-    Ok(write_frame(
-        output,
-        &FromWorker::Analyzed(Box::new(answer)),
-    )?)
+    Ok(write_frame(output, &message)?)
 }
 
 /// What libraries can't survive is answered as what they refuse: the drawing isn't tried again.

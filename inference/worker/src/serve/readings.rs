@@ -1,11 +1,15 @@
 //! Answers that wait for the second reader. Measurement comes first: a reading begins only while no clip waits, stops when
-//! one comes, and is begun again afterwards. At its deadline an answer leaves as it is.
+//! one comes, and is begun again afterwards. At its deadline an answer leaves as it is; where readings may revise a report, its
+//! reading goes on when nothing else is to be done, and follows.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use sonode_findings::InstanceFindings;
+use sonode_findings::protocol::{Amended, Analyzed};
 
 use super::Opened;
 use crate::analysis::Analysis;
@@ -17,8 +21,15 @@ use crate::second_reader::review::{ReviewError, Reviewer};
 /// Most answers that are held at once.
 pub(super) const HELD_MAX: u32 = 6;
 
-/// A job that is done.
-type Done = (u64, Analysis);
+/// How long a reading that was not in time may still come.
+const LATE_MAX: Duration = Duration::from_mins(10);
+
+/// What the node is told of a job.
+pub(super) enum Told {
+    Answer(Box<Analyzed>),
+    /// The reading of what was answered without one.
+    Amendment(Box<Amended>),
+}
 
 /// What is to be done, into which can be looked without taking.
 pub(super) struct Inbox<'a> {
@@ -58,6 +69,8 @@ impl<'a> Inbox<'a> {
 pub(super) struct Held<'a> {
     reviewer: Option<&'a Reviewer>,
     queue: VecDeque<Waiting>,
+    /// Those whose answers have left without a reading.
+    late: VecDeque<Late>,
 }
 
 struct Waiting {
@@ -67,16 +80,33 @@ struct Waiting {
     until: Instant,
 }
 
+struct Late {
+    id: u64,
+    findings: InstanceFindings,
+    clip: Clip,
+    until: Instant,
+}
+
+/// How a reading ended.
+enum Read {
+    Done,
+    /// There is none, and why.
+    None(String),
+    /// Something else comes first.
+    Stopped,
+}
+
 impl<'a> Held<'a> {
     pub(super) fn new(reviewer: Option<&'a Reviewer>) -> Self {
         Self {
             reviewer,
             queue: VecDeque::new(),
+            late: VecDeque::new(),
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.late.is_empty()
     }
 
     /// Holds an answer for its reading, or gives it back where there will be none.
@@ -85,16 +115,16 @@ impl<'a> Held<'a> {
         id: u64,
         mut analysis: Analysis,
         clip: Option<Clip>,
-    ) -> Option<Done> {
+    ) -> Option<Told> {
         let (Some(reviewer), Some(clip)) = (self.reviewer, clip) else {
-            return Some((id, analysis));
+            return Some(answer(id, analysis, false));
         };
         if self.queue.len() >= HELD_MAX as usize {
             absent(
                 &mut analysis.findings,
                 "the second reader has too much to read",
             );
-            return Some((id, analysis));
+            return Some(answer(id, analysis, false));
         }
         self.queue.push_back(Waiting {
             id,
@@ -105,57 +135,116 @@ impl<'a> Held<'a> {
         None
     }
 
-    /// Reads the clip that has waited longest. None where `stop` said that something else comes first: it waits on.
-    pub(super) fn read_one(&mut self, stop: &dyn Fn() -> bool) -> Option<Done> {
-        let reviewer = self.reviewer?;
-        let mut first = self.queue.pop_front()?;
-        let until = first.until;
-        let go_on = || Instant::now() < until && !stop();
+    /// Reads the clip that has waited longest, those whose answers wait first. None where `stop` said that something else
+    /// comes first: it waits on.
+    pub(super) fn read_one(&mut self, stop: &dyn Fn() -> bool) -> Option<Told> {
+        let Some(mut first) = self.queue.pop_front() else {
+            return self.read_late(stop);
+        };
         let findings = &mut first.analysis.findings;
-        // A model that gives up, as where a GPU has no memory left, must not take the measurement with it.
-        let read = catch_unwind(AssertUnwindSafe(|| {
-            reviewer.read(&first.clip, findings, &go_on)
-        }));
-        match read {
-            Ok(Ok(reading)) => put_beside(findings, &reading, reviewer.model().clone()),
-            Ok(Err(ReviewError::Answer(AnswerError::Stopped))) => {
+        match self.read(&first.clip, findings, first.until, stop) {
+            Read::Done => {}
+            Read::None(why) => absent(findings, &why),
+            Read::Stopped => {
                 self.queue.push_front(first);
                 return None;
             }
+        }
+        Some(answer(first.id, first.analysis, false))
+    }
+
+    fn read_late(&mut self, stop: &dyn Fn() -> bool) -> Option<Told> {
+        let mut first = self.late.pop_front()?;
+        match self.read(&first.clip, &mut first.findings, first.until, stop) {
+            Read::Done => {}
+            Read::None(_) => return None,
+            Read::Stopped => {
+                self.late.push_front(first);
+                return None;
+            }
+        }
+        let Late { id, findings, .. } = first;
+        Some(Told::Amendment(Box::new(Amended { id, findings })))
+    }
+
+    fn read(
+        &mut self,
+        clip: &Clip,
+        findings: &mut InstanceFindings,
+        until: Instant,
+        stop: &dyn Fn() -> bool,
+    ) -> Read {
+        let Some(reviewer) = self.reviewer else {
+            return Read::Stopped;
+        };
+        let go_on = || Instant::now() < until && !stop();
+        // A model that gives up, as where a GPU has no memory left, must not take the measurement with it.
+        let read = catch_unwind(AssertUnwindSafe(|| reviewer.read(clip, findings, &go_on)));
+        match read {
+            Ok(Ok(reading)) => {
+                put_beside(findings, &reading, reviewer.model().clone());
+                Read::Done
+            }
+            Ok(Err(ReviewError::Answer(AnswerError::Stopped))) => Read::Stopped,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "no second reading");
-                absent(
-                    findings,
-                    &format!("the second reader gave no answer: {error}"),
-                );
+                Read::None(format!("the second reader gave no answer: {error}"))
             }
             Err(_) => {
                 self.reviewer = None;
-                absent(
-                    findings,
-                    "the second reader failed, and is off until the worker is started again",
-                );
+                let why = "the second reader failed, and is off until the worker is started again";
+                Read::None(why.to_owned())
             }
         }
-        Some((first.id, first.analysis))
     }
 
     /// The answers whose deadline has passed; all of them where nobody reads any more.
-    pub(super) fn late(&mut self) -> Vec<Done> {
+    pub(super) fn overdue(&mut self) -> Vec<Told> {
         let now = Instant::now();
-        let mut late = Vec::new();
-        while let Some(first) = self.queue.front() {
-            if self.reviewer.is_some() && now < first.until {
+        let reads = self.reviewer.is_some();
+        self.late.retain(|late| reads && now < late.until);
+        let mut overdue = Vec::new();
+        while let Some(first) = self.queue.pop_front() {
+            if reads && now < first.until {
+                self.queue.push_front(first);
                 break;
             }
-            if let Some(mut first) = self.queue.pop_front() {
-                absent(
-                    &mut first.analysis.findings,
-                    "the second reader was not in time",
-                );
-                late.push((first.id, first.analysis));
-            }
+            overdue.push(self.leave(first, now));
         }
-        late
+        overdue
     }
+
+    /// An answer leaves without its reading, which may follow.
+    fn leave(&mut self, waiting: Waiting, now: Instant) -> Told {
+        let Waiting {
+            id,
+            mut analysis,
+            clip,
+            ..
+        } = waiting;
+        let goes_on = self.reviewer.is_some_and(Reviewer::revises);
+        if goes_on {
+            if self.late.len() >= HELD_MAX as usize {
+                self.late.pop_front();
+            }
+            self.late.push_back(Late {
+                id,
+                findings: analysis.findings.clone(),
+                clip,
+                until: now + LATE_MAX,
+            });
+        }
+        absent(&mut analysis.findings, "the second reader was not in time");
+        answer(id, analysis, goes_on)
+    }
+}
+
+fn answer(id: u64, analysis: Analysis, reading_may_follow: bool) -> Told {
+    let Analysis { findings, context } = analysis;
+    Told::Answer(Box::new(Analyzed {
+        id,
+        findings,
+        context,
+        reading_may_follow,
+    }))
 }

@@ -1,5 +1,6 @@
 mod companions;
 mod properties;
+mod readings;
 mod scenarios;
 mod unsorted;
 mod world;

@@ -35,6 +35,9 @@ enum Step {
     WorkerReady,
     WorkerDies,
     WorkerWorks(usize),
+    /// As `WorkerWorks`, but a second reading may follow.
+    WorkerReadsOn(usize),
+    WorkerReads,
     PeerAnswers(u16),
     NoAssociation(bool),
     Operator(u8, bool),
@@ -73,6 +76,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::WorkerReady),
         1 => Just(Step::WorkerDies),
         8 => (0..4_usize).prop_map(Step::WorkerWorks),
+        2 => (0..4_usize).prop_map(Step::WorkerReadsOn),
+        2 => Just(Step::WorkerReads),
         4 => prop_oneof![Just(0_u16), Just(0xA700), Just(0xC000), Just(0x0122), Just(0x0111)].prop_map(Step::PeerAnswers),
         1 => any::<bool>().prop_map(Step::NoAssociation),
         1 => (0..3_u8, any::<bool>()).prop_map(|(study, retry)| Step::Operator(study, retry)),
@@ -103,8 +108,12 @@ fn take(world: &mut World, step: &Step) {
         Step::Pass(seconds) => world.pass(Duration::from_secs(seconds)),
         Step::WorkerReady => world.worker_ready(),
         Step::WorkerDies => world.worker_dies(),
-        Step::WorkerWorks(_) if world.drawings.running.is_some() => world.worker_draws(None),
+        Step::WorkerWorks(_) | Step::WorkerReadsOn(_) if world.drawings.running.is_some() => {
+            world.worker_draws(None);
+        }
         Step::WorkerWorks(which) => world.worker_works(which),
+        Step::WorkerReadsOn(which) => world.worker_answers(which, true),
+        Step::WorkerReads => world.worker_reads(),
         Step::PeerAnswers(status) => {
             world.peer_answers(&ObjectResult::Status(DimseStatus(status), None), None);
         }

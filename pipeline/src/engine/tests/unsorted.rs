@@ -62,6 +62,7 @@ fn the_data_set_of_another_instance_is_not_filed() {
     let answer = Analyzed {
         id: world.running[0].0,
         findings: InstanceFindings::empty(sop_uid(1, MEASURABLE, 9)),
+        reading_may_follow: false,
         context: Some(StudyContext::unknown(study_uid(1))),
     };
     world.event(Event::Analyzed(1, Box::new(answer)));

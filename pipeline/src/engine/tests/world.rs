@@ -2,6 +2,7 @@
 
 mod drawings;
 mod peers;
+mod readings;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -16,11 +17,13 @@ use sonode_findings::{
 
 use sonode_sr_writer::{ReportForm, Style, Syntax};
 
+use super::super::record::Evidence;
 use super::super::*;
 use crate::ports::{AssociationFailure, DeliveryObject, ObjectResult};
 use crate::settings::{ReportUnmeasured, Route, WorkerSettings};
 use crate::spool::Digest;
 use drawings::Drawings;
+use readings::Late;
 
 /// Grayscale Softcopy Presentation State Storage.
 const PRESENTATION_STATE: &str = "1.2.840.10008.5.1.4.1.1.11.1";
@@ -73,6 +76,7 @@ pub(super) struct World {
     has_worker: bool,
     is_ready: bool,
     pub(super) drawings: Drawings,
+    pub(super) late: Vec<Late>,
     // The PACS.
     pub(super) jobs: VecDeque<DeliveryJob>,
     pub(super) accepted: Vec<(String, StudyInstanceUid, u32)>,
@@ -155,6 +159,7 @@ impl World {
             has_worker: false,
             is_ready: false,
             drawings: Drawings::default(),
+            late: Vec::new(),
             jobs: VecDeque::new(),
             accepted: Vec::new(),
             suspects: BTreeSet::new(),
@@ -304,7 +309,7 @@ impl World {
             .marks
             .get(&(stored.study.clone().unwrap(), stored.sop_instance.clone()));
         assert!(mark.is_some_and(|mark| mark.started), "no durable mark");
-        let alone = self.running.is_empty();
+        let alone = self.running.is_empty() && self.late.is_empty();
         for running in &mut self.running {
             running.2 = false;
         }
@@ -313,6 +318,7 @@ impl World {
 
     fn lose_runs(&mut self) {
         self.drawings.running = None;
+        self.late.clear();
         for (_, stored, alone) in std::mem::take(&mut self.running) {
             if stored.study.is_none() {
                 continue;
@@ -484,6 +490,7 @@ impl World {
         self.has_worker = false;
         self.is_ready = false;
         self.drawings.running = None;
+        self.late.clear();
         self.jobs.clear();
         self.lives += 1;
         self.engine = Engine::new(self.settings.clone());
@@ -588,11 +595,12 @@ fn measured(mut findings: InstanceFindings) -> InstanceFindings {
 /// Stands for the report's identity: its sources and their digests.
 fn report_sop(findings: &Findings, members: &[crate::report::Member]) -> SopInstanceUid {
     use sha2::Digest as _;
-    let evidence = super::super::record::Evidence::of(findings, members);
+    let evidence = Evidence::of(findings, members);
     let text = if evidence.sources.is_empty() {
         format!("{} {members:?}", findings.study_instance_uid)
     } else {
-        format!("{} {:?}", findings.study_instance_uid, evidence.sources)
+        let Evidence { sources, read, .. } = evidence;
+        format!("{} {sources:?} {read:?}", findings.study_instance_uid)
     };
     let hash = sha2::Sha256::digest(text.as_bytes());
     let number = hash

@@ -34,6 +34,11 @@ impl World {
 
     /// The worker ends one of its jobs, in whatever way that job ends.
     pub(in crate::engine::tests) fn worker_works(&mut self, which: usize) {
+        self.worker_answers(which, false);
+    }
+
+    /// As [`Self::worker_works`]; where a second reader may still read on, its reading waits in `late`.
+    pub(in crate::engine::tests) fn worker_answers(&mut self, which: usize, reads_on: bool) {
         if self.running.is_empty() {
             return;
         }
@@ -51,10 +56,15 @@ impl World {
         };
         self.running.remove(which);
         self.suspects.remove(&stored.sop_instance);
+        let reading_may_follow = reads_on && findings.lv.is_some();
+        if reading_may_follow {
+            self.late.push(Late::of(id, &findings));
+        }
         let answer = Analyzed {
             id,
             findings,
             context: None,
+            reading_may_follow,
         };
         self.event(Event::Analyzed(self.generation, Box::new(answer)));
     }
@@ -72,6 +82,7 @@ impl World {
             id,
             findings: InstanceFindings::empty(sop.clone()),
             context,
+            reading_may_follow: false,
         };
         self.event(Event::Analyzed(self.generation, Box::new(answer)));
     }
