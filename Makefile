@@ -4,9 +4,10 @@ CARGO ?= cargo
 # One profile and one set of crates for building, linting and testing: nothing is compiled twice, and what is tested
 # is what ships.
 RELEASE := --release --locked --workspace
+FUZZ := --features sonode-fuzz/fuzz --bin 'fuzz_*'
 STAGE := deploy/stage.sh
 
-.PHONY: help build demo test setup-test binaries lint fast interop crash evaluate parity reader-fixtures bench gpu clean-peers
+.PHONY: help build demo test setup-test binaries lint fast interop crash fuzz fuzz-targets soak evaluate parity reader-fixtures bench gpu clean-peers
 .DEFAULT_GOAL := help
 # The stages share the cores through cargo; side by side they would only fight for them.
 .NOTPARALLEL:
@@ -30,6 +31,7 @@ test: setup-test ## set up the peers too, then run every check and every test
 	@$(STAGE) fast $(MAKE) --no-print-directory fast
 	@$(STAGE) interop $(MAKE) --no-print-directory interop
 	@$(STAGE) crash $(MAKE) --no-print-directory crash
+	@$(STAGE) fuzz $(MAKE) --no-print-directory fuzz
 
 setup-test:
 	@$(STAGE) setup deploy/setup.sh build test
@@ -39,6 +41,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(RELEASE) --all-targets -- -D warnings
 	$(CARGO) clippy $(RELEASE) --test '*' -- -D warnings
+	$(CARGO) clippy $(RELEASE) $(FUZZ) -- -D warnings
 
 # Everything but the whole-node tests.
 fast:
@@ -51,7 +54,18 @@ interop: binaries
 		--test interop_report --test share --test unsorted -- --test-threads=2
 
 crash: binaries
-	$(CARGO) test $(RELEASE) --test crash -- --test-threads=2
+	$(CARGO) test $(RELEASE) --no-fail-fast --test crash --test kills -- --test-threads=2
+
+# Every parser of foreign bytes: its corpus, and then half a minute each of new inputs.
+fuzz: fuzz-targets
+	tests/fuzz/run.sh 30
+
+fuzz-targets:
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/tests/fuzz/instrument.sh $(CARGO) build $(RELEASE) $(FUZZ)
+
+soak: build fuzz-targets ## the long proofs of reliability, an hour and a half, into tests/RELIABILITY.md
+	deploy/setup.sh build test
+	tests/soak.sh
 
 evaluate: build ## read held-out phantom cines with the built-in model, into inference/EVALUATION.md; then parity
 	target/release/sonode-worker evaluate --threads $$(nproc)

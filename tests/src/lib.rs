@@ -15,12 +15,14 @@
 pub mod cart;
 pub mod dcmtk;
 pub mod http;
+pub mod load;
 pub mod node;
 pub mod orthanc;
 pub mod part10;
 pub mod paths;
 pub mod process;
 pub mod python;
+pub mod reliability;
 pub mod report;
 pub mod samples;
 pub mod wait;

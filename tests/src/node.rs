@@ -201,23 +201,33 @@ impl Node {
         Ok(node)
     }
 
-    /// Starts it again on the same data, after [`Self::kill`] or [`Self::terminate`].
+    /// Starts it again on the same data, after [`Self::kill`] or [`Self::terminate`], and waits until it is ready.
     pub fn restart(&mut self) -> Result<()> {
+        self.spawn()?;
+        self.ready()
+    }
+
+    /// As [`Self::restart`], without the wait.
+    pub fn spawn(&mut self) -> Result<()> {
         ensure!(self.process.is_none(), "it is running");
         let mut command = Command::new(paths::program("sonode")?);
         command
             .args(["serve", "--config"])
             .arg(self.config_path())
             .current_dir(paths::repository());
-        let mut daemon = Daemon::start(&mut command, &self.folder.path().join("sonode.log"))?;
+        let log = self.folder.path().join("sonode.log");
+        self.process = Some(Daemon::start(&mut command, &log)?);
+        Ok(())
+    }
+
+    /// Waits until it is ready. A node that is not stays here, and shows its log when it is dropped.
+    pub fn ready(&mut self) -> Result<()> {
         let http = self.http();
-        let ready = eventually("the node to be ready", START, || {
-            daemon.check_alive()?;
+        let process = self.process.as_mut().context("it isn't running")?;
+        eventually("the node to be ready", START, || {
+            process.check_alive()?;
             Ok((http.status("/readyz") == Some(200)).then_some(()))
-        });
-        // Kept even if it failed: dropping the node shows its log then.
-        self.process = Some(daemon);
-        ready
+        })
     }
 
     /// Writes another configuration, with the same ports, and sends SIGHUP.

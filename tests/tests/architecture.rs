@@ -37,6 +37,19 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ),
     // Black box: the whole-node tests see what a hospital sees, and link nothing of the node.
     ("sonode-tests", &[]),
+    // Its targets feed each parser directly.
+    (
+        "sonode-fuzz",
+        &[
+            "sonode",
+            "sonode-conformance",
+            "sonode-dimse",
+            "sonode-findings",
+            "sonode-phantom",
+            "sonode-sr-writer",
+            "sonode-worker",
+        ],
+    ),
 ];
 
 /// Crates from outside, and the only ones of ours that may name them.

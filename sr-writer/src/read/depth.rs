@@ -1,14 +1,17 @@
 //! A scan of a Part 10 file that counts how deep its sequences are nested, with a stack of its own in place of
-//! recursion.
+//! recursion. It walks as dicom-object walks, element by element, so that no length reaches the parser that this file
+//! can't hold: the parser makes room for a value before it reads it.
 
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry};
 use dicom_core::{Tag, VR};
-use dicom_dictionary_std::StandardDataDictionary;
+use dicom_dictionary_std::{StandardDataDictionary, tags};
 use sonode_conformance::limits::PARSE_DEPTH_MAX;
 
 use super::ReadError;
 
 const UNDEFINED: u32 = u32::MAX;
+/// The group of items and delimiters.
+const DELIMITERS: u16 = 0xFFFE;
 const ITEM: u16 = 0xE000;
 const ITEM_END: u16 = 0xE00D;
 const SEQUENCE_END: u16 = 0xE0DD;
@@ -24,7 +27,16 @@ struct Layout {
 struct Open {
     /// Where it ends; `None` where a delimiter ends it.
     end: Option<usize>,
-    layout: Layout,
+    level: Level,
+}
+
+/// What may come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// Elements: of the file's data set, or of an item.
+    DataSet,
+    /// Items of a sequence.
+    Items,
 }
 
 /// Refuses what dicom-object can't parse without a deep stack.
@@ -78,9 +90,17 @@ struct Scanner<'a> {
 
 struct Header {
     tag: Tag,
-    sequence: bool,
-    unknown: bool,
+    holds: Holds,
     length: u32,
+}
+
+/// What an element's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Bytes,
+    Items,
+    /// Encapsulated pixels (PS3.5 section A.4).
+    Fragments,
 }
 
 impl<'a> Scanner<'a> {
@@ -121,56 +141,43 @@ impl<'a> Scanner<'a> {
 
     fn header(&mut self, layout: Layout) -> Result<Header, ReadError> {
         let tag = Tag(self.u16(layout)?, self.u16(layout)?);
-        if tag.group() == 0xFFFE {
+        if tag.group() == DELIMITERS {
             let length = self.u32(layout)?;
-            return Ok(Header {
-                tag,
-                sequence: false,
-                unknown: false,
-                length,
-            });
+            let holds = Holds::Bytes;
+            return Ok(Header { tag, holds, length });
         }
         if !layout.explicit {
             let length = self.u32(layout)?;
-            let sequence = length == UNDEFINED || is_sequence_by_dictionary(tag);
-            return Ok(Header {
-                tag,
-                sequence,
-                unknown: false,
-                length,
-            });
+            let holds = match length {
+                UNDEFINED if tag == tags::PIXEL_DATA => Holds::Fragments,
+                UNDEFINED => Holds::Items,
+                _ => match vr_by_dictionary(tag) {
+                    VR::SQ => Holds::Items,
+                    vr => whole_values(vr, length)?,
+                },
+            };
+            return Ok(Header { tag, holds, length });
         }
         let vr: [u8; 2] = self.take(2)?.try_into().unwrap_or_default();
-        // PS3.5 section 7.1.2: these have two reserved bytes and a length of four.
-        let long = matches!(
-            &vr,
-            b"OB"
-                | b"OD"
-                | b"OF"
-                | b"OL"
-                | b"OV"
-                | b"OW"
-                | b"SQ"
-                | b"SV"
-                | b"UC"
-                | b"UN"
-                | b"UR"
-                | b"UT"
-                | b"UV"
-        );
-        let length = if long {
+        let length = if has_short_length(vr) {
+            u32::from(self.u16(layout)?)
+        } else {
             self.u16(layout)?;
             self.u32(layout)?
-        } else {
-            u32::from(self.u16(layout)?)
         };
-        let undefined = length == UNDEFINED;
-        Ok(Header {
-            tag,
-            sequence: &vr == b"SQ" || undefined,
-            unknown: &vr == b"UN",
-            length,
-        })
+        let holds = match (&vr, length) {
+            (b"SQ", _) => Holds::Items,
+            (_, UNDEFINED) if tag == tags::PIXEL_DATA => Holds::Fragments,
+            // CP-246: items in Implicit VR, which dicom-object would read as Explicit VR.
+            (b"UN", UNDEFINED) => {
+                return Err(ReadError::Malformed(
+                    "an element of unknown kind and undefined length is not read here",
+                ));
+            }
+            (_, UNDEFINED) => Holds::Items,
+            _ => whole_values(VR::from_binary(vr).unwrap_or(VR::UN), length)?,
+        };
+        Ok(Header { tag, holds, length })
     }
 
     /// One element of the file meta information.
@@ -181,48 +188,59 @@ impl<'a> Scanner<'a> {
     }
 
     fn dataset(&mut self, layout: Layout) -> Result<(), ReadError> {
-        while self.at < self.bytes.len() {
-            self.close_what_ended();
+        loop {
+            self.close_what_ended()?;
             if self.at >= self.bytes.len() {
-                break;
+                return Ok(());
             }
-            let layout = self.stack.last().map_or(layout, |open| open.layout);
+            let level = self.stack.last().map_or(Level::DataSet, |open| open.level);
             let header = self.header(layout)?;
-            match (header.tag.group(), header.tag.element()) {
-                (0xFFFE, ITEM) => self.open(header.length, layout)?,
-                (0xFFFE, ITEM_END | SEQUENCE_END) => {
+            match (level, header.tag) {
+                (Level::Items, Tag(DELIMITERS, ITEM)) => {
+                    self.open(header.length, Level::DataSet)?;
+                }
+                (Level::Items, Tag(DELIMITERS, SEQUENCE_END))
+                | (Level::DataSet, Tag(DELIMITERS, ITEM_END))
+                    if !self.stack.is_empty() =>
+                {
                     self.stack.pop();
                 }
-                _ if header.sequence => {
-                    // CP-246: UN of undefined length holds items in Implicit VR Little Endian.
-                    let inner = if header.unknown {
-                        Layout {
-                            explicit: false,
-                            big_endian: false,
-                        }
-                    } else {
-                        layout
-                    };
-                    self.open(header.length, inner)?;
+                (Level::Items, _) | (Level::DataSet, Tag(DELIMITERS, _)) => {
+                    return Err(ReadError::Malformed("items and elements are mixed up"));
                 }
-                _ => {
-                    self.take(header.length as usize)?;
-                }
+                (Level::DataSet, _) => match header.holds {
+                    Holds::Items => self.open(header.length, Level::Items)?,
+                    Holds::Fragments => self.fragments(layout)?,
+                    Holds::Bytes => {
+                        self.take(header.length as usize)?;
+                    }
+                },
             }
         }
-        Ok(())
     }
 
-    fn open(&mut self, length: u32, layout: Layout) -> Result<(), ReadError> {
+    /// Items of bytes, up to their delimiter.
+    fn fragments(&mut self, layout: Layout) -> Result<(), ReadError> {
+        loop {
+            let header = self.header(layout)?;
+            match header.tag {
+                Tag(DELIMITERS, ITEM) => drop(self.take(header.length as usize)?),
+                Tag(DELIMITERS, SEQUENCE_END) => return Ok(()),
+                _ => return Err(ReadError::Malformed("encapsulated pixels without an end")),
+            }
+        }
+    }
+
+    fn open(&mut self, length: u32, level: Level) -> Result<(), ReadError> {
         let end = match length {
             UNDEFINED => None,
-            length => Some(
-                self.at
-                    .checked_add(length as usize)
-                    .ok_or(ReadError::Malformed("a length is absurd"))?,
-            ),
+            length => {
+                let end = self.at.checked_add(length as usize);
+                let end = end.filter(|end| *end <= self.bytes.len());
+                Some(end.ok_or(ReadError::Malformed("a length is absurd"))?)
+            }
         };
-        self.stack.push(Open { end, layout });
+        self.stack.push(Open { end, level });
         // A sequence and its item are one level of nesting.
         if self.stack.len() > 2 * PARSE_DEPTH_MAX as usize {
             return Err(ReadError::TooDeep(PARSE_DEPTH_MAX));
@@ -230,20 +248,49 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn close_what_ended(&mut self) {
+    fn close_what_ended(&mut self) -> Result<(), ReadError> {
         while let Some(Open { end: Some(end), .. }) = self.stack.last() {
             if self.at < *end {
                 break;
             }
+            if self.at > *end {
+                return Err(ReadError::Malformed("a value is longer than its item"));
+            }
             self.stack.pop();
         }
+        Ok(())
     }
 }
 
-fn is_sequence_by_dictionary(tag: Tag) -> bool {
+/// PS3.5 section 7.1.2: these have a length of two bytes; every other one, known or not, two reserved bytes and a length
+/// of four.
+fn has_short_length(vr: [u8; 2]) -> bool {
+    const SHORT: [&[u8; 2]; 21] = [
+        b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN",
+        b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US",
+    ];
+    SHORT.contains(&&vr)
+}
+
+fn vr_by_dictionary(tag: Tag) -> VR {
     StandardDataDictionary
         .by_tag(tag)
-        .is_some_and(|entry| entry.vr().exact() == Some(VR::SQ))
+        .map_or(VR::UN, |entry| entry.vr().relaxed())
+}
+
+/// Binary numbers come whole: dicom-object reads as many as fit, and takes what is left over for the next element.
+fn whole_values(vr: VR, length: u32) -> Result<Holds, ReadError> {
+    let bytes = match vr {
+        VR::SS | VR::US | VR::OW => 2,
+        VR::AT | VR::FL | VR::OF | VR::OL | VR::SL | VR::UL => 4,
+        VR::FD | VR::OD | VR::OV | VR::SV | VR::UV => 8,
+        _ => 1,
+    };
+    if length.is_multiple_of(bytes) {
+        Ok(Holds::Bytes)
+    } else {
+        Err(ReadError::Malformed("a number is cut off"))
+    }
 }
 
 #[cfg(test)]
@@ -308,17 +355,41 @@ mod tests {
     }
 
     #[test]
-    fn items_in_an_unknown_element_count_too() {
-        // CP-246: VR UN of undefined length.
-        let mut file = nested(5000, "1.2.840.10008.1.2", false);
-        let body = file.split_off(128 + 4 + 8 + 18);
+    fn an_unknown_kind_of_value_has_a_long_length_and_no_undefined_one() {
+        for vr in [b"UN", b"ZZ"] {
+            let mut file = nested(0, "1.2.840.10008.1.2.1", false);
+            file.extend([0x09, 0x00, 0x01, 0x10]);
+            file.extend(vr);
+            // As a length of two bytes it would be none, and the parser would make room for 4 GB.
+            file.extend([0, 0]);
+            file.extend(0xFFFF_FF00_u32.to_le_bytes());
+            assert!(matches!(check(&file), Err(ReadError::Malformed(_))));
+        }
         let mut file = nested(0, "1.2.840.10008.1.2.1", false);
-        file.extend([0x09, 0x00, 0x01, 0x10]);
-        file.extend(b"UN\0\0");
-        file.extend(UNDEFINED.to_le_bytes());
-        file.extend([0xFE, 0xFF, 0x00, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF]);
-        file.extend(body);
-        assert!(matches!(check(&file), Err(ReadError::TooDeep(_))));
+        file.extend(b"\x09\x00\x01\x10UN\0\0\xFF\xFF\xFF\xFF");
+        assert!(matches!(check(&file), Err(ReadError::Malformed(_))));
+    }
+
+    #[test]
+    fn numbers_come_whole() {
+        for (length, is_whole) in [(8, true), (10, false)] {
+            let mut file = nested(0, "1.2.840.10008.1.2.1", false);
+            file.extend([0x09, 0x00, 0x01, 0x10]);
+            file.extend(b"SL");
+            file.extend([length, 0]);
+            file.extend(vec![0; length.into()]);
+            assert_eq!(check(&file).is_ok(), is_whole);
+        }
+    }
+
+    #[test]
+    fn fragments_are_no_data_set() {
+        let mut file = nested(0, "1.2.840.10008.1.2.1", false);
+        file.extend(b"\xE0\x7F\x10\x00OB\0\0\xFF\xFF\xFF\xFF");
+        file.extend(b"\xFE\xFF\x00\xE0\x04\0\0\0\xFF\xD8\xFF\xFF");
+        assert!(matches!(check(&file), Err(ReadError::Malformed(_))));
+        file.extend(b"\xFE\xFF\xDD\xE0\0\0\0\0");
+        assert!(check(&file).is_ok());
     }
 
     #[test]

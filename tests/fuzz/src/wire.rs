@@ -1,0 +1,68 @@
+//! An association's bytes, cut into reads as the input says.
+
+use std::time::{Duration, Instant};
+
+use sonode_dimse::{
+    Acceptance, Acceptor, AcceptorEvent, Assembler, PduReader, Timers, data_body_max, negotiate,
+};
+
+/// Plays `stream` to an acceptor in reads of `cut` bytes at most, as the node's association thread does.
+///
+/// # Panics
+/// Where the acceptor breaks its own rules: an event after it is closed, a read that makes no progress.
+pub fn play(mut stream: &[u8], cut: usize) {
+    let mut now = Instant::now();
+    let mut reader = PduReader::new();
+    let mut acceptor = Acceptor::new(Timers::default(), now);
+    let mut assembler = None;
+    while !stream.is_empty() && !acceptor.is_closed() {
+        let space = reader.space();
+        assert!(!space.is_empty(), "a reader that wants nothing");
+        let read = space.len().min(cut).min(stream.len());
+        let (piece, rest) = stream.split_at(read);
+        space[..read].copy_from_slice(piece);
+        stream = rest;
+        reader.advance(read);
+        now += Duration::from_millis(1);
+        while take_pdu(&mut reader, &mut acceptor, &mut assembler, now) {}
+        acceptor.on_bytes(reader.is_inside_pdu(), now);
+        let answer = acceptor.take_output();
+        assert!(answer.len() <= 1 << 16, "more is answered than was asked");
+    }
+    drop(acceptor.on_transport_closed(now));
+}
+
+/// One PDU, if it is whole.
+fn take_pdu(
+    reader: &mut PduReader,
+    acceptor: &mut Acceptor,
+    assembler: &mut Option<Assembler>,
+    now: Instant,
+) -> bool {
+    let event = match reader.pdu() {
+        Ok(None) => return false,
+        Ok(Some(pdu)) => acceptor.on_pdu(pdu, now),
+        Err(error) => acceptor.on_pdu_error(error, now),
+    };
+    match event {
+        Some(AcceptorEvent::Requested(request)) => {
+            let accept = Acceptance::new(negotiate(&request, false));
+            *assembler = Some(Assembler::new(accept.accepted_ids()));
+            acceptor.accept(&accept, now);
+            reader.set_body_max(data_body_max(accept.max_pdu_length));
+        }
+        Some(AcceptorEvent::Data(data)) => {
+            let assembler = assembler.as_mut().expect("data before acceptance");
+            for pdv in data {
+                if let Err(error) = assembler.push(pdv) {
+                    acceptor.abort(error.abort(), now);
+                    break;
+                }
+            }
+            acceptor.on_message(assembler.is_inside_message(), now);
+        }
+        _ => {}
+    }
+    reader.consume();
+    true
+}
