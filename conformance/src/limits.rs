@@ -65,5 +65,21 @@ pub const ATTEMPTS_MAX: u32 = 3;
 pub const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// Longest wait between two deliveries.
 pub const RETRY_MAX: Duration = Duration::from_hours(1);
+/// Without a commitment before a peer is queried for what it took, and the last word is spoken.
+pub const COMMIT_TIMEOUT: Duration = Duration::from_hours(24);
+/// Into how many waits between two requests for the same objects the time-out is divided: three hours with the default.
+pub const COMMIT_ASKS: u32 = 8;
+/// From the last object that a peer took to the request for its commitment, so that one request names them all.
+pub const COMMIT_GATHER: Duration = Duration::from_secs(5);
+/// How long an association stays open for a report on the same association after the request.
+pub const COMMIT_LINGER: Duration = Duration::from_secs(10);
+/// How often an object is sent again because its receiver reports that it doesn't have it.
+pub const COMMIT_DENIALS_MAX: u32 = 3;
+/// Longest data set of a normalized or query service: a commitment of ten thousand instances is a quarter of it.
+pub const DATA_SET_BYTES_MAX: usize = 8 << 20;
+/// Data elements in such a data set, items counted.
+pub const DATA_SET_ELEMENTS_MAX: usize = 1 << 17;
+/// Sequence nesting in such a data set.
+pub const DATA_SET_DEPTH_MAX: u32 = 8;
 /// Tries of a status class that archives use for passing faults (Cxxx) before the dead letter.
 pub const REFUSED_TRIES_MAX: u32 = 6;

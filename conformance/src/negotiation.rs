@@ -14,19 +14,30 @@ pub enum ContextAnswer {
     TransferSyntaxesNotSupported,
 }
 
+/// What is offered beside the classes of [`sop_class::TABLE`]; a matter of the peer's configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offer<'a> {
+    /// Storage classes that the table doesn't list are taken.
+    pub accept_unknown: bool,
+    /// SOP classes of [`sop_class::SERVICES`] that this peer may use.
+    pub services: &'a [&'a str],
+}
+
 /// Answers one context.
 ///
 /// JPEG Baseline is preferred for cines, since a cart that holds JPEG would otherwise inflate it; Explicit VR Little
-/// Endian for everything else; then the order of the table. `accept_unknown` takes storage classes that the table
-/// doesn't list.
+/// Endian for everything else; then the order of the table.
 pub fn answer<'a>(
     abstract_syntax: &str,
     transfer_syntaxes: impl IntoIterator<Item = &'a str>,
-    accept_unknown: bool,
+    offer: Offer<'_>,
 ) -> ContextAnswer {
+    if sop_class::find_service(abstract_syntax).is_some() {
+        return service(abstract_syntax, transfer_syntaxes, offer);
+    }
     let usage = match sop_class::find(abstract_syntax) {
         Some(class) => class.usage,
-        None if accept_unknown && sop_class::may_be_unlisted_storage(abstract_syntax) => {
+        None if offer.accept_unknown && sop_class::may_be_unlisted_storage(abstract_syntax) => {
             Use::Document
         }
         None => return ContextAnswer::AbstractSyntaxNotSupported,
@@ -39,6 +50,27 @@ pub fn answer<'a>(
         .map_or(ContextAnswer::TransferSyntaxesNotSupported, |syntax| {
             ContextAnswer::Accepted(syntax.uid)
         })
+}
+
+/// The normalized services exchange small data sets, which are read here: the two syntaxes that everybody writes.
+fn service<'a>(
+    abstract_syntax: &str,
+    transfer_syntaxes: impl IntoIterator<Item = &'a str>,
+    offer: Offer<'_>,
+) -> ContextAnswer {
+    if !offer.services.contains(&abstract_syntax) {
+        return ContextAnswer::AbstractSyntaxNotSupported;
+    }
+    let offered: Vec<&str> = transfer_syntaxes.into_iter().collect();
+    [
+        transfer_syntax::EXPLICIT_LITTLE,
+        transfer_syntax::IMPLICIT_LITTLE,
+    ]
+    .into_iter()
+    .find(|syntax| offered.contains(syntax))
+    .map_or(ContextAnswer::TransferSyntaxesNotSupported, |syntax| {
+        ContextAnswer::Accepted(syntax)
+    })
 }
 
 fn is_uncompressed(uid: &str) -> bool {
@@ -85,6 +117,33 @@ mod tests {
     use crate::sop_class::{US_IMAGE, US_MULTIFRAME, VERIFICATION};
     use crate::transfer_syntax::{EXPLICIT_LITTLE, IMPLICIT_LITTLE, JPEG_BASELINE};
 
+    const UNKNOWN_TOO: Offer<'_> = Offer {
+        accept_unknown: true,
+        services: &[],
+    };
+
+    #[test]
+    fn a_service_is_for_the_peers_that_may_use_it() {
+        let class = crate::sop_class::STORAGE_COMMITMENT;
+        let may = Offer {
+            accept_unknown: false,
+            services: &[class],
+        };
+        let both = [IMPLICIT_LITTLE, EXPLICIT_LITTLE];
+        assert_eq!(
+            answer(class, both, UNKNOWN_TOO),
+            ContextAnswer::AbstractSyntaxNotSupported
+        );
+        assert_eq!(
+            answer(class, both, may),
+            ContextAnswer::Accepted(EXPLICIT_LITTLE)
+        );
+        assert_eq!(
+            answer(class, [JPEG_BASELINE], may),
+            ContextAnswer::TransferSyntaxesNotSupported
+        );
+    }
+
     #[test]
     fn cines_come_as_jpeg_and_the_rest_as_explicit_little_endian() {
         let offered = [
@@ -94,11 +153,11 @@ mod tests {
             JPEG_BASELINE,
         ];
         assert_eq!(
-            answer(US_MULTIFRAME, offered, false),
+            answer(US_MULTIFRAME, offered, Offer::default()),
             ContextAnswer::Accepted(JPEG_BASELINE)
         );
         assert_eq!(
-            answer(US_IMAGE, offered, false),
+            answer(US_IMAGE, offered, Offer::default()),
             ContextAnswer::Accepted(EXPLICIT_LITTLE)
         );
     }
@@ -106,15 +165,15 @@ mod tests {
     #[test]
     fn a_private_syntax_is_refused_and_a_private_class_is_taken_when_allowed() {
         assert_eq!(
-            answer(US_IMAGE, ["1.2.3.4"], true),
+            answer(US_IMAGE, ["1.2.3.4"], UNKNOWN_TOO),
             ContextAnswer::TransferSyntaxesNotSupported
         );
         assert_eq!(
-            answer("1.2.3.4", [IMPLICIT_LITTLE], true),
+            answer("1.2.3.4", [IMPLICIT_LITTLE], UNKNOWN_TOO),
             ContextAnswer::Accepted(IMPLICIT_LITTLE)
         );
         assert_eq!(
-            answer("1.2.3.4", [IMPLICIT_LITTLE], false),
+            answer("1.2.3.4", [IMPLICIT_LITTLE], Offer::default()),
             ContextAnswer::AbstractSyntaxNotSupported
         );
     }
@@ -122,7 +181,7 @@ mod tests {
     #[test]
     fn verification_takes_no_compressed_syntax() {
         assert_eq!(
-            answer(VERIFICATION, [JPEG_BASELINE], false),
+            answer(VERIFICATION, [JPEG_BASELINE], Offer::default()),
             ContextAnswer::TransferSyntaxesNotSupported
         );
     }
@@ -135,7 +194,7 @@ mod tests {
         {
             for syntax in transfer_syntax::TABLE {
                 assert_eq!(
-                    answer(class.uid, [syntax.uid], false),
+                    answer(class.uid, [syntax.uid], Offer::default()),
                     ContextAnswer::Accepted(syntax.uid)
                 );
             }

@@ -61,6 +61,47 @@ pub const ENCAPSULATED_PDF: &str = "1.2.840.10008.5.1.4.1.1.104.1";
 /// Extensible SR Storage.
 pub const EXTENSIBLE_SR: &str = "1.2.840.10008.5.1.4.1.1.88.35";
 
+/// Storage Commitment Push Model (PS3.4 annex J).
+pub const STORAGE_COMMITMENT: &str = "1.2.840.10008.1.20.1";
+/// The one instance of [`STORAGE_COMMITMENT`] (PS3.4 section J.3.5).
+pub const STORAGE_COMMITMENT_INSTANCE: &str = "1.2.840.10008.1.20.1.1";
+/// Study Root Query/Retrieve Information Model - FIND (PS3.4 section C.6.2).
+pub const STUDY_ROOT_FIND: &str = "1.2.840.10008.5.1.4.1.2.2.1";
+
+/// A SOP class that isn't of stored objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// SOP Class UID.
+    pub uid: &'static str,
+    /// The name of PS3.6 table A-1.
+    pub name: &'static str,
+    /// What the node does with it as SCU; empty: nothing.
+    pub scu: &'static str,
+    /// What it offers as SCP, and to whom; empty: nothing.
+    pub scp: &'static str,
+}
+
+/// Every such class beside Verification.
+pub const SERVICES: &[Service] = &[
+    Service {
+        uid: STORAGE_COMMITMENT,
+        name: "Storage Commitment Push Model",
+        scu: "of what a route with `commit = true` sent",
+        scp: "",
+    },
+    Service {
+        uid: STUDY_ROOT_FIND,
+        name: "Study Root Query/Retrieve Information Model - FIND",
+        scu: "at IMAGE level, where a peer doesn't commit, or says that it has an object already",
+        scp: "",
+    },
+];
+
+/// The row of a service, if it is in [`SERVICES`].
+pub fn find_service(uid: &str) -> Option<&'static Service> {
+    SERVICES.iter().find(|service| service.uid == uid)
+}
+
 /// Whether a class is of reports in which an ultrasound system states measurements.
 pub fn is_measurement_report(uid: &str) -> bool {
     [

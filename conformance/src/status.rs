@@ -22,6 +22,10 @@ impl DimseStatus {
     pub const INVALID_SOP_INSTANCE: Self = Self(0x0117);
     /// Duplicate SOP instance (PS3.7 C.5.5).
     pub const DUPLICATE_SOP_INSTANCE: Self = Self(0x0111);
+    /// No such SOP instance (PS3.7 C.5.9).
+    pub const NO_SUCH_INSTANCE: Self = Self(0x0112);
+    /// Invalid argument value (PS3.7 C.5.7).
+    pub const INVALID_ARGUMENT: Self = Self(0x0115);
     /// Not authorized (PS3.7 C.5.22).
     pub const NOT_AUTHORIZED: Self = Self(0x0124);
     /// Refused: out of resources (PS3.4 table B.2-1).
@@ -54,12 +58,16 @@ impl DimseStatus {
             0x0110 => "processing failure",
             0x0111 => "duplicate SOP instance",
             0x0112 => "no such object instance",
+            0x0113 => "no such event type",
+            0x0114 => "no such argument",
+            0x0115 => "invalid argument value",
             0x0116 => "attribute value out of range",
             0x0117 => "invalid SOP instance",
             0x0118 => "no such SOP class",
             0x0119 => "class-instance conflict",
             0x0122 => "SOP class not supported",
             0x0124 => "not authorized",
+            0x0131 => "duplicate transaction UID",
             0x0210 => "duplicate invocation",
             0x0211 => "unrecognized operation",
             0x0212 => "mistyped argument",

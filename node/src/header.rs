@@ -34,6 +34,19 @@ pub(crate) fn summary(facts: &HeaderFacts) -> HeaderSummary {
     }
 }
 
+/// Reads a file's header.
+pub(crate) fn scan(part10: &mut Part10, encoding: transfer_syntax::Encoding) -> HeaderFacts {
+    let mut scanner = HeaderScanner::new(encoding);
+    let mut chunk = vec![0; 64 * 1024];
+    while !scanner.is_done() {
+        match part10.file.read(&mut chunk) {
+            Ok(read) if read > 0 => scanner.push(chunk.get(..read).unwrap_or_default()),
+            _ => break,
+        }
+    }
+    scanner.finish()
+}
+
 /// Reads the headers of files that were stored before a restart.
 pub(crate) struct FileHeaders;
 
@@ -46,14 +59,6 @@ impl Headers for FileHeaders {
             .map_or(transfer_syntax::Encoding::ExplicitLittle, |row| {
                 row.encoding
             });
-        let mut scanner = HeaderScanner::new(encoding);
-        let mut chunk = vec![0; 64 * 1024];
-        while !scanner.is_done() {
-            match part10.file.read(&mut chunk) {
-                Ok(read) if read > 0 => scanner.push(chunk.get(..read).unwrap_or_default()),
-                _ => break,
-            }
-        }
-        summary(&scanner.finish())
+        summary(&scan(&mut part10, encoding))
     }
 }

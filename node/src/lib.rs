@@ -9,6 +9,7 @@
 
 mod association;
 pub mod cli;
+mod commitment;
 pub mod config;
 mod header;
 mod http;
@@ -20,6 +21,7 @@ mod places;
 mod refused;
 mod scu;
 mod sender;
+mod services;
 mod socket;
 mod statement;
 mod store;

@@ -314,10 +314,18 @@ fn routing(config: &Config) -> Routing {
             .iter()
             .filter_map(|peer| Some((peer.name.clone(), peer.charset_if_missing.clone()?)))
             .collect(),
+        commit_timeout: config
+            .peers
+            .iter()
+            .filter_map(|peer| Some((peer.name.clone(), peer.commit_timeout?)))
+            .collect(),
         peer_names: config
             .peers
             .iter()
-            .map(|peer| (peer.ae_title.clone(), peer.name.clone()))
+            .flat_map(|peer| {
+                let titles = std::iter::once(&peer.ae_title).chain(&peer.aliases);
+                titles.map(|title| (title.clone(), peer.name.clone()))
+            })
             .collect(),
     }
 }
@@ -328,6 +336,7 @@ fn route(route: &config::Route) -> Route {
         to: route.to.clone(),
         documents: route.written(),
         style: route.style,
+        commit: route.commit,
         send_images: route.send.contains(&config::Send::Images),
         companions: route.drawn(),
         report_unmeasured: match route.report_unmeasured {

@@ -4,15 +4,16 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use sonode_dimse::Proposal;
 use sonode_pipeline::{
-    AssociationFailure, DeliveryJob, DeliveryObject, DeliveryReport, ObjectResult, RenderError,
-    ReportKey, ReportSender,
+    AssociationFailure, CommitmentJob, CommitmentOutcome, CommitmentReport, DeliveryJob,
+    DeliveryObject, DeliveryReport, ObjectResult, RenderError, ReportKey, ReportSender,
 };
 use sonode_sr_writer::Form;
 
+use crate::commitment;
 use crate::config::Config;
 use crate::node::Node;
 use crate::part10::Part10;
-use crate::scu::{Association, ScuError, Timeouts};
+use crate::scu::{self, Association, ScuError, Timeouts};
 
 /// The pipeline's way out. Made before the node, since the pipeline needs it, and attached to it afterwards.
 #[derive(Clone, Default)]
@@ -30,34 +31,63 @@ impl Sender {
     }
 }
 
-impl ReportSender for Sender {
-    fn submit(&self, job: DeliveryJob) {
+impl Sender {
+    /// Runs a job in a thread of its own. Every job is answered, since one that isn't keeps its peer busy for ever:
+    /// `without` is called where there is no thread for it.
+    fn run(
+        &self,
+        job: impl FnOnce(&Arc<Node>) + Send + 'static,
+        without: impl FnOnce(&Node, AssociationFailure),
+    ) {
         let sender = self.clone();
-        let (id, peer) = (job.id, job.peer.clone());
         let thread = std::thread::Builder::new()
             .name("delivery".to_owned())
             .spawn(move || {
                 // A job may come while the node is still being put together.
-                let node = sender.0.wait().upgrade();
-                if let Some(node) = node {
-                    deliver(&node, job);
+                if let Some(node) = sender.0.wait().upgrade() {
+                    job(&node);
                 }
             });
-        if let Err(error) = thread {
-            // Every job is answered: one that isn't keeps its peer busy for ever.
+        if let (Err(error), Some(node)) = (thread, self.0.get().and_then(Weak::upgrade)) {
             let failure = AssociationFailure {
                 permanent: false,
                 detail: format!("no thread for a delivery: {error}"),
             };
-            if let Some(node) = self.0.get().and_then(Weak::upgrade) {
+            without(&node, failure);
+        }
+    }
+}
+
+impl ReportSender for Sender {
+    fn submit(&self, job: DeliveryJob) {
+        let (id, peer) = (job.id, job.peer.clone());
+        self.run(
+            |node| deliver(node, job),
+            |node, failure| {
                 node.pipeline().delivered(DeliveryReport {
                     id,
                     peer,
                     results: Vec::new(),
                     association_error: Some(failure),
                 });
-            }
-        }
+            },
+        );
+    }
+
+    fn ask(&self, job: CommitmentJob) {
+        let id = job.id;
+        let answer = move |node: &Node, outcome| {
+            let report = CommitmentReport { id, outcome };
+            node.pipeline().commitment_answered(report);
+        };
+        self.run(
+            move |node| {
+                let span = tracing::info_span!("commitment", peer = job.peer, id);
+                let _entered = span.enter();
+                answer(node, commitment::ask(node, &job));
+            },
+            move |node, failure| answer(node, CommitmentOutcome::NoAssociation(failure)),
+        );
     }
 }
 
@@ -185,14 +215,7 @@ fn names(forms: &[Form]) -> String {
 
 /// Proposes what the job needs: every form of a report, and each image in the syntax in which it was received.
 fn open(config: &Config, job: &DeliveryJob) -> Result<Association, ScuError> {
-    let peer = config
-        .peer(&job.peer)
-        .and_then(|peer| Some((peer.ae_title.clone(), peer.address.clone()?)));
-    let Some((title, address)) = peer else {
-        return Err(ScuError::Broken(
-            "the configuration has no host and port for this peer".to_owned(),
-        ));
-    };
+    let (title, address) = scu::place_of(config, &job.peer)?;
     let mut wanted: Vec<(&str, &str)> = Vec::new();
     for object in &job.objects {
         match object {

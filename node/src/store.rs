@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use sonode_conformance::negotiation::Offer;
 use sonode_conformance::{
     AeTitle, DimseStatus, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
-    transfer_syntax,
+    sop_class, transfer_syntax,
 };
 use sonode_dimse::{
     Acceptance, AssociateRequest, Command, DimseEvent, HeaderFacts, HeaderScanner, Rejection,
@@ -23,6 +24,7 @@ use crate::header;
 use crate::metrics::{AssociationResult, StoreResult};
 use crate::node::{Node, OpenAssociation};
 use crate::refused::RefusedObject;
+use crate::services::{self, Services};
 
 /// Why a C-STORE failed. One variant, one status.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +101,8 @@ pub(crate) struct StoreService {
     /// Abstract and transfer syntax by context.
     contexts: HashMap<u8, (String, &'static str)>,
     incoming: Option<Incoming>,
+    /// The other services.
+    services: Services,
     /// A request with a data set that we refuse: answered when the data set has passed.
     refused: Option<Vec<u8>>,
     /// Objects acknowledged.
@@ -115,6 +119,7 @@ impl StoreService {
             open: None,
             contexts: HashMap::new(),
             incoming: None,
+            services: Services::default(),
             refused: None,
             stored: 0,
         }
@@ -136,6 +141,7 @@ impl StoreService {
                 let refusal = Refusal::NoDataSet;
                 respond(command, refusal.status(), &refusal.comment())
             }
+            other if has_data_set && self.services.begin(context, other) => None,
             // Responses and C-CANCEL answer nothing that we asked; `respond` has no answer to them either.
             other => {
                 let comment = format!("{} is not offered on this context", other.name());
@@ -214,6 +220,10 @@ impl StoreService {
     }
 
     fn data(&mut self, bytes: &[u8], is_last: bool) -> Option<Vec<u8>> {
+        if self.services.is_receiving() {
+            let peer = self.peer.as_ref().map_or("", |peer| peer.name.as_str());
+            return self.services.data(&self.node, peer, bytes, is_last);
+        }
         if let Some(incoming) = &mut self.incoming {
             incoming.scanner.push(bytes);
             if let Ok(writer) = &mut incoming.writer
@@ -319,9 +329,17 @@ impl Service for StoreService {
                 "association rejected"
             );
         })?;
-        let contexts = negotiate(request, peer.accept_unknown);
+        let config = self.node.config();
+        let services = services::offered(&config, &peer);
+        let offer = Offer {
+            accept_unknown: peer.accept_unknown,
+            services: &services,
+        };
+        let contexts = negotiate(request, offer);
+        self.services = Services::new(&contexts);
         self.contexts = contexts
             .iter()
+            .filter(|context| sop_class::find_service(&context.abstract_syntax).is_none())
             .filter_map(|context| {
                 let syntax = context.transfer_syntax()?;
                 Some((context.id, (context.abstract_syntax.clone(), syntax)))
@@ -337,9 +355,13 @@ impl Service for StoreService {
         self.node
             .pipeline()
             .association_opened(self.association, &peer.name);
+        let roles = services::roles(&config, &peer, request);
         self.peer = Some(peer);
         self.open = Some(open);
-        Ok(Acceptance::new(contexts))
+        Ok(Acceptance {
+            roles,
+            ..Acceptance::new(contexts)
+        })
     }
 
     fn message(&mut self, event: DimseEvent<'_>) -> Option<Vec<u8>> {
@@ -390,7 +412,7 @@ fn admit(
     let peer = config
         .peers
         .iter()
-        .find(|peer| peer.ae_title == calling && peer.allows(address.ip()))
+        .find(|peer| peer.is_called(&calling) && peer.allows(address.ip()))
         .ok_or(Rejection::CALLING_AE_TITLE)?;
     if node.is_stopping() {
         return Err(Rejection::LOCAL_LIMIT);

@@ -27,8 +27,10 @@ pub use companions::CompanionKey;
 pub use header::{HeaderSummary, RawRequest};
 pub use pipeline::{Arrival, CommandError, Pipeline, RenderError, StartError};
 pub use ports::{
-    AssociationFailure, Clock, CompanionFile, DeliveryJob, DeliveryObject, DeliveryReport, Headers,
-    ObjectResult, Ports, RenderedReport, ReportKey, ReportSender, SystemClock,
+    AssociationFailure, Clock, CommitmentJob, CommitmentNotice, CommitmentObject,
+    CommitmentOutcome, CommitmentQuestion, CommitmentReport, CompanionFile, DeliveryJob,
+    DeliveryObject, DeliveryReport, Headers, ObjectResult, Ports, RenderedReport, ReportKey,
+    ReportSender, SystemClock,
 };
 pub use report::{content_date_time, series_number};
 pub use settings::{ReportUnmeasured, RetrySettings, Route, Routing, Settings, WorkerSettings};

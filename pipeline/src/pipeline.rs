@@ -11,7 +11,9 @@ use sonode_sr_writer::Form;
 
 use crate::engine::Command;
 use crate::header::HeaderSummary;
-use crate::ports::{DeliveryReport, Ports, RenderedReport, ReportKey};
+use crate::ports::{
+    CommitmentNotice, CommitmentReport, DeliveryReport, Ports, RenderedReport, ReportKey,
+};
 use crate::report::Renderer;
 use crate::runtime::{self, Message};
 use crate::settings::{Routing, Settings};
@@ -154,6 +156,17 @@ impl Pipeline {
     /// The sender's answer to a job.
     pub fn delivered(&self, report: DeliveryReport) {
         self.tell(Message::Delivered(Box::new(report)));
+    }
+
+    /// The sender's answer to a question.
+    pub fn commitment_answered(&self, report: CommitmentReport) {
+        self.tell(Message::CommitmentAnswered(report));
+    }
+
+    /// A peer's answer to a request for commitment. What it says is durable when this returns: whether it answers a
+    /// request of ours to this peer, or `None` while the node stops.
+    pub fn committed(&self, notice: CommitmentNotice) -> Option<bool> {
+        self.ask(|reply| Message::Committed(notice, reply))
     }
 
     /// Renders a document in the best form that the peer accepts, commits it to disk and says in which form and where.

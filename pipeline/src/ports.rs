@@ -2,11 +2,11 @@
 //! them blocks the engine.
 
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use sonode_conformance::{
-    DimseStatus, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid,
+    DimseStatus, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid, Uid,
 };
 use sonode_sr_writer::Document;
 
@@ -31,6 +31,9 @@ pub trait ReportSender: Send {
     /// happens; a job that was handed over and is not answered keeps its peer busy. What was owed before a restart may
     /// be submitted before [`crate::Pipeline::start`] has returned: it has to wait in the sender then.
     fn submit(&self, job: DeliveryJob);
+    /// Takes a question to a peer and returns at once. Its answer comes by [`crate::Pipeline::commitment_answered`], under
+    /// the rules of [`Self::submit`].
+    fn ask(&self, job: CommitmentJob);
 }
 
 /// Reads the header of a stored file.
@@ -160,6 +163,83 @@ pub struct AssociationFailure {
     pub permanent: bool,
     /// The failure in plain words, without patient data.
     pub detail: String,
+}
+
+/// A question to a peer about objects that it took.
+#[derive(Debug, Clone)]
+pub struct CommitmentJob {
+    /// Comes back in the [`CommitmentReport`].
+    pub id: u64,
+    /// The peer's name in the configuration.
+    pub peer: String,
+    /// What is asked.
+    pub question: CommitmentQuestion,
+    /// About what; never empty.
+    pub objects: Vec<CommitmentObject>,
+}
+
+/// What a peer is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommitmentQuestion {
+    /// To commit itself (PS3.4 annex J).
+    Commit {
+        /// The Transaction UID under which it answers.
+        transaction: Uid,
+        /// How long to wait for the answer on the same association.
+        linger: Duration,
+    },
+    /// Whether it has them: C-FIND at IMAGE level (PS3.4 annex C).
+    Find,
+}
+
+/// One object that a peer took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitmentObject {
+    /// Its SOP class; none where only its file tells.
+    pub sop_class: Option<SopClassUid>,
+    /// Its SOP Instance UID.
+    pub sop_instance: SopInstanceUid,
+    /// Its study.
+    pub study: StudyInstanceUid,
+    /// Its Part 10 file, for its series; none where it was pruned.
+    pub path: Option<PathBuf>,
+}
+
+/// The answer to a [`CommitmentJob`].
+#[derive(Debug, Clone)]
+pub struct CommitmentReport {
+    /// The job's number.
+    pub id: u64,
+    /// What came of it.
+    pub outcome: CommitmentOutcome,
+}
+
+/// What came of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommitmentOutcome {
+    /// The peer has the request, or may have it. Its answer comes by [`crate::Pipeline::committed`].
+    Requested,
+    /// The peer doesn't offer the service; in words.
+    NotOffered(String),
+    /// The peer answered with a failure; in words.
+    Refused(String),
+    /// Which of the objects the peer has.
+    Found(Vec<SopInstanceUid>),
+    /// No association came about.
+    NoAssociation(AssociationFailure),
+}
+
+/// A peer's answer to a request for commitment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitmentNotice {
+    /// The peer's name in the configuration.
+    pub peer: String,
+    /// The request's Transaction UID.
+    pub transaction: Uid,
+    /// What it keeps.
+    pub committed: Vec<SopInstanceUid>,
+    /// What it doesn't keep, each with its Failure Reason (0008,1197).
+    pub failed: Vec<(SopInstanceUid, u16)>,
 }
 
 /// What became of one object.

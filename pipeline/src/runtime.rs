@@ -20,7 +20,7 @@ use sonode_sr_writer::Form;
 
 use crate::engine::{Action, Command, Engine, Event};
 use crate::pipeline::{Arrival, CommandError, StartError};
-use crate::ports::{DeliveryReport, Ports, ReportKey};
+use crate::ports::{CommitmentNotice, CommitmentReport, DeliveryReport, Ports, ReportKey};
 use crate::pruning::PrunerThread;
 use crate::queue::Queue;
 use crate::report::{Member, Renderer, ReportPlan, Station};
@@ -43,6 +43,8 @@ pub(crate) enum Message {
     AssociationOpened(u64, String),
     AssociationClosed(u64),
     Delivered(Box<DeliveryReport>),
+    CommitmentAnswered(CommitmentReport),
+    Committed(CommitmentNotice, Reply<bool>),
     Plan(ReportKey, Reply<Option<ReportPlan>>),
     Rendered(ReportKey, Form, SopInstanceUid, Reply<()>),
     Studies(Reply<Vec<StudyStatus>>),
@@ -169,6 +171,16 @@ impl Runtime {
             }
             Message::AssociationClosed(id) => self.event(Event::AssociationClosed(id)),
             Message::Delivered(report) => self.event(Event::Delivered(report)),
+            Message::CommitmentAnswered(report) => self.event(Event::CommitmentAnswered(report)),
+            Message::Committed(notice, reply) => {
+                let study = self.engine.asked_under(&notice.transaction, &notice.peer);
+                if let Some(study) = &study {
+                    self.take_back_done(study);
+                    self.event(Event::Committed(notice));
+                    self.save_dirty();
+                }
+                answer(&reply, study.is_some());
+            }
             Message::Plan(key, reply) => answer(&reply, self.engine.plan(&key)),
             Message::Rendered(key, form, sop, reply) => {
                 self.event(Event::Rendered(key, form, sop));
@@ -224,6 +236,15 @@ impl Runtime {
             if let Some(event) = self.act(action) {
                 actions.extend(self.engine.handle(event, self.now()));
             }
+        }
+    }
+
+    /// A study that is done may still get an answer that is late.
+    fn take_back_done(&mut self, uid: &StudyInstanceUid) {
+        if !self.engine.knows(uid)
+            && let Some(study) = self.queue.finished(uid)
+        {
+            self.engine.adopt(study);
         }
     }
 

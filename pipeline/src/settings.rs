@@ -89,7 +89,10 @@ pub struct Routing {
     pub per_peer_quiet: BTreeMap<String, Duration>,
     /// Specific Character Set of the objects of single peers that name none, by name of the peer.
     pub charset_if_missing: BTreeMap<String, String>,
-    /// Names of the peers by AE title: a file that outlived a crash names its sender by the title alone.
+    /// How long single peers have to show that they keep what they took, by name; the others have
+    /// [`limits::COMMIT_TIMEOUT`].
+    pub commit_timeout: BTreeMap<String, Duration>,
+    /// Names of the peers by AE title, aliases included: a file that outlived a crash names its sender by the title alone.
     pub peer_names: BTreeMap<AeTitle, String>,
 }
 
@@ -106,6 +109,8 @@ pub struct Route {
     pub style: Style,
     /// Whether instances are forwarded as received.
     pub send_images: bool,
+    /// Whether the peer is asked to commit itself to what it took (PS3.4 annex J).
+    pub commit: bool,
     /// The pictures that are sent beside each report, for a peer that shows none.
     pub companions: BTreeSet<Companion>,
     /// What is sent about a study in which nothing could be measured.
@@ -113,6 +118,12 @@ pub struct Route {
 }
 
 impl Routing {
+    /// How long a peer has to show that it keeps what it took.
+    pub(crate) fn commit_timeout_of(&self, peer: &str) -> Duration {
+        let own = self.commit_timeout.get(peer).copied();
+        own.unwrap_or(limits::COMMIT_TIMEOUT)
+    }
+
     /// The Specific Character Set of a peer's objects that name none; empty where the configuration doesn't say.
     pub(crate) fn charset_of(&self, peer: Option<&str>) -> &str {
         peer.and_then(|peer| self.charset_if_missing.get(peer))

@@ -191,6 +191,8 @@ pub struct Health {
     pub worker: WorkerState,
     /// What waits.
     pub queue: QueueLengths,
+    /// What somebody has to look into although the node works, one sentence each, saying what to do.
+    pub alarms: Vec<String>,
     /// What happened since the start.
     pub counters: Counters,
     /// The peers that objects are routed to.
@@ -205,6 +207,7 @@ impl Health {
             problems: vec!["the node is stopping".to_owned()],
             worker: WorkerState::Stopped,
             queue: QueueLengths::default(),
+            alarms: Vec::new(),
             counters: Counters::default(),
             peers: Vec::new(),
         }
@@ -254,6 +257,8 @@ pub struct QueueLengths {
     pub instances_suspect: usize,
     /// Deliveries that are owed.
     pub deliveries_due: usize,
+    /// Objects that a peer took and has not yet shown to keep, as a route demands.
+    pub deliveries_unproven: usize,
     /// Deliveries that were given up.
     pub deliveries_dead: usize,
 }
@@ -293,6 +298,12 @@ pub struct Counters {
     pub deliveries_failed: u64,
     /// Deliveries given up.
     pub deliveries_dead: u64,
+    /// Requests for storage commitment that were sent.
+    pub commitments_asked: u64,
+    /// Objects that a peer has shown to keep.
+    pub deliveries_confirmed: u64,
+    /// Objects that a peer took and never showed to keep.
+    pub deliveries_unconfirmed: u64,
 }
 
 /// One peer that objects are routed to.
@@ -310,6 +321,8 @@ pub struct PeerHealth {
     pub last_error: Option<String>,
     /// Whether it rejects the node permanently: somebody has to mend a configuration.
     pub alarm: bool,
+    /// Objects that it took since the start and never showed to keep.
+    pub unconfirmed: u64,
     /// When it is tried next.
     pub next_try: Option<Timestamp>,
 }

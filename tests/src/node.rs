@@ -55,6 +55,8 @@ pub struct Peer {
     pub port: Option<u16>,
     /// `accept_unknown`; none leaves the default.
     pub accept_unknown: Option<bool>,
+    /// Further lines, as they stand in the file.
+    pub more: String,
 }
 
 impl Peer {
@@ -65,6 +67,7 @@ impl Peer {
             ae_title: ae_title.to_owned(),
             port: None,
             accept_unknown: None,
+            more: String::new(),
         }
     }
 
@@ -160,6 +163,7 @@ impl Config {
             if let Some(accept) = peer.accept_unknown {
                 writeln!(toml, "accept_unknown = {accept}")?;
             }
+            writeln!(toml, "{}", peer.more)?;
         }
         for route in &self.routes {
             writeln!(

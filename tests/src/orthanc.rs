@@ -60,6 +60,11 @@ impl Pacs {
         self.start_with(Some(sonode), true)
     }
 
+    /// Starts it so that it knows the node at `sonode`, which it may ask, and which it answers.
+    pub fn start_knowing(self, sonode: SocketAddr) -> Result<Orthanc> {
+        self.start_with(Some(sonode), false)
+    }
+
     fn start_with(self, sonode: Option<SocketAddr>, forward: bool) -> Result<Orthanc> {
         let folder = self.folder.path();
         let config = folder.join("orthanc.json");

@@ -36,6 +36,46 @@ pub(crate) fn eval(code: &str) -> Result<String> {
     Ok(run.stdout)
 }
 
+/// A PACS that answers storage commitment in its own way: see `tests/peers/committing_pacs.py`. Dropping it kills it.
+#[derive(Debug)]
+pub struct CommittingPacs {
+    // First, so that it ends before its folder goes.
+    _process: Daemon,
+    folder: TempDir,
+}
+
+impl CommittingPacs {
+    /// Starts it on a port; it knows the node's.
+    pub fn start(port: u16, node: SocketAddr, mode: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let received = folder.path().join("received");
+        std::fs::create_dir(&received)?;
+        let mut command = Command::new(paths::peer("python")?);
+        command
+            .arg("-B")
+            .arg(paths::repository().join("tests/peers/committing_pacs.py"))
+            .arg(port.to_string())
+            .arg(&received)
+            .arg(node.port().to_string())
+            .arg(mode);
+        let process = Daemon::start(&mut command, &folder.path().join("pacs.log"))?;
+        let at = SocketAddr::from(([127, 0, 0, 1], port));
+        listening("the PACS", at, Duration::from_secs(30))?;
+        Ok(Self {
+            _process: process,
+            folder,
+        })
+    }
+
+    /// What it did, in order: each with `what`.
+    pub fn events(&self) -> Result<Vec<Value>> {
+        let log = std::fs::read_to_string(self.folder.path().join("events.jsonl"));
+        let lines = log.unwrap_or_default();
+        let lines = lines.lines().map(serde_json::from_str);
+        Ok(lines.collect::<Result<_, _>>()?)
+    }
+}
+
 /// A PACS that takes only some classes, each in one transfer syntax (`class@syntax`). Dropping it kills it.
 #[derive(Debug)]
 pub struct SelectiveScp {

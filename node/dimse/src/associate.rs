@@ -8,7 +8,7 @@ mod write;
 
 use std::fmt;
 
-use sonode_conformance::negotiation::{self, ContextAnswer};
+use sonode_conformance::negotiation::{self, ContextAnswer, Offer};
 use sonode_conformance::{AeTitle, AeTitleError, implementation, limits};
 
 /// An AE title as it stands in a PDU: 16 bytes, of which not all need be valid.
@@ -159,14 +159,14 @@ impl NegotiatedContext {
 }
 
 /// Answers every proposed context, each for itself, from the tables of `sonode-conformance`.
-pub fn negotiate(request: &AssociateRequest, accept_unknown: bool) -> Vec<NegotiatedContext> {
+pub fn negotiate(request: &AssociateRequest, offer: Offer<'_>) -> Vec<NegotiatedContext> {
     let answer = |context: &ProposedContext| NegotiatedContext {
         id: context.id,
         abstract_syntax: context.abstract_syntax.clone(),
         answer: negotiation::answer(
             &context.abstract_syntax,
             context.transfer_syntaxes.iter().map(String::as_str),
-            accept_unknown,
+            offer,
         ),
     };
     request.contexts.iter().map(answer).collect()
@@ -225,6 +225,7 @@ pub struct Proposal {
     pub(crate) calling: AeTitle,
     pub(crate) called: AeTitle,
     pub(crate) contexts: Vec<ProposedContext>,
+    pub(crate) roles: Vec<RoleSelection>,
     pub(crate) max_pdu_length: u32,
 }
 
@@ -235,6 +236,7 @@ impl Proposal {
             calling,
             called,
             contexts: Vec::new(),
+            roles: Vec::new(),
             max_pdu_length: limits::PDU_LENGTH,
         }
     }
@@ -261,6 +263,18 @@ impl Proposal {
             transfer_syntaxes,
         });
         Ok(self)
+    }
+
+    /// Proposes that we are the SCP of a class, and the peer its SCU. An answer isn't waited for: peers that know which
+    /// side they are on leave it out.
+    #[must_use]
+    pub fn with_scp_role(mut self, sop_class: &str) -> Self {
+        self.roles.push(RoleSelection {
+            sop_class: sop_class.to_owned(),
+            scu: false,
+            scp: true,
+        });
+        self
     }
 
     /// Announces another maximum PDU length, in bytes.

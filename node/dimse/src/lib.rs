@@ -6,6 +6,7 @@
 //! | [`associate`] | A-ASSOCIATE-RQ and -AC as types, [`negotiate`] |
 //! | [`refusal`] | A-ASSOCIATE-RJ and A-ABORT as types and as plain words |
 //! | [`acceptor`], [`requestor`] | the two association state machines; their common table is in `machine` |
+//! | [`data_set`], [`commitment`] | small data sets of the normalized services, and those of Storage Commitment |
 //! | [`assembler`] | PDVs into [`Command`]s and data set bytes |
 //! | [`command`], [`response`] | command sets, read and written |
 //! | [`encoder`] | command and data sets into P-DATA-TF PDUs |
@@ -18,6 +19,7 @@
 //!
 //! ```
 //! use std::time::Instant;
+//! use sonode_conformance::negotiation::Offer;
 //! use sonode_dimse::*;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -45,7 +47,7 @@
 //!         };
 //!         match event {
 //!             Some(AcceptorEvent::Requested(request)) => {
-//!                 let accept = Acceptance::new(negotiate(&request, false));
+//!                 let accept = Acceptance::new(negotiate(&request, Offer::default()));
 //!                 assembler = Some(Assembler::new(accept.accepted_ids()));
 //!                 acceptor.accept(&accept, now);
 //!                 reader.set_body_max(data_body_max(accept.max_pdu_length));
@@ -83,7 +85,9 @@ pub mod acceptor;
 pub mod assembler;
 pub mod associate;
 pub mod command;
+pub mod commitment;
 mod cursor;
+pub mod data_set;
 pub mod encoder;
 pub mod header;
 mod machine;
@@ -100,6 +104,7 @@ pub use associate::{
     UserIdentity, negotiate,
 };
 pub use command::{Command, CommandError, RawUid, Request, Response, StoreRq};
+pub use data_set::{DataSet, DataSetError, DataSetWriter};
 pub use encoder::{PdataEncoder, PdvKind, write_message};
 pub use header::{HeaderFacts, HeaderScanner, ScanEnd, Tag};
 pub use machine::{Failure, Timer, Timers};

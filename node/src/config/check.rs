@@ -218,6 +218,7 @@ fn inference(mut section: Section, folder: &Path, problems: &mut Problems) -> In
 fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
     let name = section.required::<String>("name", problems);
     let ae_title = section.required("ae_title", problems);
+    let aliases = section.list("aliases", problems).unwrap_or_default();
     let host = section.parsed::<String>("host", problems);
     let port = section
         .number("port", 1..=65535, problems)
@@ -239,6 +240,9 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
     let quiet_period = section
         .number("quiet_period_s", 1..=604_800, problems)
         .map(Duration::from_secs);
+    let commit_timeout = section
+        .number("commit_timeout_s", 1..=2_592_000, problems)
+        .map(Duration::from_secs);
     let charset_if_missing = section
         .parsed::<CharsetTerm>("charset_if_missing", problems)
         .map(|term| term.0);
@@ -257,11 +261,13 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
         &[
             "name",
             "ae_title",
+            "aliases",
             "host",
             "port",
             "allow_from",
             "accept_unknown",
             "quiet_period_s",
+            "commit_timeout_s",
             "charset_if_missing",
         ],
         problems,
@@ -269,10 +275,12 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
     Some(Peer {
         name: name?,
         ae_title: ae_title?,
+        aliases,
         address,
         allow_from,
         accept_unknown,
         quiet_period,
+        commit_timeout,
         charset_if_missing,
     })
 }
@@ -293,12 +301,7 @@ fn route(
     let report_unmeasured = section
         .parsed("report_unmeasured", problems)
         .unwrap_or_default();
-    if section.flag("commit", problems).unwrap_or(false) {
-        warnings.push(
-            section.key("commit"),
-            "this version does not ask for storage commitment yet; the C-STORE response is what counts",
-        );
-    }
+    let commit = section.flag("commit", problems).unwrap_or(false);
     let documents = documents(&mut section, &send, problems, warnings);
     let companions: BTreeSet<CompanionName> = section
         .list("companions", problems)
@@ -353,6 +356,7 @@ fn route(
         from,
         to,
         send,
+        commit,
         report_unmeasured,
         documents,
         companions,
@@ -428,12 +432,18 @@ fn unambiguous(peers: &[Peer], problems: &mut Problems) {
                         .iter()
                         .any(|b| a.contains(b) || b.contains(a))
                 });
-            if peer.ae_title == other.ae_title && overlap {
+            let titles = std::iter::once(&peer.ae_title).chain(&peer.aliases);
+            let shared = titles.filter(|title| overlap && other.is_called(title));
+            for title in shared {
+                let key = if *title == peer.ae_title {
+                    "ae_title"
+                } else {
+                    "aliases"
+                };
                 problems.push(
-                    format!("peer[{i}].ae_title"),
+                    format!("peer[{i}].{key}"),
                     format!(
-                        "{} is the title of peer[{j}] too: give both an allow_from that tells them apart",
-                        peer.ae_title
+                        "{title} is a title of peer[{j}] too: give both an allow_from that tells them apart"
                     ),
                 );
             }

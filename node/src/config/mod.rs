@@ -143,8 +143,10 @@ impl std::fmt::Display for Device {
 pub struct Peer {
     /// Name in this file, in the log and on the page.
     pub name: String,
-    /// Its AE title.
+    /// Its AE title: what we call it by.
     pub ae_title: AeTitle,
+    /// `aliases`: further titles under which it may call, such as that of an archive's storage commitment.
+    pub aliases: Vec<AeTitle>,
     /// Where to call it; left out: it only calls us.
     pub address: Option<PeerAddress>,
     /// Who may call with this title; empty: any address.
@@ -153,11 +155,18 @@ pub struct Peer {
     pub accept_unknown: bool,
     /// Its own `quiet_period_s`.
     pub quiet_period: Option<Duration>,
+    /// `commit_timeout_s`: see [`sonode_conformance::limits::COMMIT_TIMEOUT`].
+    pub commit_timeout: Option<Duration>,
     /// `charset_if_missing`: Specific Character Set of its objects that name none, as PS3.3 spells it.
     pub charset_if_missing: Option<String>,
 }
 
 impl Peer {
+    /// Whether it may call with this title.
+    pub fn is_called(&self, title: &AeTitle) -> bool {
+        self.ae_title == *title || self.aliases.contains(title)
+    }
+
     /// Whether an association from `address` may carry this peer's title.
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -207,6 +216,8 @@ pub struct Route {
     pub to: String,
     /// What is sent.
     pub send: BTreeSet<Send>,
+    /// `commit`: the peer has to show that it keeps what it took, by storage commitment or a query. Default false.
+    pub commit: bool,
     /// Whether a study without a measurement is reported.
     pub report_unmeasured: ReportUnmeasured,
     /// `documents`: what "sr" stands for. Default TID 1500 alone.
@@ -373,6 +384,12 @@ impl Config {
             path: path.to_owned(),
             problems,
         })
+    }
+
+    /// Whether a peer is asked to commit itself to what it took.
+    pub fn asks_commitment_of(&self, peer: &str) -> bool {
+        let mut routes = self.routes.iter();
+        routes.any(|route| route.commit && route.to == peer)
     }
 
     /// The peer of this name.

@@ -49,6 +49,22 @@ fn the_contracts_example_is_accepted() {
 }
 
 #[test]
+fn a_peer_has_aliases_and_a_route_asks_for_commitment() {
+    let peer = "port = 4242\naliases = [\"ARCHIVE\"]\ncommit_timeout_s = 60";
+    let text = HOSPITAL.replace("port = 4242", peer) + "commit = true";
+    let config = check(&text).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert!(config.peers[0].is_called(&"ARCHIVE".parse().unwrap()));
+    assert_eq!(config.peers[0].commit_timeout, Some(Duration::from_mins(1)));
+    assert!(config.asks_commitment_of("pacs") && !config.asks_commitment_of("cart-1"));
+
+    let text = HOSPITAL.replace("port = 4242", "port = 4242\naliases = [\"CART1\"]");
+    let problems = check(&text).unwrap_err();
+    let keys: Vec<&str> = problems.iter().map(|p| p.key.as_str()).collect();
+    assert_eq!(keys, ["peer[1].ae_title"], "{problems:?}");
+}
+
+#[test]
 fn a_route_names_its_documents_and_how_they_are_written() {
     let more = r#"
 documents = ["tid5200", "tid1500"]

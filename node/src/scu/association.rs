@@ -1,12 +1,14 @@
 //! Drives a requested association over a blocking socket.
 
+mod services;
+
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use sonode_conformance::{DimseStatus, SopClassUid, SopInstanceUid, limits, sop_class};
-use sonode_dimse::command::{RawUid, Request, Response, StoreRq};
+use sonode_dimse::command::{Command, RawUid, Request, Response, StoreRq};
 use sonode_dimse::response::{echo_request, store_request};
 use sonode_dimse::{
     Abort, Assembler, AssociateAccept, DimseEvent, PData, PdataEncoder, PduReader, PdvKind,
@@ -24,6 +26,17 @@ pub(crate) struct Association {
     wire: Wire,
     accepted: AssociateAccept,
     message_id: u16,
+    /// N-EVENT-REPORT requests that came while a response was awaited.
+    events: VecDeque<Message>,
+}
+
+/// A message of the peer's.
+pub(crate) struct Message {
+    context: u8,
+    /// Its command set.
+    pub(crate) command: Command,
+    /// Its data set; empty if it has none.
+    pub(crate) data: Vec<u8>,
 }
 
 /// Socket, state machine and what has come.
@@ -33,7 +46,10 @@ struct Wire {
     requestor: Requestor,
     assembler: Assembler,
     accepted: Option<Box<AssociateAccept>>,
-    responses: VecDeque<Response>,
+    /// Whole messages in order of arrival.
+    messages: VecDeque<Message>,
+    /// One whose data set is coming.
+    partial: Option<Message>,
     released: bool,
 }
 
@@ -60,11 +76,12 @@ impl Association {
             requestor: Requestor::new(proposal, timers, Instant::now())?,
             assembler: Assembler::new([]),
             accepted: None,
-            responses: VecDeque::new(),
+            messages: VecDeque::new(),
+            partial: None,
             released: false,
         };
         loop {
-            wire.step()?;
+            wire.step(None)?;
             if let Some(accepted) = wire.accepted.take() {
                 wire.assembler = Assembler::new(accepted.accepted_ids());
                 wire.reader.set_body_max(data_body_max(limits::PDU_LENGTH));
@@ -72,6 +89,7 @@ impl Association {
                     wire,
                     accepted: *accepted,
                     message_id: 0,
+                    events: VecDeque::new(),
                 });
             }
         }
@@ -106,7 +124,7 @@ impl Association {
             PdataEncoder::new(context, PdvKind::Command, self.accepted.max_pdu_length);
         self.wire
             .send(encoder.encode(&echo_request(message_id), true))?;
-        Ok(self.response(message_id)?.status)
+        Ok(self.response(message_id)?.0.status)
     }
 
     /// C-STORE of `data_set`, read to its end.
@@ -150,7 +168,7 @@ impl Association {
                 break;
             }
         }
-        let response = self.response(message_id)?;
+        let (response, _) = self.response(message_id)?;
         let comment = response.error_comment.escape_ascii().to_string();
         Ok((response.status, (!comment.is_empty()).then_some(comment)))
     }
@@ -159,7 +177,7 @@ impl Association {
     pub(crate) fn release(mut self) {
         self.wire.requestor.release(Instant::now());
         while !self.wire.released && !self.wire.requestor.is_closed() {
-            if let Err(error) = self.wire.step() {
+            if let Err(error) = self.wire.step(None) {
                 tracing::debug!(%error, "release");
                 break;
             }
@@ -175,10 +193,15 @@ impl Association {
         self.message_id
     }
 
-    fn response(&mut self, message_id: u16) -> Result<Response, ScuError> {
+    /// The response to a message of ours, with its data set.
+    fn response(&mut self, message_id: u16) -> Result<(Response, Vec<u8>), ScuError> {
         self.wire.requestor.expect_response(Instant::now());
         loop {
-            if let Some(response) = self.wire.responses.pop_front() {
+            if let Some(message) = self.wire.messages.pop_front() {
+                let Some(response) = message.command.response().cloned() else {
+                    self.events.push_back(message);
+                    continue;
+                };
                 if response.message_id != message_id {
                     self.wire.abort();
                     return Err(ScuError::Broken(
@@ -186,21 +209,21 @@ impl Association {
                     ));
                 }
                 self.wire.requestor.on_response(Instant::now());
-                return Ok(response);
+                return Ok((response, message.data));
             }
             if self.wire.released {
                 return Err(ScuError::Broken(
                     "the peer released the association unanswered".to_owned(),
                 ));
             }
-            self.wire.step()?;
+            self.wire.step(None)?;
         }
     }
 }
 
 impl Wire {
-    /// Sends what there is to send, then takes what comes or lets a deadline pass.
-    fn step(&mut self) -> Result<(), ScuError> {
+    /// Sends what there is to send, then takes what comes or lets a deadline pass: the association's, or this one.
+    fn step(&mut self, until: Option<Instant>) -> Result<(), ScuError> {
         self.flush()?;
         if self.requestor.is_closed() {
             return if self.released {
@@ -212,6 +235,9 @@ impl Wire {
         let wait = self
             .requestor
             .next_deadline()
+            .into_iter()
+            .chain(until)
+            .min()
             .map_or(Duration::from_secs(1), |deadline| {
                 deadline.saturating_duration_since(Instant::now())
             })
@@ -267,7 +293,8 @@ impl Wire {
                     Ok(())
                 }
                 Some(RequestorEvent::Data(data)) => {
-                    collect(data, &mut self.assembler, &mut self.responses).map_err(
+                    let (partial, messages) = (&mut self.partial, &mut self.messages);
+                    collect(data, &mut self.assembler, partial, messages).map_err(
                         |(error, abort)| {
                             self.requestor.abort(abort, now);
                             error
@@ -320,22 +347,57 @@ impl Wire {
     }
 }
 
-/// Keeps the responses; whatever else a peer may send to a requestor is no part of what we asked for.
+/// Keeps responses and N-EVENT-REPORT requests; whatever else a peer may send to a requestor is no part of what we asked
+/// for.
 fn collect(
     data: PData<'_>,
     assembler: &mut Assembler,
-    responses: &mut VecDeque<Response>,
+    partial: &mut Option<Message>,
+    messages: &mut VecDeque<Message>,
 ) -> Result<(), (ScuError, Abort)> {
     for pdv in data {
         let event = assembler
             .push(pdv)
             .map_err(|error| (ScuError::Broken(error.to_string()), error.abort()))?;
-        if let Some(DimseEvent::Command { command, .. }) = event {
-            let response = command.response().cloned().ok_or_else(|| {
-                let what = format!("the peer sent {} to a requestor", command.name());
-                (ScuError::Broken(what), Abort::UNEXPECTED_PDU)
-            })?;
-            responses.push_back(response);
+        match event {
+            Some(DimseEvent::Command {
+                context,
+                command,
+                has_data_set,
+            }) => {
+                let is_asked_for =
+                    command.response().is_some() || matches!(command, Command::EventReportRq(..));
+                if !is_asked_for {
+                    let what = format!("the peer sent {} to a requestor", command.name());
+                    return Err((ScuError::Broken(what), Abort::UNEXPECTED_PDU));
+                }
+                let message = Message {
+                    context,
+                    command,
+                    data: Vec::new(),
+                };
+                if has_data_set {
+                    *partial = Some(message);
+                } else {
+                    messages.push_back(message);
+                }
+            }
+            Some(DimseEvent::Data { bytes, is_last, .. }) => {
+                let Some(mut message) = partial.take() else {
+                    continue;
+                };
+                message.data.extend_from_slice(bytes);
+                if message.data.len() > limits::DATA_SET_BYTES_MAX {
+                    let what = "the peer sent too long a data set".to_owned();
+                    return Err((ScuError::Broken(what), Abort::SERVICE_USER));
+                }
+                if is_last {
+                    messages.push_back(message);
+                } else {
+                    *partial = Some(message);
+                }
+            }
+            None => {}
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use sonode_dimse::{Proposal, ProposalError, Rejection};
 
 pub(crate) use association::Association;
 
-use crate::config::{Limits, PeerAddress};
+use crate::config::{Config, Limits, PeerAddress};
 
 /// Time-outs of an association that we request.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +73,19 @@ impl ScuError {
     pub(crate) fn is_permanent(&self) -> bool {
         matches!(self, Self::Rejected(rejection) if !rejection.is_transient())
     }
+}
+
+/// The title and the address by which a peer is called.
+///
+/// # Errors
+/// [`ScuError::Broken`] where the configuration has none, since it was reloaded.
+pub(crate) fn place_of(config: &Config, peer: &str) -> Result<(AeTitle, PeerAddress), ScuError> {
+    config
+        .peer(peer)
+        .and_then(|peer| Some((peer.ae_title.clone(), peer.address.clone()?)))
+        .ok_or_else(|| {
+            ScuError::Broken("the configuration has no host and port for this peer".to_owned())
+        })
 }
 
 /// The answer to a C-ECHO.

@@ -23,6 +23,7 @@ fn write(text: &mut String) -> std::fmt::Result {
     services::accepted(text)?;
     services::statuses(text)?;
     services::sent(text)?;
+    services::commitment(text)?;
     configuration(text)?;
     network(text)?;
     security(text)?;
@@ -43,7 +44,9 @@ fn overview(text: &mut String) -> std::fmt::Result {
         "## 1 Overview\n\nSonode receives ultrasound studies by C-STORE, measures the left ventricle, and sends Structured \
          Reports by C-STORE. It is no archive.\n\n| Service | SCU | SCP |\n| --- | --- | --- |\n\
          | Verification | yes | yes |\n| Storage | yes | yes |\n\
-         | Query, Retrieve, Modality Worklist, Modality Performed Procedure Step, Storage Commitment, Print | no | no |\n\
+         | Storage Commitment | yes | no |\n\
+         | Query | at IMAGE level | no |\n\
+         | Retrieve, Modality Worklist, Modality Performed Procedure Step, Print | no | no |\n\
          | Media interchange, DICOMweb, real-time video | no | no |\n"
     )?;
     let sets: Vec<String> = charset::terms()
@@ -90,9 +93,12 @@ fn configuration(text: &mut String) -> std::fmt::Result {
         "## 6 Configuration\n\n| Key | What | Default |\n| --- | --- | --- |\n\
          | `node.ae_title`, `node.listen` | AE title and address | required, 0.0.0.0:11112 |\n\
          | `[[peer]]` `ae_title`, `host`, `port`, `allow_from` | a peer's title, where it is called, from where it may call | |\n\
+         | `[[peer]]` `aliases` | further titles under which it may call | none |\n\
+         | `[[peer]]` `commit_timeout_s` | how long it has to show that it keeps what it took | 86400 |\n\
          | `[[peer]]` `charset_if_missing` | the character set of its objects that name none | none |\n\
          | `[[peer]]` `accept_unknown` | store classes that aren't listed | true |\n\
          | `[[route]]` `send` | `sr`, `images` | `sr` |\n\
+         | `[[route]]` `commit` | ask for storage commitment of what is sent | false |\n\
          | `[[route]]` `documents` | `tid1500`, `tid5200`, `tid5300` | `tid1500` |\n\
          | `[[route]]` `companions` | `secondary-capture`, `overlay-cine`, `pdf`, `key-object` | none |\n\
          | `[[route]]` `codes` | `sct`, `srt` | `sct` |\n\
@@ -127,6 +133,14 @@ fn network(text: &mut String) -> std::fmt::Result {
         ("inside a message without a byte", limits::INSIDE_MESSAGE),
         ("response of a peer", limits::RESPONSE),
         ("TCP connection to a peer", limits::CONNECT),
+        (
+            "storage commitment, from the C-STORE response",
+            limits::COMMIT_TIMEOUT,
+        ),
+        (
+            "storage commitment, association kept open for the answer",
+            limits::COMMIT_LINGER,
+        ),
     ] {
         writeln!(text, "| {name} | {} s |", value.as_secs())?;
     }
@@ -167,6 +181,9 @@ mod tests {
         let text = super::markdown();
         for class in sop_class::TABLE {
             assert!(text.contains(class.uid), "{}", class.name);
+        }
+        for service in sop_class::SERVICES {
+            assert!(text.contains(service.uid), "{}", service.name);
         }
         for syntax in transfer_syntax::TABLE {
             assert!(text.contains(syntax.uid), "{}", syntax.name);

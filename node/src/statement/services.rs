@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use sonode_conformance::sop_class::{self, Use};
-use sonode_conformance::{DimseStatus, transfer_syntax};
+use sonode_conformance::{DimseStatus, limits, transfer_syntax};
+use sonode_dimse::commitment;
 use sonode_sr_writer::{Companion, Document, Syntax};
 
 pub(super) fn accepted(text: &mut String) -> std::fmt::Result {
@@ -141,8 +142,48 @@ pub(super) fn sent(text: &mut String) -> std::fmt::Result {
         "TID 5300 requires Timezone Offset From UTC (0008,0201) and is not sent where the images don't state one.\n\n\
          Received instances are forwarded, where a route says so, in the class and transfer syntax in which they came.\n\n\
          #### Answers of the peer\n\n\
-         0000 and Bxxx: delivered. 0111: delivered, since the UID stands for these bytes alone. A7xx, 0110, 0213 and broken \
+         0000 and Bxxx: delivered. 0111: delivered if the peer shows that it has it (5.4). A7xx, 0110, 0213 and broken \
          associations: tried again, with growing waits. Cxxx: a few tries over an hour, then a dead letter. A9xx, 0117, 0122, \
          0124: a dead letter. A permanent rejection of the association: tried again, with an alarm.\n"
+    )
+}
+
+/// Storage Commitment and what takes its place.
+pub(super) fn commitment(text: &mut String) -> std::fmt::Result {
+    writeln!(
+        text,
+        "### 5.4 Storage Commitment and Query as SCU\n\n| SOP class | UID | As SCU |\n| --- | --- | --- |"
+    )?;
+    for service in sop_class::SERVICES
+        .iter()
+        .filter(|service| !service.scu.is_empty())
+    {
+        writeln!(
+            text,
+            "| {} | {} | {} |",
+            service.name, service.uid, service.scu
+        )?;
+    }
+    let hours = limits::COMMIT_TIMEOUT.as_secs() / 3600;
+    let again = (limits::COMMIT_TIMEOUT / limits::COMMIT_ASKS).as_secs() / 60;
+    writeln!(
+        text,
+        "\nBoth are proposed in Explicit and Implicit VR Little Endian. With `commit = true` of a route the peer is asked by \
+         N-ACTION (Action Type ID {}), {} s after it took the last object of a study, on an association of its own. The \
+         answer, N-EVENT-REPORT, is taken on that association, which stays open for {} s, or on one that the peer opens under \
+         its AE title or one of its `aliases`, whether it proposes the SCP role or not; it is matched by Transaction UID. Every \
+         report is answered: 0000 when what it says is on the disk, also when it comes again; 0115 when this peer was not \
+         asked under that Transaction UID; 0110 when it can't be read or the node stops.\n\n\
+         On silence the peer is asked again every {again} minutes (an eighth of `commit_timeout_s`), each time under a new \
+         Transaction UID; each of them may be answered. Failure Reason 0112: the object is sent again, {} times at most. 0110, \
+         0131, 0213: asked again. Other reasons, a refused presentation context, N-ACTION statuses 0112, 0118, 0122, 0123, 0124 \
+         and 0211, or silence for {hours} hours: the peer is queried by C-FIND (Query/Retrieve Level IMAGE, all unique keys). What it \
+         finds is confirmed. What it doesn't find when the time is over, or can't be asked for, is unconfirmed: no longer kept \
+         for this peer's sake, with an alarm, until the operator retries it. While no association comes about nothing is \
+         unconfirmed. Without `commit` the C-STORE response counts, but after 0111 the peer is queried.\n",
+        commitment::REQUEST,
+        limits::COMMIT_GATHER.as_secs(),
+        limits::COMMIT_LINGER.as_secs(),
+        limits::COMMIT_DENIALS_MAX
     )
 }

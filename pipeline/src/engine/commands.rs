@@ -6,7 +6,7 @@ use super::arrivals::advance_instance;
 use super::record::Lane;
 use super::{Action, Engine};
 use crate::pipeline::CommandError;
-use crate::states::{DeliveryEvent, DeliveryState, InstanceEvent, StudyEvent, StudyState};
+use crate::states::{DeliveryEvent, InstanceEvent, StudyEvent, StudyState};
 use crate::time::Timestamp;
 
 /// An operator's command.
@@ -96,10 +96,9 @@ impl Engine {
         }
         let mut revived = false;
         for delivery in &mut study.deliveries {
-            if delivery.state == DeliveryState::Dead
-                && let Ok(next) = delivery.state.after(DeliveryEvent::Retry)
-            {
+            if let Ok(next) = delivery.state.after(DeliveryEvent::Retry) {
                 delivery.state = next;
+                delivery.proof.restart(now);
                 delivery.refused = 0;
                 delivery.failed_here = 0;
                 delivery.broke = 0;
@@ -118,6 +117,7 @@ impl Engine {
             self.step(uid, StudyEvent::Retry);
         }
         self.relane(uid, now);
+        self.schedule_proofs(uid);
         self.save(uid);
         self.settle(uid, now);
         Ok(())
@@ -136,6 +136,7 @@ impl Engine {
         }
         self.analysis.forget(uid);
         self.sending.forget(&study);
+        self.proving.forget(&study);
         tracing::info_span!("study", %uid).in_scope(|| tracing::info!("study discarded"));
         self.actions.push(Action::Discard(uid.clone()));
         Ok(())

@@ -14,6 +14,7 @@ use sonode_sr_writer::Style;
 use super::analysis::Task;
 use super::outcome::{note_answer, object_name};
 use super::record::{Drawing, Lane, ObjectKey, Study};
+use super::recover::settle_delivered;
 use super::{Action, Engine};
 use crate::companions::{CompanionKey, CompanionPlan};
 use crate::ports::ObjectResult;
@@ -191,20 +192,9 @@ impl Engine {
         let Some(study) = self.studies.get_mut(uid) else {
             return;
         };
-        // Where the queue was lost, a marker says who has it.
-        let has = |peer: &str| {
-            let mut found = study.found_delivered.iter();
-            found.any(|(at, known)| at == peer && *known == sop)
-        };
-        let taken: Vec<bool> = study.deliveries.iter().map(|d| has(&d.peer)).collect();
-        for (delivery, taken) in study.deliveries.iter_mut().zip(taken) {
-            if taken
-                && delivery.object == ObjectKey::Companion(key)
-                && let Ok(next) = delivery.state.after(DeliveryEvent::Accepted)
-            {
-                delivery.state = next;
-            }
-        }
+        // Where the queue was lost, a mark says who has it.
+        settle_delivered(study);
+        self.schedule_proofs(uid);
         self.let_go(uid, key.revision, now);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+use sonode_conformance::StudyInstanceUid;
 use sonode_sr_writer::{Document, Style};
 
 use super::analysis::backoff;
@@ -13,7 +13,8 @@ use super::{Action, Engine};
 use crate::ports::{
     CompanionFile, DeliveryJob, DeliveryObject, DeliveryReport, ObjectResult, ReportKey,
 };
-use crate::states::{DeliveryState, StudyEvent};
+use crate::spool::PeerMark;
+use crate::states::{DeliveryEvent, DeliveryState, StudyEvent};
 use crate::status::PeerHealth;
 use crate::time::Timestamp;
 
@@ -52,7 +53,11 @@ impl Sending {
     }
 
     /// One line for each peer; `due` is counted by the caller, who has the studies.
-    pub(super) fn health(&self, due: &BTreeMap<&str, usize>) -> Vec<PeerHealth> {
+    pub(super) fn health(
+        &self,
+        due: &BTreeMap<&str, usize>,
+        unconfirmed: impl Fn(&str) -> u64,
+    ) -> Vec<PeerHealth> {
         self.peers
             .iter()
             .map(|(name, peer)| PeerHealth {
@@ -62,6 +67,7 @@ impl Sending {
                 last_success: peer.last_success,
                 last_error: peer.last_error.clone(),
                 alarm: peer.alarm,
+                unconfirmed: unconfirmed(name),
                 next_try: peer
                     .lanes
                     .first()
@@ -115,17 +121,17 @@ impl Engine {
         style: Style,
         now: Timestamp,
     ) {
+        let Some(study) = self.studies.get(uid) else {
+            return;
+        };
+        let proof = self.proof_wanted(study, peer, now);
         let Some(study) = self.studies.get_mut(uid) else {
             return;
         };
         if study.delivery_mut(peer, &object).is_some() {
             return;
         }
-        let state = if study.marked_delivered(peer, &object) {
-            DeliveryState::Sent
-        } else {
-            DeliveryState::Due
-        };
+        let state = study.as_marked(peer, &object);
         study.deliveries.push(Delivery {
             peer: peer.to_owned(),
             object,
@@ -136,6 +142,7 @@ impl Engine {
             style,
             rendered: None,
             answers: Vec::new(),
+            proof,
             in_flight: false,
         });
         if state.is_owed() {
@@ -152,6 +159,8 @@ impl Engine {
                 .unwrap_or(fresh);
             self.bring_back(uid);
             self.set_lane(uid, peer, Some(lane));
+        } else {
+            self.schedule_proof(uid, peer);
         }
     }
 
@@ -311,18 +320,21 @@ impl Engine {
             return (false, Failure::None);
         }
         let (event, failure) = judge(delivery, &result, retry);
+        if event == DeliveryEvent::Accepted {
+            delivery.proof.begin(&result, now);
+        }
         note_answer(delivery, result, now);
         match delivery.state.after(event) {
             Ok(next) => delivery.state = next,
             Err(prohibited) => tracing::error!(study = %uid, peer, %prohibited, "delivery state"),
         }
         let (state, failed_here) = (delivery.state, delivery.failed_here);
-        let rendered = delivery.rendered.as_ref().map(|made| made.sop.clone());
         let is_superseded = key.revision().is_some_and(|revision| revision < current);
         tracing::info!(study = %uid, peer, object = %object_name(key), state = state.name(), "delivery state");
         if state.is_taken() {
             self.counters.deliveries_sent += 1;
-            self.mark_delivered(uid, peer, key, rendered);
+            self.mark_peer(PeerMark::Delivered, uid, peer, key);
+            self.schedule_proof(uid, peer);
         } else {
             self.counters.deliveries_failed += 1;
             if is_superseded {
@@ -350,24 +362,23 @@ impl Engine {
         }
     }
 
-    fn mark_delivered(
+    pub(super) fn mark_peer(
         &mut self,
+        mark: PeerMark,
         uid: &StudyInstanceUid,
         peer: &str,
         key: &ObjectKey,
-        rendered: Option<SopInstanceUid>,
     ) {
-        let sop = match key {
-            ObjectKey::Image(sop) => Some(sop.clone()),
-            ObjectKey::Companion(key) => self
-                .studies
-                .get(uid)
-                .and_then(|study| study.drawn(*key).cloned()),
-            ObjectKey::Report(..) => rendered,
+        let Some(study) = self.studies.get(uid) else {
+            return;
         };
+        let mut deliveries = study.deliveries.iter();
+        let sop = deliveries
+            .find(|delivery| delivery.peer == peer && delivery.object == *key)
+            .and_then(|delivery| study.delivered_as(delivery));
         if let Some(sop) = sop {
             self.actions
-                .push(Action::MarkDelivered(uid.clone(), peer.to_owned(), sop));
+                .push(Action::MarkPeer(mark, uid.clone(), peer.to_owned(), sop));
         }
     }
 

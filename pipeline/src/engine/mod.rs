@@ -8,6 +8,7 @@ mod analysis;
 mod arrivals;
 mod closing;
 mod commands;
+mod commitment;
 mod companions;
 mod delivery;
 mod outcome;
@@ -28,16 +29,19 @@ use sonode_findings::{Findings, InstanceFindings, StudyContext};
 use sonode_sr_writer::{Document, Form};
 
 use crate::companions::CompanionKey;
-use crate::ports::{DeliveryJob, DeliveryReport, ReportKey};
+use crate::ports::{
+    CommitmentJob, CommitmentNotice, CommitmentReport, DeliveryJob, DeliveryReport, ReportKey,
+};
 use crate::settings::{Routing, Settings};
-use crate::spool::StoredInstance;
+use crate::spool::{PeerMark, StoredInstance};
 use crate::states::{StudyEvent, StudyState};
 use crate::status::Counters;
 use crate::time::Timestamp;
 
 pub(crate) use analysis::Mark;
 pub(crate) use commands::Command;
-pub(crate) use record::{Lane, Rendered, Study};
+pub(crate) use commitment::StoredAs;
+pub(crate) use record::{FoundMark, Lane, Rendered, Study};
 pub(crate) use recover::{Recovered, RecoveredInstance};
 pub(crate) use unsorted::{Filing, UnsortedArrival};
 
@@ -75,6 +79,10 @@ pub(crate) enum Event {
     Rendered(ReportKey, Form, SopInstanceUid),
     /// The sender's answer.
     Delivered(Box<DeliveryReport>),
+    /// The sender's answer to [`Action::Ask`].
+    CommitmentAnswered(CommitmentReport),
+    /// A peer's answer to a request for commitment.
+    Committed(CommitmentNotice),
     Reload(Routing),
     /// Nothing new begins any more.
     Drain,
@@ -147,8 +155,10 @@ pub(crate) enum Action {
     Assemble(StudyInstanceUid),
     /// Hand a job to the sender.
     Submit(DeliveryJob),
-    /// Keep the marker of a delivery durably.
-    MarkDelivered(StudyInstanceUid, String, SopInstanceUid),
+    /// Have the sender ask a peer.
+    Ask(CommitmentJob),
+    /// Keep a mark of a delivery durably.
+    MarkPeer(PeerMark, StudyInstanceUid, String, SopInstanceUid),
     /// Remember a report's UID as our own.
     Issued(StudyInstanceUid, SopInstanceUid),
     /// Move the study to `done/`.
@@ -170,6 +180,7 @@ pub(crate) struct Engine {
     analysis: analysis::Analysis,
     unsorted: unsorted::Unsorted,
     sending: delivery::Sending,
+    proving: commitment::Proving,
     counters: Counters,
     draining: bool,
     actions: Vec<Action>,
@@ -186,6 +197,7 @@ impl Engine {
             analysis: analysis::Analysis::default(),
             unsorted: unsorted::Unsorted::default(),
             sending: delivery::Sending::default(),
+            proving: commitment::Proving::default(),
             counters: Counters::default(),
             draining: false,
             actions: Vec::new(),
@@ -216,6 +228,8 @@ impl Engine {
             Event::StorageFailed(study, detail) => self.on_storage_failed(&study, detail, now),
             Event::Rendered(key, form, sop) => self.on_rendered(&key, form, sop),
             Event::Delivered(report) => self.on_delivered(*report, now),
+            Event::CommitmentAnswered(report) => self.on_commitment_answered(report, now),
+            Event::Committed(notice) => self.on_committed(&notice, now),
             Event::Reload(routing) => self.on_reload(routing, now),
             Event::Drain => self.draining = true,
             Event::Tick => {}
@@ -226,10 +240,12 @@ impl Engine {
     /// When [`Event::Tick`] is due at the latest.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         let closing = self.closings.first().map(|(time, _)| *time);
-        [closing, self.worker_deadline(), self.delivery_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let others = [
+            self.worker_deadline(),
+            self.delivery_deadline(),
+            self.proof_deadline(),
+        ];
+        std::iter::once(closing).chain(others).flatten().min()
     }
 
     /// Whether the engine has this study in hand; what is done it has not.
@@ -254,6 +270,7 @@ impl Engine {
         self.check_worker(now);
         self.dispatch_analyses(now);
         self.dispatch_deliveries(now);
+        self.dispatch_proofs(now);
         std::mem::take(&mut self.actions)
     }
 
@@ -330,6 +347,8 @@ impl Engine {
         }
         study.carried_by.clear();
         study.lanes.clear();
+        self.proving.forget(&study);
+        study.proofs.clear();
         tracing::info_span!("study", %uid).in_scope(|| tracing::info!("study done"));
         self.actions.push(Action::Finish(Box::new(study)));
     }

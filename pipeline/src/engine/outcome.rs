@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use sonode_conformance::StudyInstanceUid;
 use sonode_conformance::status::DeliveryOutcome;
+use sonode_conformance::{DimseStatus, StudyInstanceUid};
 use sonode_sr_writer::Document;
 
 use super::record::{Delivery, ObjectKey};
@@ -61,7 +61,7 @@ pub(super) fn judge(
 ) -> (DeliveryEvent, Failure) {
     match result {
         ObjectResult::Status(status, _) => match status.delivery() {
-            // The peer has an object of this UID, and the UID stands for these bytes alone.
+            // 0111: the UID stands for these bytes alone; the peer has to show that it has it (`commitment.rs`).
             DeliveryOutcome::Stored
             | DeliveryOutcome::StoredWithWarning
             | DeliveryOutcome::VerifyThenStored => (DeliveryEvent::Accepted, Failure::None),
@@ -110,6 +110,16 @@ pub(super) fn note_answer(delivery: &mut Delivery, result: ObjectResult, now: Ti
         ),
         ObjectResult::Failed(detail) => (None, Some(format!("failed here: {detail}"))),
     };
+    note(delivery, status, comment, now);
+}
+
+/// Keeps an answer among the delivery's; an equal one in a row only counts.
+pub(super) fn note(
+    delivery: &mut Delivery,
+    status: Option<DimseStatus>,
+    comment: Option<String>,
+    now: Timestamp,
+) {
     let last = delivery.answers.last_mut();
     if let Some(last) = last.filter(|last| last.status == status && last.comment == comment) {
         last.time = now;

@@ -8,9 +8,10 @@ use sonode_conformance::{SopClassUid, SopInstanceUid, StudyInstanceUid};
 use sonode_findings::{Findings, LvSummary, Rejection, StudyContext};
 use sonode_sr_writer::{Document, Form, Style};
 
+use super::commitment::{Proof, ProofLane};
 use crate::companions::CompanionKey;
 use crate::report::Member;
-use crate::spool::{Digest, StoredInstance};
+use crate::spool::{Digest, PeerMark, StoredInstance};
 use crate::states::{DeliveryState, DrawingState, InstanceState, StudyState};
 use crate::status::{DeliveryAnswer, Timeline};
 use crate::time::Timestamp;
@@ -46,8 +47,12 @@ pub(crate) struct Study {
     /// Those of them that are documents of the current findings.
     #[serde(default)]
     pub(crate) recognised: Vec<(u32, Document, SopInstanceUid)>,
-    /// Delivery markers that lay in the spool when the queue was rebuilt.
-    pub(crate) found_delivered: Vec<(String, SopInstanceUid)>,
+    /// Marks of peers that lay in the spool at the last start.
+    #[serde(default)]
+    pub(crate) found_marks: Vec<FoundMark>,
+    /// When each peer is asked next whether it keeps what it took.
+    #[serde(default)]
+    pub(crate) proofs: BTreeMap<String, ProofLane>,
     /// Open associations that carried it.
     #[serde(skip)]
     pub(crate) carried_by: BTreeSet<u64>,
@@ -147,8 +152,19 @@ pub(crate) struct Delivery {
     /// The document as it was made for this peer.
     pub(crate) rendered: Option<Rendered>,
     pub(crate) answers: Vec<DeliveryAnswer>,
+    /// What shows that the peer keeps it.
+    #[serde(default)]
+    pub(crate) proof: Proof,
     #[serde(skip)]
     pub(crate) in_flight: bool,
+}
+
+/// A mark that lay in the spool: what it says, the peer, the object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FoundMark {
+    pub(crate) mark: PeerMark,
+    pub(crate) peer: String,
+    pub(crate) sop: SopInstanceUid,
 }
 
 /// What is delivered.
@@ -215,7 +231,8 @@ impl Study {
             done: false,
             found_reports: Vec::new(),
             recognised: Vec::new(),
-            found_delivered: Vec::new(),
+            found_marks: Vec::new(),
+            proofs: BTreeMap::new(),
             carried_by: BTreeSet::new(),
             lanes: BTreeMap::new(),
             assembling: false,
@@ -242,9 +259,9 @@ impl Study {
 
     /// Whether something is owed to a peer.
     pub(crate) fn is_owing(&self) -> bool {
-        self.deliveries
-            .iter()
-            .any(|delivery| delivery.state.is_owed() || delivery.in_flight)
+        self.deliveries.iter().any(|delivery| {
+            delivery.state.is_owed() || delivery.in_flight || delivery.is_unproven()
+        })
     }
 
     /// Whether a delivery was given up. The study stays where `retry` finds it, whatever becomes of the queue.
@@ -286,19 +303,62 @@ impl Study {
             })
     }
 
-    /// Whether a marker says that the peer has the object.
-    pub(crate) fn marked_delivered(&self, peer: &str, object: &ObjectKey) -> bool {
-        self.found_delivered.iter().any(|(at, sop)| {
-            at == peer
+    /// Whether a mark in the spool says this of the peer and the object.
+    pub(crate) fn is_marked(&self, mark: PeerMark, peer: &str, object: &ObjectKey) -> bool {
+        self.found_marks.iter().any(|found| {
+            found.mark == mark
+                && found.peer == peer
                 && match object {
-                    ObjectKey::Image(uid) => uid == sop,
+                    ObjectKey::Image(uid) => *uid == found.sop,
                     ObjectKey::Report(revision, document) => {
                         self.recognised
-                            .contains(&(*revision, *document, sop.clone()))
+                            .contains(&(*revision, *document, found.sop.clone()))
                     }
-                    ObjectKey::Companion(key) => self.drawn(*key) == Some(sop),
+                    ObjectKey::Companion(key) => self.drawn(*key) == Some(&found.sop),
                 }
         })
+    }
+
+    /// The SOP Instance UID under which an object was delivered.
+    pub(crate) fn delivered_as(&self, delivery: &Delivery) -> Option<SopInstanceUid> {
+        match &delivery.object {
+            ObjectKey::Image(sop) => Some(sop.clone()),
+            ObjectKey::Report(revision, document) => {
+                let made = delivery.rendered.as_ref().map(|made| made.sop.clone());
+                // Where the queue was lost, the mark says which one it was.
+                made.or_else(|| {
+                    let mut marks = self.found_marks.iter();
+                    let found = marks.find(|found| {
+                        let form = (*revision, *document, found.sop.clone());
+                        found.peer == delivery.peer && self.recognised.contains(&form)
+                    })?;
+                    Some(found.sop.clone())
+                })
+            }
+            ObjectKey::Companion(key) => self.drawn(*key).cloned(),
+        }
+    }
+
+    /// The SOP class of what was delivered; none where only its file tells.
+    pub(crate) fn class_of(&self, delivery: &Delivery) -> Option<SopClassUid> {
+        match &delivery.object {
+            ObjectKey::Image(sop) => {
+                let stored = &self.instances.get(sop)?.version()?.stored;
+                Some(stored.sop_class.clone())
+            }
+            ObjectKey::Report(..) => {
+                let made = delivery.rendered.as_ref()?;
+                made.form.class.sop_class().parse().ok()
+            }
+            ObjectKey::Companion(key) => key.companion.sop_class().parse().ok(),
+        }
+    }
+}
+
+impl Delivery {
+    /// Whether the peer took it and has not shown yet that it keeps it, as it should.
+    pub(crate) fn is_unproven(&self) -> bool {
+        self.state == DeliveryState::Sent && self.proof.is_wanted()
     }
 }
 

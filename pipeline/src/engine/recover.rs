@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::{Rejection, StudyContext};
 
-use super::record::{Instance, Study, Version, is_analysable};
+use super::record::{FoundMark, Instance, Study, Version, is_analysable};
 use super::{Action, Engine, Mark};
-use crate::spool::{Digest, StoredInstance};
+use crate::spool::{Digest, PeerMark, StoredInstance};
 use crate::states::{DeliveryEvent, InstanceEvent, InstanceState, StudyState};
 use crate::text;
 use crate::time::Timestamp;
@@ -21,8 +21,8 @@ pub(crate) struct Recovered {
     pub(crate) instances: Vec<RecoveredInstance>,
     /// Reports in the folder.
     pub(crate) reports: Vec<(u32, SopInstanceUid)>,
-    /// Markers in the folder.
-    pub(crate) delivered: Vec<(String, SopInstanceUid)>,
+    /// Marks of peers in the folder.
+    pub(crate) peer_marks: Vec<FoundMark>,
     /// The queue's marks.
     pub(crate) marks: BTreeMap<SopInstanceUid, Mark>,
 }
@@ -58,7 +58,7 @@ impl Engine {
         study.done = false;
         study.timeline.closes_at = None;
         study.found_reports = found.reports;
-        study.found_delivered = found.delivered;
+        study.found_marks = found.peer_marks;
         drop_missing(&mut study, &found.instances);
         let mut arrived = Vec::new();
         for instance in found.instances {
@@ -81,6 +81,7 @@ impl Engine {
             .map(|(sop, _)| sop.clone())
             .collect();
         settle_delivered(&mut study);
+        self.proving.take_up(&mut study);
         self.studies.insert(uid.clone(), study);
         for sop in waiting {
             self.queue_analysis(&uid, &sop, now);
@@ -89,6 +90,7 @@ impl Engine {
             self.owe_image(&uid, &sop, peer.as_deref(), now);
         }
         self.queue_drawings(&uid);
+        self.schedule_proofs(&uid);
         self.relane(&uid, now);
         for (peer, lane) in lanes {
             let is_known = self
@@ -216,16 +218,24 @@ fn follow_findings(instance: &mut Instance, findings: Option<(Option<Rejection>,
     }
 }
 
-/// A marker outlives the record of its delivery.
-fn settle_delivered(study: &mut Study) {
-    let delivered: Vec<bool> = study
-        .deliveries
-        .iter()
-        .map(|delivery| study.marked_delivered(&delivery.peer, &delivery.object))
-        .collect();
-    for (delivery, delivered) in study.deliveries.iter_mut().zip(delivered) {
-        if delivered && let Ok(next) = delivery.state.after(DeliveryEvent::Accepted) {
-            delivery.state = next;
+/// A mark outlives the record of its delivery.
+pub(super) fn settle_delivered(study: &mut Study) {
+    let marked = |mark: PeerMark| -> Vec<bool> {
+        let deliveries = study.deliveries.iter();
+        deliveries
+            .map(|delivery| study.is_marked(mark, &delivery.peer, &delivery.object))
+            .collect()
+    };
+    let rounds = [
+        (marked(PeerMark::Delivered), DeliveryEvent::Accepted),
+        (marked(PeerMark::Committed), DeliveryEvent::Confirmation),
+        (marked(PeerMark::Found), DeliveryEvent::Confirmation),
+    ];
+    for (marked, event) in rounds {
+        for (delivery, marked) in study.deliveries.iter_mut().zip(marked) {
+            if marked && let Ok(next) = delivery.state.after(event) {
+                delivery.state = next;
+            }
         }
     }
 }

@@ -50,7 +50,8 @@ impl Engine {
                         state: delivery.state.name().to_owned(),
                         next_try: lane
                             .filter(|_| delivery.state.is_owed())
-                            .map(|lane| self.sending.next_try(&delivery.peer, *lane)),
+                            .map(|lane| self.sending.next_try(&delivery.peer, *lane))
+                            .or_else(|| study.next_proof(delivery)),
                         answers: delivery.answers.clone(),
                     }
                 })
@@ -79,6 +80,7 @@ impl Engine {
             queue.studies_quarantined +=
                 usize::from(matches!(study.state, StudyState::Quarantined(_)));
             for delivery in &study.deliveries {
+                queue.deliveries_unproven += usize::from(delivery.is_unproven());
                 match delivery.state {
                     DeliveryState::Due => *due.entry(delivery.peer.as_str()).or_default() += 1,
                     DeliveryState::Dead => queue.deliveries_dead += 1,
@@ -99,14 +101,17 @@ impl Engine {
             problems,
             worker,
             queue,
+            alarms: self.alarms(),
             counters: self.counters,
-            peers: self.sending.health(&due),
+            peers: self
+                .sending
+                .health(&due, |peer| self.proving.unconfirmed(peer)),
         }
     }
 
     /// Whether nothing runs that a stop would cut short.
     pub(crate) fn is_idle(&self) -> bool {
-        self.analysis.is_idle() && self.sending.is_idle()
+        self.analysis.is_idle() && self.sending.is_idle() && self.proving.is_idle()
     }
 }
 

@@ -6,8 +6,8 @@ use sonode_findings::protocol::{AnalyzeJob, IllustrateJob, ToWorker};
 
 use super::{Message, Runtime, note};
 use crate::companions::{CompanionKey, Composed, Illustrator};
-use crate::engine::{Action, Assembly, Event, Study, WorkerEnd};
-use crate::ports::{DeliveryJob, DeliveryObject};
+use crate::engine::{Action, Assembly, Event, StoredAs, Study, WorkerEnd};
+use crate::ports::{CommitmentJob, DeliveryJob, DeliveryObject};
 use crate::report::{self};
 use crate::spool::{SpoolError, StoredInstance};
 use crate::workers::Worker;
@@ -59,12 +59,14 @@ impl Runtime {
                 self.ports.sender.submit(job);
                 None
             }
-            Action::MarkDelivered(study, peer, sop) => {
-                // Where the marker is lost, the same bytes are sent again, and no more.
-                note(
-                    "delivery marker",
-                    self.spool.mark_delivered(&study, &peer, &sop),
-                );
+            Action::Ask(job) => {
+                let job = self.with_paths(job);
+                self.ports.sender.ask(job);
+                None
+            }
+            Action::MarkPeer(mark, study, peer, sop) => {
+                // Where the mark is lost, the same bytes are sent again, or the peer is asked again, and no more.
+                note("delivery mark", self.spool.mark(mark, &study, &peer, &sop));
                 None
             }
             Action::Issued(study, sop) => {
@@ -220,6 +222,28 @@ impl Runtime {
                 }
                 DeliveryObject::Report(_) => {}
             }
+        }
+        job
+    }
+
+    /// The objects' files, for their series.
+    fn with_paths(&self, mut job: CommitmentJob) -> CommitmentJob {
+        for object in &mut job.objects {
+            object.path = self
+                .engine
+                .study(&object.study)
+                .and_then(|study| study.stored_as(&object.sop_instance))
+                .and_then(|stored| match stored {
+                    StoredAs::Instance(instance) => self.spool.locate(instance),
+                    StoredAs::Report(revision) => {
+                        self.spool
+                            .report(&object.study, revision, &object.sop_instance)
+                    }
+                    StoredAs::Companion(revision) => {
+                        self.spool
+                            .companion(&object.study, revision, &object.sop_instance)
+                    }
+                });
         }
         job
     }

@@ -18,11 +18,7 @@ impl Runtime {
         uid: &StudyInstanceUid,
         command: Command,
     ) -> Result<(), CommandError> {
-        if !self.engine.knows(uid)
-            && let Some(study) = self.queue.finished(uid)
-        {
-            self.engine.adopt(study);
-        }
+        self.take_back_done(uid);
         if command == Command::Discard {
             // The files first: what is deleted there can't come back by a recovery.
             match self.spool.discard_study(uid) {

@@ -6,7 +6,7 @@ use sonode_conformance::StudyInstanceUid;
 use sonode_findings::{InstanceFindings, Rejection};
 
 use super::{Runtime, note};
-use crate::engine::{Recovered, RecoveredInstance, Study, UnsortedArrival};
+use crate::engine::{FoundMark, Recovered, RecoveredInstance, Study, UnsortedArrival};
 use crate::pipeline::StartError;
 use crate::queue::QueueError;
 use crate::spool::{OpenStudy, SpoolError, StoredInstance, StudyPlace, Unsorted};
@@ -122,7 +122,11 @@ impl Runtime {
                 .into_iter()
                 .map(|(revision, sop, _)| (revision, sop))
                 .collect(),
-            delivered: found.delivered,
+            peer_marks: found
+                .marks
+                .into_iter()
+                .map(|(mark, peer, sop)| FoundMark { mark, peer, sop })
+                .collect(),
             marks,
         };
         for (_, sop) in recovered.reports.iter().chain(&found.companions) {

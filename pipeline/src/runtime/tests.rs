@@ -14,9 +14,9 @@ use sonode_sr_writer::{Document, Form, ReportForm, Style, Syntax};
 use crate::spool::{Committed, FileMeta, OpenError, Spool};
 use crate::workers::fake;
 use crate::{
-    Arrival, DeliveryJob, DeliveryObject, DeliveryReport, HeaderSummary, Headers, ObjectResult,
-    Pipeline, Ports, RenderError, RenderedReport, ReportKey, ReportSender, ReportUnmeasured, Route,
-    Settings, StudyDetail, SystemClock, WorkerSettings, WorkerState,
+    Arrival, CommitmentJob, DeliveryJob, DeliveryObject, DeliveryReport, HeaderSummary, Headers,
+    ObjectResult, Pipeline, Ports, RenderError, RenderedReport, ReportKey, ReportSender,
+    ReportUnmeasured, Route, Settings, StudyDetail, SystemClock, WorkerSettings, WorkerState,
 };
 
 struct TestSender(Mutex<Sender<DeliveryJob>>);
@@ -24,6 +24,10 @@ struct TestSender(Mutex<Sender<DeliveryJob>>);
 impl ReportSender for TestSender {
     fn submit(&self, job: DeliveryJob) {
         self.0.lock().unwrap().send(job).unwrap();
+    }
+
+    fn ask(&self, job: CommitmentJob) {
+        panic!("no route asks for commitment: {job:?}");
     }
 }
 
@@ -77,6 +81,7 @@ fn route(to: &str) -> Route {
         documents: BTreeSet::from([Document::MeasurementReport]),
         style: Style::default(),
         send_images: false,
+        commit: false,
         companions: BTreeSet::new(),
         report_unmeasured: ReportUnmeasured::EchoOnly,
     }

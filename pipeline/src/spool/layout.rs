@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
@@ -114,7 +115,7 @@ pub(super) enum Name {
     Findings(ShortDigest),
     Report(u32, SopInstanceUid),
     Companion(u32, SopInstanceUid),
-    Delivered(String, SopInstanceUid),
+    Mark(PeerMark, String, SopInstanceUid),
     /// An instance whose file was found damaged when the same instance came again.
     Damaged,
     Unknown,
@@ -150,8 +151,36 @@ pub(super) fn companion_name(revision: u32, sop: &SopInstanceUid) -> String {
     format!("companion-{revision}-{sop}.dcm")
 }
 
+/// What is recorded of an object and a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerMark {
+    /// The peer answered its C-STORE with success.
+    Delivered,
+    /// The peer has committed itself to keep it (PS3.4 annex J).
+    Committed,
+    /// The peer had it when it was queried.
+    Found,
+}
+
+impl PeerMark {
+    const ALL: [Self; 3] = [Self::Delivered, Self::Committed, Self::Found];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered-",
+            Self::Committed => "committed-",
+            Self::Found => "found-",
+        }
+    }
+}
+
 /// A peer's name is percent-encoded, so that it can hold what a configuration allows and still be read back.
-pub(super) fn delivered_name(peer: &str, sop: &SopInstanceUid) -> Result<String, SpoolError> {
+pub(super) fn mark_name(
+    mark: PeerMark,
+    peer: &str,
+    sop: &SopInstanceUid,
+) -> Result<String, SpoolError> {
     let mut encoded = String::new();
     for byte in peer.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
@@ -162,7 +191,7 @@ pub(super) fn delivered_name(peer: &str, sop: &SopInstanceUid) -> Result<String,
             encoded.extend(digits.into_iter().flatten());
         }
     }
-    let name = format!("delivered-{encoded}-{sop}");
+    let name = format!("{}{encoded}-{sop}", mark.prefix());
     // NAME_MAX of every Linux file system that can hold a spool.
     if peer.is_empty() || name.len() > 255 {
         return Err(SpoolError::BadName(peer.to_owned()));
@@ -198,9 +227,11 @@ impl Name {
         if let Some(digest) = name.strip_suffix(".findings.json") {
             return ShortDigest::parse(digest).map(Self::Findings);
         }
-        if let Some(rest) = name.strip_prefix("delivered-") {
-            let (peer, sop) = rest.rsplit_once('-')?;
-            return Some(Self::Delivered(decode_peer(peer)?, parse_sop(sop)?));
+        for mark in PeerMark::ALL {
+            if let Some(rest) = name.strip_prefix(mark.prefix()) {
+                let (peer, sop) = rest.rsplit_once('-')?;
+                return Some(Self::Mark(mark, decode_peer(peer)?, parse_sop(sop)?));
+            }
         }
         if let Some(stem) = name.strip_suffix(".pruned") {
             let (sop, digest) = instance_parts(stem)?;
@@ -251,8 +282,8 @@ mod tests {
             (report_name(7, &uid), Name::Report(7, uid.clone())),
             (companion_name(7, &uid), Name::Companion(7, uid.clone())),
             (
-                delivered_name("main-pacs/é %", &uid).unwrap(),
-                Name::Delivered("main-pacs/é %".to_owned(), uid.clone()),
+                mark_name(PeerMark::Delivered, "main-pacs/é %", &uid).unwrap(),
+                Name::Mark(PeerMark::Delivered, "main-pacs/é %".to_owned(), uid.clone()),
             ),
         ];
         for (text, name) in cases {
@@ -299,15 +330,18 @@ mod tests {
 
     #[test]
     fn a_peer_that_does_not_fit_is_refused() {
-        assert!(delivered_name("", &sop("1")).is_err());
-        assert!(delivered_name(&"p".repeat(300), &sop("1")).is_err());
+        assert!(mark_name(PeerMark::Found, "", &sop("1")).is_err());
+        assert!(mark_name(PeerMark::Found, &"p".repeat(300), &sop("1")).is_err());
     }
 
     proptest::proptest! {
         #[test]
         fn any_peer_name_is_read_back(peer in "\\PC{1,40}") {
-            if let Ok(name) = delivered_name(&peer, &sop("1.2")) {
-                proptest::prop_assert_eq!(Name::parse(&name), Name::Delivered(peer, sop("1.2")));
+            for mark in PeerMark::ALL {
+                if let Ok(name) = mark_name(mark, &peer, &sop("1.2")) {
+                    let parsed = Name::Mark(mark, peer.clone(), sop("1.2"));
+                    proptest::prop_assert_eq!(Name::parse(&name), parsed);
+                }
             }
         }
     }

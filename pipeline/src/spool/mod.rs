@@ -16,7 +16,9 @@
 //!     <hash16>.findings.json           what was found in it; outlives it
 //!     report-<revision>-<SOPUID>.dcm   a report, immutable
 //!     companion-<revision>-<SOPUID>.dcm    what goes beside a report, immutable
-//!     delivered-<peer>-<SOPUID>        empty: the peer has the object; peer's name percent-encoded
+//!     delivered-<peer>-<SOPUID>        empty: the peer has taken the object; peer's name percent-encoded
+//!     committed-<peer>-<SOPUID>        empty: the peer has committed itself to keep it
+//!     found-<peer>-<SOPUID>            empty: the peer had it when it was queried
 //!     <SOPUID>.<hash16>.dcm.<uuid>.damaged    a damaged file whose instance was received again
 //!   done/<yyyymmdd>/<StudyUID>/ the same, when nothing is owed any more
 //!   unsorted/                   instances without a readable Study Instance UID, until the worker can name their study
@@ -33,7 +35,7 @@
 //!
 //! | version | since | change |
 //! | --- | --- | --- |
-//! | 1 | 0.1.0 | the first; companions are names that it passes over if it doesn't know them |
+//! | 1 | 0.1.0 | the first; companions, `committed-` and `found-` are names that it passes over if it doesn't know them |
 //!
 //! # Architecture invariants
 //!
@@ -69,7 +71,7 @@ pub use disk::{Disk, DiskFile, Entry, RealDisk, Space};
 pub use error::{OpenError, ReceiveError, SpoolError};
 pub use instance::{Committed, Digest, DigestError, FileMeta, ShortDigest, StoredInstance};
 use integrity::read_instance;
-pub use layout::Day;
+pub use layout::{Day, PeerMark};
 use layout::{Layout, Name};
 use moves::Move;
 pub use part10::HeaderError;
@@ -262,6 +264,18 @@ impl Spool {
         self.ask(|reply| Request::Publish(publication, reply))
     }
 
+    /// The file of a report that was committed.
+    pub fn report(
+        &self,
+        study: &StudyInstanceUid,
+        revision: u32,
+        sop: &SopInstanceUid,
+    ) -> Option<PathBuf> {
+        let (_, folder) = self.find_study(study)?;
+        let path = folder.join(layout::report_name(revision, sop));
+        path.is_file().then_some(path)
+    }
+
     /// The file of a companion that was committed.
     pub fn companion(
         &self,
@@ -274,20 +288,21 @@ impl Spool {
         path.is_file().then_some(path)
     }
 
-    /// Records durably that a peer has an object. Doing it again changes nothing.
+    /// Records durably how far an object has come at a peer. Doing it again changes nothing.
     ///
     /// # Errors
     /// [`SpoolError::BadName`] for a peer's name that is empty or too long for a file name; otherwise as
     /// [`Spool::put_findings`].
-    pub fn mark_delivered(
+    pub fn mark(
         &self,
+        mark: PeerMark,
         study: &StudyInstanceUid,
         peer: &str,
         sop: &SopInstanceUid,
     ) -> Result<(), SpoolError> {
         let publication = Publication {
             study: Some(study.clone()),
-            name: layout::delivered_name(peer, sop)?,
+            name: layout::mark_name(mark, peer, sop)?,
             temp: writer::write_temp(self.shared(), &[])?,
             existing: Existing::Keep,
         };

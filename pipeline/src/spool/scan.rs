@@ -8,7 +8,7 @@ use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use super::error::SpoolError;
 use super::instance::{ShortDigest, StoredInstance};
 use super::integrity::{read_instance, read_pruned, stored_instance};
-use super::layout::Name;
+use super::layout::{Name, PeerMark};
 use super::shared::Shared;
 
 /// Everything that one folder holds.
@@ -28,8 +28,8 @@ pub struct OpenStudy {
     pub reports: Vec<(u32, SopInstanceUid, PathBuf)>,
     /// The committed companions of reports: revision and SOP Instance UID.
     pub companions: Vec<(u32, SopInstanceUid)>,
-    /// What was marked as delivered: peer's name and SOP Instance UID.
-    pub delivered: Vec<(String, SopInstanceUid)>,
+    /// What was marked of which peer.
+    pub marks: Vec<(PeerMark, String, SopInstanceUid)>,
     /// What could not be used. It stays where it is.
     pub skipped: Vec<Skipped>,
 }
@@ -91,7 +91,7 @@ pub(super) fn study(
         findings: BTreeMap::new(),
         reports: Vec::new(),
         companions: Vec::new(),
-        delivered: Vec::new(),
+        marks: Vec::new(),
         skipped: Vec::new(),
     };
     for name in names {
@@ -110,7 +110,7 @@ pub(super) fn study(
             }
             Name::Report(revision, sop) => study.reports.push((revision, sop, path)),
             Name::Companion(revision, sop) => study.companions.push((revision, sop)),
-            Name::Delivered(peer, sop) => study.delivered.push((peer, sop)),
+            Name::Mark(mark, peer, sop) => study.marks.push((mark, peer, sop)),
             Name::Damaged => study.skipped.push(skip(path, "set aside as damaged")),
             Name::Unknown => study
                 .skipped

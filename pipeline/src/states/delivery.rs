@@ -20,13 +20,6 @@ pub(crate) enum DeliveryState {
 
 /// What happens to a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "confirmations come with storage commitment; the table is whole already"
-    )
-)]
 pub(crate) enum DeliveryEvent {
     /// C-STORE was answered with success or a warning.
     Accepted,
@@ -38,6 +31,8 @@ pub(crate) enum DeliveryEvent {
     Confirmation,
     /// None came in time.
     ConfirmationOverdue,
+    /// The peer that took it says that it doesn't have it.
+    Denial,
     /// The operator wants it tried again.
     Retry,
 }
@@ -50,9 +45,11 @@ impl DeliveryState {
     ///      +----+
     ///      v    |  Accepted          Confirmation
     ///   +--> Due -------------> Sent --------------> Confirmed
-    ///   |     |                   |                     ^
-    ///   |     | FailedForGood     | ConfirmationOverdue | Confirmation
-    ///   |     v                   v                     |
+    ///   |     | ^               | | ^                   ^
+    ///   |     | +----Denial-----+ | | Retry             |
+    ///   |     | FailedForGood     | |                   | Confirmation
+    ///   |     |   ConfirmationOverdue                   |
+    ///   |     v                   v |                   |
     ///   +-- Dead              Unconfirmed --------------+
     ///  Retry
     /// ```
@@ -61,10 +58,12 @@ impl DeliveryState {
     /// [`Prohibited`] for every pair that the drawing doesn't show.
     pub(crate) fn after(self, event: DeliveryEvent) -> Result<Self, Prohibited> {
         match (self, event) {
-            (Self::Due, DeliveryEvent::Accepted) => Ok(Self::Sent),
-            (Self::Due, DeliveryEvent::FailedForNow) | (Self::Dead, DeliveryEvent::Retry) => {
-                Ok(Self::Due)
+            (Self::Due, DeliveryEvent::Accepted) | (Self::Unconfirmed, DeliveryEvent::Retry) => {
+                Ok(Self::Sent)
             }
+            (Self::Due, DeliveryEvent::FailedForNow)
+            | (Self::Dead, DeliveryEvent::Retry)
+            | (Self::Sent, DeliveryEvent::Denial) => Ok(Self::Due),
             (Self::Due, DeliveryEvent::FailedForGood) => Ok(Self::Dead),
             (Self::Sent | Self::Unconfirmed, DeliveryEvent::Confirmation) => Ok(Self::Confirmed),
             (Self::Sent, DeliveryEvent::ConfirmationOverdue) => Ok(Self::Unconfirmed),
@@ -106,21 +105,23 @@ mod tests {
         DeliveryState::Unconfirmed,
         DeliveryState::Dead,
     ];
-    const EVENTS: [DeliveryEvent; 6] = [
+    const EVENTS: [DeliveryEvent; 7] = [
         DeliveryEvent::Accepted,
         DeliveryEvent::FailedForNow,
         DeliveryEvent::FailedForGood,
         DeliveryEvent::Confirmation,
         DeliveryEvent::ConfirmationOverdue,
+        DeliveryEvent::Denial,
         DeliveryEvent::Retry,
     ];
 
     #[test]
-    fn what_a_peer_took_is_never_owed_again() {
+    fn what_a_peer_took_is_owed_again_only_if_it_says_that_it_lacks_it() {
         for state in STATES.into_iter().filter(|state| state.is_taken()) {
             for event in EVENTS {
                 if let Ok(next) = state.after(event) {
-                    assert!(next.is_taken(), "{state:?} {event:?}");
+                    let is_denied = event == DeliveryEvent::Denial;
+                    assert_eq!(next.is_taken(), !is_denied, "{state:?} {event:?}");
                 }
             }
         }
@@ -133,6 +134,6 @@ mod tests {
             .flat_map(|state| EVENTS.map(|event| state.after(event)))
             .flatten()
             .count();
-        assert_eq!(arrows, 7);
+        assert_eq!(arrows, 9);
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use sonode_pipeline::spool::{Committed, OpenError, Spool, SpoolError, StudyPlace};
+use sonode_pipeline::spool::{Committed, OpenError, PeerMark, Spool, SpoolError, StudyPlace};
 
 use crate::oracle::{contents, meta, sop, store, study};
 
@@ -105,7 +105,7 @@ fn everything_is_found_again_after_a_restart() {
     let report = spool.commit_report(&study(0), 2, &sop(9), b"two").unwrap();
     spool.commit_report(&study(0), 1, &sop(8), b"one").unwrap();
     spool
-        .mark_delivered(&study(0), "main pacs", &sop(9))
+        .mark(PeerMark::Delivered, &study(0), "main pacs", &sop(9))
         .unwrap();
     let unsorted = store(&spool, None, 3, b"no study")
         .unwrap()
@@ -128,7 +128,10 @@ fn everything_is_found_again_after_a_restart() {
     );
     assert_eq!(found.reports[1], (2, sop(9), report));
     assert_eq!(found.reports[0].0, 1);
-    assert_eq!(found.delivered, [("main pacs".to_owned(), sop(9))]);
+    assert_eq!(
+        found.marks,
+        [(PeerMark::Delivered, "main pacs".to_owned(), sop(9))]
+    );
     assert!(found.skipped.is_empty());
     assert_eq!(spool.scan_unsorted().unwrap().instances, [unsorted]);
 }
@@ -184,13 +187,15 @@ fn a_study_that_is_done_takes_duplicates_and_comes_back_for_something_new() {
     };
     assert_eq!(same.path, moved);
     assert!(matches!(place(&spool, 0), StudyPlace::Done(_)));
-    spool.mark_delivered(&study(0), "pacs", &sop(1)).unwrap();
+    spool
+        .mark(PeerMark::Delivered, &study(0), "pacs", &sop(1))
+        .unwrap();
     assert!(matches!(place(&spool, 0), StudyPlace::Done(_)));
     let new = put(&spool, 0, 2, 1).instance().clone();
     assert_eq!(place(&spool, 0), StudyPlace::Open);
     assert!(new.path.exists() && first.path.exists());
     let found = spool.scan_study(&study(0)).unwrap();
-    assert_eq!((found.instances.len(), found.delivered.len()), (2, 1));
+    assert_eq!((found.instances.len(), found.marks.len()), (2, 1));
 }
 
 #[test]
@@ -234,7 +239,9 @@ fn pruning_takes_the_images_of_a_done_study_and_nothing_else() {
     spool
         .commit_report(&study(1), 1, &sop(9), b"report")
         .unwrap();
-    spool.mark_delivered(&study(1), "pacs", &sop(9)).unwrap();
+    spool
+        .mark(PeerMark::Delivered, &study(1), "pacs", &sop(9))
+        .unwrap();
     spool.finish_study(&study(1), "20260101").unwrap();
     let days = spool.done_days().unwrap();
     assert_eq!(spool.done_studies(&days[0]).unwrap(), [study(1)]);
@@ -245,11 +252,7 @@ fn pruning_takes_the_images_of_a_done_study_and_nothing_else() {
     let left = spool.scan_study(&study(1)).unwrap();
     assert_eq!((left.instances.len(), left.pruned.len()), (0, 2));
     assert_eq!(
-        (
-            left.findings.len(),
-            left.reports.len(),
-            left.delivered.len()
-        ),
+        (left.findings.len(), left.reports.len(), left.marks.len()),
         (1, 1, 1)
     );
     let pruned = left

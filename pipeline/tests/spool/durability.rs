@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use rustix::io::Errno;
-use sonode_pipeline::spool::{Committed, Disk, DiskFile, Entry, Space, Spool};
+use sonode_pipeline::spool::{Committed, Disk, DiskFile, Entry, PeerMark, Space, Spool};
 
 use crate::crash_disk::{Call, CrashDisk, Fault};
 use crate::oracle::{Promises, contents, open, sop, store, study};
@@ -22,7 +22,7 @@ enum Step {
     Store(Vec<(Option<u8>, u8, u8)>),
     Findings(usize, u8),
     Report(u8, u32, u8),
-    Delivered(u8, bool, u8),
+    Mark(PeerMark, u8, bool, u8),
     Finish(u8, u8),
     Reopen(u8),
     Discard(u8),
@@ -59,12 +59,21 @@ fn step() -> impl Strategy<Value = Step> {
         6 => prop::collection::vec(instance, 1..5).prop_map(Step::Store),
         2 => (any::<usize>(), any::<u8>()).prop_map(|(pick, mark)| Step::Findings(pick, mark)),
         2 => (0..3_u8, 0..3_u32, 0..2_u8).prop_map(|(s, revision, mark)| Step::Report(s, revision, mark)),
-        2 => (0..3_u8, any::<bool>(), 0..4_u8).prop_map(|(s, peer, i)| Step::Delivered(s, peer, i)),
+        3 => (peer_mark(), 0..3_u8, any::<bool>(), 0..4_u8)
+            .prop_map(|(mark, s, peer, i)| Step::Mark(mark, s, peer, i)),
         3 => (0..3_u8, 1..4_u8).prop_map(|(s, day)| Step::Finish(s, day)),
         1 => (0..3_u8).prop_map(Step::Reopen),
         1 => (0..3_u8).prop_map(Step::Discard),
         1 => (1..4_u8).prop_map(Step::Prune),
     ]
+}
+
+fn peer_mark() -> impl Strategy<Value = PeerMark> {
+    prop::sample::select(vec![
+        PeerMark::Delivered,
+        PeerMark::Committed,
+        PeerMark::Found,
+    ])
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -118,15 +127,15 @@ fn run_step(spool: &Spool, promises: &mut Promises, step: &Step) -> Result<(), S
                 }
             }
         }
-        Step::Delivered(number, other, instance) => {
+        Step::Mark(mark, number, other, instance) => {
             let peer = if *other { "pacs/2 %" } else { "pacs" };
             if spool
-                .mark_delivered(&study(*number), peer, &sop(*instance))
+                .mark(*mark, &study(*number), peer, &sop(*instance))
                 .is_ok()
             {
                 promises
-                    .delivered
-                    .insert((*number, peer.to_owned(), *instance));
+                    .marks
+                    .insert((*number, *mark, peer.to_owned(), *instance));
             }
         }
         // Whether it worked or not, every promise about what the study holds stands.

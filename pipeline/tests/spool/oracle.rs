@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use sonode_conformance::{AeTitle, SopInstanceUid, StudyInstanceUid};
 use sonode_pipeline::spool::{
-    Committed, Digest, Disk, FileMeta, OpenError, ReceiveError, Spool, StoredInstance, StudyPlace,
+    Committed, Digest, Disk, FileMeta, OpenError, PeerMark, ReceiveError, Spool, StoredInstance,
+    StudyPlace,
 };
 
 use crate::crash_disk::CrashDisk;
@@ -73,7 +74,7 @@ pub(crate) struct Promises {
     /// The contents that may be there: the last acknowledged, and those of failed attempts since.
     pub(crate) findings: BTreeMap<Key, Vec<Vec<u8>>>,
     pub(crate) reports: BTreeMap<(u8, u32), Vec<u8>>,
-    pub(crate) delivered: BTreeSet<(u8, String, u8)>,
+    pub(crate) marks: BTreeSet<(u8, PeerMark, String, u8)>,
     /// Studies that were finished, and got nothing since.
     pub(crate) done: BTreeSet<u8>,
     /// Of `instances`, those whose images may have been pruned: their headers are promised still.
@@ -86,7 +87,7 @@ impl Promises {
         self.prunable.retain(|key| key.0 != Some(study));
         self.findings.retain(|key, _| key.0 != Some(study));
         self.reports.retain(|key, _| key.0 != study);
-        self.delivered.retain(|key| key.0 != study);
+        self.marks.retain(|key| key.0 != study);
         self.done.remove(&study);
     }
 
@@ -136,11 +137,11 @@ impl Promises {
                 ));
             }
         }
-        for (number, peer, instance) in &self.delivered {
+        for (number, mark, peer, instance) in &self.marks {
             let found = spool
                 .scan_study(&study(*number))
                 .map_err(|error| error.to_string())?;
-            if !found.delivered.contains(&(peer.clone(), sop(*instance))) {
+            if !found.marks.contains(&(*mark, peer.clone(), sop(*instance))) {
                 return Err(format!("the mark for {peer} in study {number} is gone"));
             }
         }

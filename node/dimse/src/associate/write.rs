@@ -49,7 +49,7 @@ pub(crate) fn request_pdu(proposal: &Proposal) -> Result<Vec<u8>, WriteError> {
                 transfer_syntaxes: context.transfer_syntaxes.clone(),
             })
             .collect(),
-        user_variables: user_variables(proposal.max_pdu_length, &[]),
+        user_variables: user_variables(proposal.max_pdu_length, &proposal.roles),
     });
     let mut bytes = Vec::new();
     write_pdu(&mut bytes, &pdu)?;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use dicom_ul::pdu::{Pdu, UserVariableItem, read_pdu};
-use sonode_conformance::negotiation::ContextAnswer;
+use sonode_conformance::negotiation::{ContextAnswer, Offer};
 use sonode_dimse::*;
 
 use crate::golden_pdus::*;
@@ -33,7 +33,7 @@ fn an_echo_request_is_read_with_the_peers_own_names() {
         request.implementation_version_name.as_deref(),
         Some("PYNETDICOM_090")
     );
-    let answers = negotiate(&request, false);
+    let answers = negotiate(&request, Offer::default());
     assert_eq!(
         answers[0].answer,
         ContextAnswer::Accepted("1.2.840.10008.1.2")
@@ -307,7 +307,7 @@ fn what_is_written_is_read_by_dicom_ul() {
     let Some(AcceptorEvent::Requested(request)) = acceptor.on_pdu(raw, now) else {
         panic!("not asked")
     };
-    acceptor.accept(&Acceptance::new(negotiate(&request, false)), now);
+    acceptor.accept(&Acceptance::new(negotiate(&request, Offer::default())), now);
     let answer = acceptor.take_output();
     assert_eq!(answer[10..74], written[10..74], "the echoed fields");
     let Some(Pdu::AssociationAC(accept)) = read_pdu(&mut answer.as_slice(), 131_072, true).unwrap()

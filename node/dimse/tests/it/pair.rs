@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sonode_conformance::DimseStatus;
+use sonode_conformance::negotiation::Offer;
 use sonode_dimse::*;
 
 const US_IMAGE: &str = "1.2.840.10008.5.1.4.1.1.6.1";
@@ -96,7 +97,7 @@ impl Pair {
             return self.acceptor.reject(rejection, self.now);
         }
         self.peer_max = request.max_pdu_length;
-        let acceptance = Acceptance::new(negotiate(request, false));
+        let acceptance = Acceptance::new(negotiate(request, Offer::default()));
         self.scp = Assembler::new(acceptance.accepted_ids());
         self.acceptor.accept(&acceptance, self.now);
     }

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use sonode_conformance::negotiation::Offer;
 use sonode_conformance::{AeTitle, DimseStatus, StudyInstanceUid, transfer_syntax};
 use sonode_dimse::{
     Acceptance, AssociateRequest, Command, DimseEvent, HeaderScanner, Rejection, Timers, negotiate,
@@ -79,7 +80,7 @@ impl Service for Archive {
         if request.called.title().ok().as_ref() != Some(&self.title) {
             return Err(Rejection::CALLED_AE_TITLE);
         }
-        let contexts = negotiate(request, false);
+        let contexts = negotiate(request, Offer::default());
         self.syntaxes = contexts
             .iter()
             .filter_map(|context| Some((context.id, context.transfer_syntax()?)))

@@ -1,3 +1,4 @@
+mod commitment;
 mod companions;
 mod properties;
 mod readings;

@@ -12,7 +12,7 @@ use super::super::record::{Drawing, ObjectKey};
 use super::super::*;
 use super::world::{KINDS, Kind, World, kind_of, route, study_uid, success};
 use crate::ports::{AssociationFailure, ObjectResult};
-use crate::states::{DrawingState, InstanceState};
+use crate::states::{DeliveryState, DrawingState, InstanceState};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -40,6 +40,10 @@ enum Step {
     WorkerReads,
     PeerAnswers(u16),
     NoAssociation(bool),
+    /// The question to a peer is answered in one of these ways.
+    PeerIsAsked(usize),
+    /// A peer answers one of the requests that it ever got, with this Failure Reason or with success.
+    Notice(usize, u16),
     Operator(u8, bool),
     Restart {
         lose_queue: bool,
@@ -80,6 +84,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::WorkerReads),
         4 => prop_oneof![Just(0_u16), Just(0xA700), Just(0xC000), Just(0x0122), Just(0x0111)].prop_map(Step::PeerAnswers),
         1 => any::<bool>().prop_map(Step::NoAssociation),
+        4 => (0..6_usize).prop_map(Step::PeerIsAsked),
+        3 => (any::<usize>(), prop_oneof![3 => Just(0_u16), 1 => Just(0x0112), 1 => Just(0x0110), 1 => Just(0x0122)])
+            .prop_map(|(which, reason)| Step::Notice(which, reason)),
         1 => (0..3_u8, any::<bool>()).prop_map(|(study, retry)| Step::Operator(study, retry)),
         1 => any::<bool>().prop_map(|lose_queue| Step::Restart { lose_queue }),
         2 => (0..6_usize).prop_map(Step::Fuse),
@@ -124,6 +131,8 @@ fn take(world: &mut World, step: &Step) {
             };
             world.peer_answers(&success(), Some(failure));
         }
+        Step::PeerIsAsked(how) => world.peer_is_asked_at_random(how),
+        Step::Notice(which, reason) => world.notice_at_random(which, reason),
         Step::Operator(study, retry) => {
             let command = if retry {
                 Command::Retry
@@ -142,6 +151,7 @@ fn take(world: &mut World, step: &Step) {
 fn world() -> World {
     let mut with_picture = route("pacs-b");
     with_picture.companions = [Companion::SecondaryCapture].into();
+    with_picture.commit = true;
     World::with_routes(vec![route("pacs-a"), with_picture])
 }
 
@@ -222,6 +232,23 @@ fn check_companions(world: &World) {
     }
 }
 
+/// What counts as kept was shown to be; whoever has to show it has, or was given up in the end.
+fn check_proofs(world: &World) {
+    for study in world.finished.values() {
+        for delivery in &study.deliveries {
+            let sop = study.delivered_as(delivery);
+            let is_shown =
+                sop.is_some_and(|sop| world.shown.contains(&(delivery.peer.clone(), sop)));
+            match delivery.state {
+                DeliveryState::Confirmed => assert!(is_shown, "confirmed out of nothing"),
+                DeliveryState::Sent => assert_ne!(delivery.peer, "pacs-b", "nobody asks any more"),
+                DeliveryState::Due | DeliveryState::Dead => panic!("owed by a study that is done"),
+                DeliveryState::Unconfirmed => {}
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -239,6 +266,7 @@ proptest! {
         check_instances(&world, queue_was_lost);
         check_reports(&world);
         check_companions(&world);
+        check_proofs(&world);
     }
 
     #[test]

@@ -388,7 +388,6 @@ fn a_status_says_what_becomes_of_a_delivery() {
     for (code, state) in [
         (0x0000, DeliveryState::Sent),
         (0xB000, DeliveryState::Sent),
-        (0x0111, DeliveryState::Sent),
         (0x0122, DeliveryState::Dead),
         (0xA900, DeliveryState::Dead),
     ] {
@@ -457,7 +456,7 @@ fn all_that_is_due_to_a_peer_goes_in_one_job_images_first_and_not_back_to_their_
     assert_eq!(objects.len(), 3);
     assert!(matches!(objects[2], crate::DeliveryObject::Report(_)));
     world.come_to_rest();
-    assert_eq!(world.delivered.len(), 4);
+    assert_eq!(world.marked.len(), 4);
 }
 
 #[test]

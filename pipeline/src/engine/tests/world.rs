@@ -21,7 +21,7 @@ use super::super::record::Evidence;
 use super::super::*;
 use crate::ports::{AssociationFailure, DeliveryObject, ObjectResult};
 use crate::settings::{ReportUnmeasured, Route, WorkerSettings};
-use crate::spool::Digest;
+use crate::spool::{Digest, PeerMark};
 use drawings::Drawings;
 use readings::Late;
 
@@ -65,7 +65,7 @@ pub(super) struct World {
     /// Studies whose folders lie in `open/`.
     pub(super) open: BTreeSet<StudyInstanceUid>,
     pub(super) reports: BTreeSet<(StudyInstanceUid, u32, SopInstanceUid)>,
-    pub(super) delivered: BTreeSet<(StudyInstanceUid, String, SopInstanceUid)>,
+    pub(super) marked: BTreeSet<(PeerMark, StudyInstanceUid, String, SopInstanceUid)>,
     // The queue.
     records: BTreeMap<StudyInstanceUid, Study>,
     marks: BTreeMap<(StudyInstanceUid, SopInstanceUid), Mark>,
@@ -79,6 +79,11 @@ pub(super) struct World {
     pub(super) late: Vec<Late>,
     // The PACS.
     pub(super) jobs: VecDeque<DeliveryJob>,
+    pub(super) questions: VecDeque<CommitmentJob>,
+    /// Every request for commitment that a peer has got.
+    pub(super) requests: Vec<CommitmentJob>,
+    /// What a peer has shown to keep.
+    pub(super) shown: BTreeSet<(String, SopInstanceUid)>,
     pub(super) accepted: Vec<(String, StudyInstanceUid, u32)>,
     /// Instances that a death has made suspect and that have not been answered since.
     suspects: BTreeSet<SopInstanceUid>,
@@ -97,6 +102,7 @@ pub(super) fn route(to: &str) -> Route {
         documents: BTreeSet::from([Document::MeasurementReport]),
         style: Style::default(),
         send_images: false,
+        commit: false,
         companions: BTreeSet::new(),
         report_unmeasured: ReportUnmeasured::EchoOnly,
     }
@@ -150,7 +156,7 @@ impl World {
             findings: BTreeMap::new(),
             open: BTreeSet::new(),
             reports: BTreeSet::new(),
-            delivered: BTreeSet::new(),
+            marked: BTreeSet::new(),
             records: BTreeMap::new(),
             marks: BTreeMap::new(),
             finished: BTreeMap::new(),
@@ -161,6 +167,9 @@ impl World {
             drawings: Drawings::default(),
             late: Vec::new(),
             jobs: VecDeque::new(),
+            questions: VecDeque::new(),
+            requests: Vec::new(),
+            shown: BTreeSet::new(),
             accepted: Vec::new(),
             suspects: BTreeSet::new(),
             lives: 0,
@@ -258,8 +267,16 @@ impl World {
                 assert!(!job.objects.is_empty());
                 self.jobs.push_back(job);
             }
-            Action::MarkDelivered(study, peer, sop) => {
-                self.delivered.insert((study, peer, sop));
+            Action::Ask(job) => {
+                assert!(
+                    self.questions.iter().all(|other| other.peer != job.peer),
+                    "two questions to one peer"
+                );
+                assert!(!job.objects.is_empty());
+                self.questions.push_back(job);
+            }
+            Action::MarkPeer(mark, study, peer, sop) => {
+                self.marked.insert((mark, study, peer, sop));
             }
             Action::Finish(study) => {
                 self.records.remove(&study.uid);
@@ -492,6 +509,7 @@ impl World {
         self.drawings.running = None;
         self.late.clear();
         self.jobs.clear();
+        self.questions.clear();
         self.lives += 1;
         self.engine = Engine::new(self.settings.clone());
         for uid in self.open.clone() {
@@ -535,7 +553,7 @@ impl World {
             })
             .collect();
         let reports = self.reports.iter().filter(|(study, ..)| *study == uid);
-        let delivered = self.delivered.iter().filter(|(study, ..)| *study == uid);
+        let marked = self.marked.iter().filter(|(_, study, ..)| *study == uid);
         let marks = self.marks.iter().filter(|((study, _), _)| *study == uid);
         let found = Recovered {
             record: self.records.get(&uid).or(self.finished.get(&uid)).cloned(),
@@ -543,8 +561,12 @@ impl World {
             reports: reports
                 .map(|(_, revision, sop)| (*revision, sop.clone()))
                 .collect(),
-            delivered: delivered
-                .map(|(_, peer, sop)| (peer.clone(), sop.clone()))
+            peer_marks: marked
+                .map(|(mark, _, peer, sop)| FoundMark {
+                    mark: *mark,
+                    peer: peer.clone(),
+                    sop: sop.clone(),
+                })
                 .collect(),
             marks: marks.map(|((_, sop), mark)| (sop.clone(), *mark)).collect(),
             uid,
@@ -566,6 +588,8 @@ impl World {
                 self.worker_draws(None);
             } else if !self.jobs.is_empty() {
                 self.peer_answers(&success(), None);
+            } else if !self.questions.is_empty() {
+                self.peer_shows_all();
             } else if let Some(next) = self.engine.next_deadline() {
                 self.now = self.now.max(next);
                 self.event(Event::Tick);

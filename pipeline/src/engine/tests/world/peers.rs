@@ -1,6 +1,7 @@
 //! The peers that the world delivers to.
 
 use super::*;
+use crate::ports::{CommitmentOutcome, CommitmentQuestion};
 
 impl World {
     /// The sender answers its oldest job.
@@ -64,6 +65,120 @@ impl World {
             results,
             association_error: failure,
         })));
+    }
+
+    /// The peer that was asked first answers.
+    pub(in crate::engine::tests) fn peer_is_asked(
+        &mut self,
+        outcome: CommitmentOutcome,
+    ) -> CommitmentJob {
+        let job = self.questions.pop_front().expect("a question");
+        match &outcome {
+            CommitmentOutcome::Requested => self.requests.push(job.clone()),
+            CommitmentOutcome::Found(found) => {
+                let shown = found.iter().map(|sop| (job.peer.clone(), sop.clone()));
+                self.shown.extend(shown);
+            }
+            _ => {}
+        }
+        let report = CommitmentReport {
+            id: job.id,
+            outcome,
+        };
+        self.event(Event::CommitmentAnswered(report));
+        job
+    }
+
+    /// As the runtime does it: what is done is taken back in hand for a late answer.
+    fn take_back_done(&mut self, uid: &StudyInstanceUid) {
+        if !self.engine.knows(uid)
+            && let Some(done) = self.finished.get(uid)
+        {
+            self.engine.adopt(done.clone());
+        }
+    }
+
+    /// N-EVENT-REPORT comes; says whether it answers a request to that peer.
+    pub(in crate::engine::tests) fn notice(&mut self, notice: CommitmentNotice) -> bool {
+        let Some(uid) = self.engine.asked_under(&notice.transaction, &notice.peer) else {
+            return false;
+        };
+        let shown = notice.committed.iter();
+        self.shown
+            .extend(shown.map(|sop| (notice.peer.clone(), sop.clone())));
+        self.take_back_done(&uid);
+        self.event(Event::Committed(notice));
+        true
+    }
+
+    /// One of the ways in which a question can be answered, if there is one.
+    pub(in crate::engine::tests) fn peer_is_asked_at_random(&mut self, how: usize) {
+        let Some(job) = self.questions.front() else {
+            return;
+        };
+        let sops = job.objects.iter().map(|object| object.sop_instance.clone());
+        let all: Vec<SopInstanceUid> = sops.collect();
+        let is_query = job.question == CommitmentQuestion::Find;
+        let failure = AssociationFailure {
+            permanent: false,
+            detail: "no connection".to_owned(),
+        };
+        self.peer_is_asked(match (how, is_query) {
+            (0, _) => CommitmentOutcome::NotOffered("no context".to_owned()),
+            (1, _) => CommitmentOutcome::Refused("0110".to_owned()),
+            (2, _) => CommitmentOutcome::NoAssociation(failure),
+            (3, true) => CommitmentOutcome::Found(Vec::new()),
+            (_, true) => CommitmentOutcome::Found(all),
+            (_, false) => CommitmentOutcome::Requested,
+        });
+    }
+
+    /// One of the requests that were ever made is answered, maybe once more, maybe in vain.
+    pub(in crate::engine::tests) fn notice_at_random(&mut self, which: usize, reason: u16) {
+        let Some(job) = self.requests.get(which % self.requests.len().max(1)) else {
+            return;
+        };
+        let CommitmentQuestion::Commit { transaction, .. } = &job.question else {
+            return;
+        };
+        let sops = job.objects.iter().map(|object| object.sop_instance.clone());
+        let mut notice = CommitmentNotice {
+            peer: job.peer.clone(),
+            transaction: transaction.clone(),
+            committed: sops.collect(),
+            failed: Vec::new(),
+        };
+        if reason != 0 {
+            let failed = std::mem::take(&mut notice.committed);
+            notice.failed = failed.into_iter().map(|sop| (sop, reason)).collect();
+        }
+        self.notice(notice);
+    }
+
+    /// The peer that was asked first keeps everything, and says so.
+    pub(in crate::engine::tests) fn peer_shows_all(&mut self) {
+        let Some(job) = self.questions.front() else {
+            return;
+        };
+        let objects: Vec<SopInstanceUid> = job
+            .objects
+            .iter()
+            .map(|object| object.sop_instance.clone())
+            .collect();
+        match job.question.clone() {
+            CommitmentQuestion::Find => {
+                self.peer_is_asked(CommitmentOutcome::Found(objects));
+            }
+            CommitmentQuestion::Commit { transaction, .. } => {
+                let job = self.peer_is_asked(CommitmentOutcome::Requested);
+                self.notice(CommitmentNotice {
+                    peer: job.peer,
+                    transaction,
+                    committed: objects,
+                    failed: Vec::new(),
+                });
+            }
+        }
     }
 
     /// The operator has mended every cause and tries again.
