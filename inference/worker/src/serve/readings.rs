@@ -7,6 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
+use sonode_findings::phrases;
+
 use super::Opened;
 use crate::analysis::Analysis;
 use crate::clip::Clip;
@@ -90,10 +92,7 @@ impl<'a> Held<'a> {
             return Some((id, analysis));
         };
         if self.queue.len() >= HELD_MAX as usize {
-            absent(
-                &mut analysis.findings,
-                "the second reader has too much to read",
-            );
+            absent(&mut analysis.findings, phrases::READER_OVERLOADED);
             return Some((id, analysis));
         }
         self.queue.push_back(Waiting {
@@ -124,17 +123,12 @@ impl<'a> Held<'a> {
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "no second reading");
-                absent(
-                    findings,
-                    &format!("the second reader gave no answer: {error}"),
-                );
+                let why = phrases::READER_NO_ANSWER.say([error.to_string().into()]);
+                absent(findings, why);
             }
             Err(_) => {
                 self.reviewer = None;
-                absent(
-                    findings,
-                    "the second reader failed, and is off until the worker is started again",
-                );
+                absent(findings, phrases::READER_FAILED);
             }
         }
         Some((first.id, first.analysis))
@@ -149,10 +143,7 @@ impl<'a> Held<'a> {
                 break;
             }
             if let Some(mut first) = self.queue.pop_front() {
-                absent(
-                    &mut first.analysis.findings,
-                    "the second reader was not in time",
-                );
+                absent(&mut first.analysis.findings, phrases::READER_LATE);
                 late.push((first.id, first.analysis));
             }
         }
