@@ -7,7 +7,9 @@ use jiff::tz::{Offset, TimeZone};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sonode_conformance::{AeTitle, SopInstanceUid, StudyInstanceUid, Uid, UidError};
-use sonode_findings::{Findings, InstanceFindings, Rejection, StudyContext};
+use sonode_findings::{
+    Findings, InstanceFindings, Phrase, Rejection, Sentence, StudyContext, phrases,
+};
 use sonode_sr_writer::{
     ContentDateTime, Document, Form, Predecessor, ReportIdentity, ReportRequest, Style, report_uid,
     series_uid, write,
@@ -103,7 +105,7 @@ pub(crate) fn assemble(
 fn read(folder: &Path, member: &Member) -> Result<InstanceFindings, AssembleError> {
     if let Some(detail) = &member.document {
         let findings = InstanceFindings::empty(member.sop.clone());
-        return Ok(findings.reject(Rejection::NotAnImage, detail.clone()));
+        return Ok(findings.reject(Rejection::NotAnImage, kept(detail)));
     }
     let path = findings_path(folder, member.digest);
     let json = std::fs::read(path).map_err(|source| AssembleError::Unreadable {
@@ -114,6 +116,16 @@ fn read(folder: &Path, member: &Member) -> Result<InstanceFindings, AssembleErro
         sop: member.sop.clone(),
         source,
     })
+}
+
+/// Why a document was kept and not analysed; the record has it in English.
+fn kept(detail: &str) -> Sentence {
+    let not_analysed = phrases::NOT_ANALYSED.value_in(detail);
+    let phrases: Vec<Phrase> = not_analysed
+        .and_then(|class| phrases::NOT_ANALYSED.say([class.into()]).into_parts().1)
+        .into_iter()
+        .collect();
+    Sentence::known(detail, &phrases)
 }
 
 /// The name of a findings file, as the spool's on-disk layout says.

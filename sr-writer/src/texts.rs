@@ -1,16 +1,17 @@
 //! Every sentence that a reader of a report sees, in each language. Another language is another arm here.
 //!
-//! Code meanings stay those of the standard; what the worker says in its own words (figures of a check, details of a
-//! refusal) comes through as it is.
+//! Code meanings stay those of the standard. What the worker says (figures of a check, details of a refusal) comes as an
+//! id and its values and has its wording in `phrases`; words that are not ours come through as they are.
 
 mod cart;
 pub(crate) mod page;
+mod phrases;
 
 use serde::{Deserialize, Serialize};
 use sonode_findings::grade::{EfGrade, EfLabel, Profile};
 use sonode_findings::{
     CardiacPhase, Check, CheckOutcome, Grade, InstanceFindings, LvMeasurement, Method, ModelRef,
-    Rejection, SecondReading, ViewLabel,
+    Rejection, SecondReading, Sentence, ViewLabel,
 };
 
 use crate::codes::{self, Code};
@@ -172,10 +173,10 @@ impl Language {
             (Self::Zh, CheckOutcome::Pass) => "通过",
             (Self::Zh, CheckOutcome::Skipped) => "无法进行",
         };
-        let Check { id, detail, .. } = check;
+        let (name, detail) = (self.check_name(&check.id), self.say(&check.sentence()));
         match self {
-            Self::En => format!("Check {id}: {outcome}: {detail}"),
-            Self::Zh => format!("检查项 {id}：{outcome}：{detail}"),
+            Self::En => format!("Check {name}: {outcome}: {detail}"),
+            Self::Zh => format!("检查项 {name}：{outcome}：{detail}"),
         }
     }
 
@@ -215,20 +216,22 @@ impl Language {
     }
 
     /// Grade, score and reasons of image quality.
-    pub fn quality(self, grade: Grade, score: &str, reasons: &[String]) -> String {
+    pub fn quality(self, grade: Grade, score: &str, reasons: &[Sentence]) -> String {
         let name = self.grade(grade);
-        let (head, separator) = match self {
-            Self::En => (format!("Image quality: {name} (score {score})"), ": "),
-            Self::Zh => (format!("图像质量：{name}（评分 {score}）"), "："),
+        let (head, colon, between) = match self {
+            Self::En => (format!("Image quality: {name} (score {score})"), ": ", "; "),
+            Self::Zh => (format!("图像质量：{name}（评分 {score}）"), "：", "；"),
         };
         if reasons.is_empty() {
             return head;
         }
-        format!("{head}{separator}{}", reasons.join("; "))
+        let reasons: Vec<String> = reasons.iter().map(|reason| self.say(reason)).collect();
+        format!("{head}{colon}{}", reasons.join(between))
     }
 
     /// A note of the worker's.
-    pub fn note(self, note: &str) -> String {
+    pub fn note(self, note: &Sentence) -> String {
+        let note = self.say(note);
         match self {
             Self::En => format!("Note: {note}"),
             Self::Zh => format!("备注：{note}"),
@@ -237,9 +240,13 @@ impl Language {
 
     /// A clip that was measured too, but that the summary does not stand on.
     pub fn candidate(self, clip: &InstanceFindings, lv: &LvMeasurement) -> String {
+        let comma = match self {
+            Self::En => ", ",
+            Self::Zh => "，",
+        };
         let value = |label: &str, value: Option<f64>, unit: &str| {
             value
-                .map(|v| format!(", {label} {v:.1} {unit}"))
+                .map(|v| format!("{comma}{label} {v:.1} {unit}"))
                 .unwrap_or_default()
         };
         let (method, beats) = (self.method(lv.method), clip.beats.len());
@@ -260,7 +267,7 @@ impl Language {
         self,
         count: usize,
         reason: Rejection,
-        detail: Option<&str>,
+        detail: Option<&Sentence>,
         unnamed: &[&str],
     ) -> String {
         let mut text = match (self, count) {
@@ -268,12 +275,12 @@ impl Language {
             (Self::En, _) => format!("{count} objects not measured: {}", self.rejection(reason)),
             (Self::Zh, _) => format!("{count} 个对象未测量：{}", self.rejection(reason)),
         };
-        if let Some(detail) = detail.filter(|detail| !detail.trim().is_empty()) {
+        if let Some(detail) = detail.filter(|detail| !detail.text().trim().is_empty()) {
             text.push_str(match self {
                 Self::En => ". ",
                 Self::Zh => "。",
             });
-            text.push_str(detail);
+            text.push_str(&self.say(detail));
         }
         if !unnamed.is_empty() {
             text.push_str(" (");
@@ -493,7 +500,8 @@ mod tests {
     fn refusals_count_and_name_what_no_reference_can_point_at() {
         let text = Language::En.not_measured(2, Rejection::NotACine, None, &[]);
         assert_eq!(text, "2 objects not measured: a single frame, not a cine");
-        let text = Language::En.not_measured(1, Rejection::Quality, Some("score 0.2"), &["1.2.3"]);
+        let detail = Sentence::verbatim("score 0.2");
+        let text = Language::En.not_measured(1, Rejection::Quality, Some(&detail), &["1.2.3"]);
         assert_eq!(
             text,
             "1 object not measured: image quality too poor. score 0.2 (1.2.3)"
@@ -516,6 +524,7 @@ mod tests {
             struck: vec![sonode_findings::Struck {
                 sentence: "EF 20%.".to_owned(),
                 reason: "not measured".to_owned(),
+                phrase: None,
             }],
         };
         assert_eq!(

@@ -1,6 +1,6 @@
 //! Carts that send study after study and send again what they got no answer for, as real ones do.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -146,8 +146,8 @@ pub fn send_until(
             let run = dcmtk::storescu(at, &["-xy"], &waiting)?;
             told.associations += 1;
             let stored = acknowledged(&run.text());
-            waiting.retain(|file| !stored.contains_key(file));
-            told.files.extend(stored.into_keys());
+            waiting.retain(|file| !stored.contains(file));
+            told.files.extend(stored);
             if !waiting.is_empty() {
                 thread::sleep(AGAIN);
             }
@@ -159,14 +159,14 @@ pub fn send_until(
 }
 
 /// The files to which `storescu -v` saw a success.
-fn acknowledged(log: &str) -> BTreeMap<PathBuf, ()> {
+fn acknowledged(log: &str) -> BTreeSet<PathBuf> {
     let mut sending = None;
-    let mut stored = BTreeMap::new();
+    let mut stored = BTreeSet::new();
     for line in log.lines() {
         if let Some(file) = line.strip_prefix("I: Sending file: ") {
             sending = Some(PathBuf::from(file));
         } else if line.starts_with("I: Received Store Response (Success)") {
-            stored.extend(sending.take().map(|file| (file, ())));
+            stored.extend(sending.take());
         }
     }
     stored
@@ -191,7 +191,7 @@ mod tests {
     fn a_success_belongs_to_the_file_before_it() {
         let log = "I: Sending file: /a.dcm\nI: Received Store Response (Success)\n\
                    I: Sending file: /b.dcm\nE: Store Failed";
-        let stored: Vec<PathBuf> = acknowledged(log).into_keys().collect();
+        let stored: Vec<PathBuf> = acknowledged(log).into_iter().collect();
         assert_eq!(stored, [PathBuf::from("/a.dcm")]);
     }
 

@@ -127,8 +127,8 @@ fn endings(study: &Value, peer: &str) -> Vec<(String, String)> {
     let list = study["delivery_list"].as_array().into_iter().flatten();
     list.filter(|delivery| delivery["peer"] == peer)
         .map(|delivery| {
-            let last = delivery["answers"].as_array().and_then(|all| all.last());
-            let comment = last.and_then(|answer| answer.get("comment"));
+            let newest = delivery["answers"].as_array().and_then(|all| all.last());
+            let comment = newest.and_then(|answer| answer.get("comment"));
             (text(delivery.get("state")), text(comment))
         })
         .collect()

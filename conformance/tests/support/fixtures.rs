@@ -2,10 +2,12 @@
 
 use sonode_conformance::sop_class::{COMPREHENSIVE_SR, US_IMAGE, US_MULTIFRAME};
 use sonode_findings::grade::{Profile, grades};
+use sonode_findings::phrases::rule;
 use sonode_findings::{
     Beat, Calibration, CalibrationSource, CardiacPhase, CartReport, CartValue, Check, CheckOutcome,
     Contour, Disks, Findings, Grade, InstanceFindings, LvMeasurement, Method, ModelRef, Phi,
-    Quality, Quantity, Rejection, RequestAttributes, StudyContext, View, ViewLabel,
+    Quality, Quantity, Rejection, RequestAttributes, Sentence, StudyContext, View, ViewLabel,
+    phrases,
 };
 use sonode_sr_writer::{
     Coding, ContentDateTime, Document, FindingsCode, Form, Language, Predecessor, ReportForm,
@@ -162,14 +164,16 @@ fn uncalibrated() -> Fixture {
     if let Some(lv) = &mut clip.lv {
         (lv.edv_ml, lv.esv_ml) = (None, None);
     }
-    clip.notes = vec!["the region is larger than the image and no raster explains it".into()];
+    clip.notes.clear();
+    clip.note(phrases::REGION_UNEXPLAINED);
     with("uncalibrated", vec![clip])
 }
 
 fn unmeasured() -> Fixture {
-    let mut poor = refused("2.25.301", Rejection::Quality);
+    let reasons = [phrases::UNCLEAR_BORDERS, phrases::NOISY_CURVE].map(Sentence::from);
+    let detail = phrases::TOO_POOR.say([reasons.into_iter().collect()]);
+    let mut poor = instance("2.25.301", US_MULTIFRAME).reject(Rejection::Quality, detail);
     poor.sop_class_uid = Some(US_MULTIFRAME.parse().unwrap());
-    poor.rejected_detail = Some("score 0.21, the floor is 0.40".into());
     // An instance of which not even the series is known can't be referenced: it is spoken of in words.
     let mut lost = refused("2.25.309", Rejection::Undecodable);
     lost.series_instance_uid = None;
@@ -200,7 +204,7 @@ fn two_chamber() -> Fixture {
     clip.quality = Some(Quality {
         grade: Grade::Fair,
         score: 0.55,
-        reasons: vec!["the apex is foreshortened".into()],
+        reasons: vec![phrases::LOOKS_FORESHORTENED.to_string()],
     });
     clip.beats.truncate(1);
     with("two-chamber", vec![clip])
@@ -292,12 +296,13 @@ fn revision() -> Fixture {
 fn failed_check() -> Fixture {
     let mut clip = clip("2.25.301", ViewLabel::A4C, 0.9);
     clip.lv = None;
-    clip.checks = vec![Check {
-        id: "esv-below-edv".into(),
-        outcome: CheckOutcome::Fail,
-        detail: "121 ml is not below 118 ml".into(),
-        source: "definition".into(),
-    }];
+    let detail = phrases::ESV_NOT_BELOW_EDV.say(["121".into(), "118".into(), "ml".into()]);
+    clip.checks = vec![Check::new(
+        rule::ESV_BELOW_EDV,
+        CheckOutcome::Fail,
+        detail,
+        "definition",
+    )];
     with("failed-check", vec![clip])
 }
 
@@ -394,12 +399,13 @@ fn instance(uid: &str, class: &str) -> InstanceFindings {
 }
 
 fn refused(uid: &str, reason: Rejection) -> InstanceFindings {
-    instance(uid, US_IMAGE).reject(reason, "")
+    instance(uid, US_IMAGE).reject(reason, Sentence::verbatim(""))
 }
 
 fn document(uid: &str) -> InstanceFindings {
-    let mut document = instance(uid, sonode_conformance::sop_class::BASIC_TEXT_SR)
-        .reject(Rejection::NotAnImage, "SOP class Basic Text SR Storage");
+    let class = sonode_conformance::sop_class::BASIC_TEXT_SR;
+    let detail = phrases::NOT_ANALYSED.say(["Basic Text SR Storage".into()]);
+    let mut document = instance(uid, class).reject(Rejection::NotAnImage, detail);
     (document.rows, document.columns) = (None, None);
     document
 }
@@ -441,21 +447,14 @@ pub(crate) fn clip(uid: &str, view: ViewLabel, score: f64) -> InstanceFindings {
             Method::ModA4c
         },
     });
-    let check = |id: &str, outcome, detail: &str| Check {
-        id: id.into(),
-        outcome,
-        detail: detail.into(),
-        source: "ASE/EACVI 2015".into(),
-    };
+    let source = "ASE/EACVI 2015";
+    let below = phrases::ESV_BELOW_EDV.say(["49".into(), "118".into(), "ml".into()]);
+    let short = phrases::FORESHORTENED.say(["1.28".into(), "1.35".into()]);
     clip.checks = vec![
-        check("esv-below-edv", CheckOutcome::Pass, "49 ml < 118 ml"),
-        check(
-            "beats-agree",
-            CheckOutcome::Warn,
-            "beats differ by 6 points",
-        ),
+        Check::new(rule::ESV_BELOW_EDV, CheckOutcome::Pass, below, source),
+        Check::new(rule::FORESHORTENING, CheckOutcome::Warn, short, source),
     ];
-    clip.notes = vec!["the raster of the ultrasound region was halved".into()];
+    clip.note(phrases::REGION_SCALED.say(["2.00".into()]));
     clip.models = vec![ModelRef {
         name: "lv-segmentation".into(),
         version: "0.1.0".into(),

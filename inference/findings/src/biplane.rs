@@ -3,6 +3,8 @@
 use std::f64::consts::PI;
 
 use crate::instance::{Beat, Check, CheckOutcome, Disks, InstanceFindings, LvMeasurement, Method};
+use crate::phrase::Value;
+use crate::phrases::{self, Rule, rule};
 
 /// Largest difference of the two clips' heart rates, as a share of the slower one.
 const RATE_SHARE_MAX: f64 = 0.10;
@@ -38,10 +40,10 @@ pub(crate) fn measure(four: &InstanceFindings, two: &InstanceFindings) -> Biplan
         ])
     });
     let Some([ed, es]) = planes else {
-        checks.push(check(
-            "biplane-lengths",
+        checks.push(Check::new(
+            rule::BIPLANE_LENGTHS,
             CheckOutcome::Skipped,
-            "one of the two clips has no calibration".to_owned(),
+            phrases::ONE_UNCALIBRATED,
             SONODE,
         ));
         return Biplane {
@@ -98,51 +100,49 @@ fn interval(lvef: f64, four: &InstanceFindings, two: &InstanceFindings) -> Optio
 }
 
 fn rates_agree(four: &InstanceFindings, two: &InstanceFindings) -> Check {
-    const ID: &str = "biplane-heart-rates";
+    const RULE: Rule = rule::BIPLANE_HEART_RATES;
     let (Some(a), Some(b)) = (four.heart_rate_bpm, two.heart_rate_bpm) else {
-        let detail = "the heart rate of one of the two clips is not known";
-        return check(ID, CheckOutcome::Skipped, detail.to_owned(), SONODE);
+        return Check::new(
+            RULE,
+            CheckOutcome::Skipped,
+            phrases::ONE_RATE_UNKNOWN,
+            SONODE,
+        );
     };
     let share = (a - b).abs() / a.min(b);
-    let detail = format!(
-        "{a:.0} and {b:.0} beats a minute are {:.0} % apart (at most {:.0} %)",
-        share * 100.0,
-        RATE_SHARE_MAX * 100.0
-    );
-    check(ID, pass_or_warn(share <= RATE_SHARE_MAX), detail, SONODE)
+    let detail = phrases::RATES.say([
+        whole(a),
+        whole(b),
+        whole(share * 100.0),
+        whole(RATE_SHARE_MAX * 100.0),
+    ]);
+    Check::new(RULE, pass_or_warn(share <= RATE_SHARE_MAX), detail, SONODE)
 }
 
 fn lengths_agree([a, b]: [&Disks; 2]) -> Check {
     let share = (a.length_cm - b.length_cm).abs() / a.length_cm.max(b.length_cm);
-    let detail = format!(
-        "long axes of {:.1} and {:.1} cm are {:.0} % apart (at most {:.0} %): one of them is foreshortened if more",
-        a.length_cm,
-        b.length_cm,
-        share * 100.0,
-        LENGTH_SHARE_MAX * 100.0
-    );
-    check(
-        "biplane-lengths",
-        pass_or_warn(share <= LENGTH_SHARE_MAX),
-        detail,
-        ASE_2015,
-    )
+    let detail = phrases::AXES.say([
+        format!("{:.1}", a.length_cm).into(),
+        format!("{:.1}", b.length_cm).into(),
+        whole(share * 100.0),
+        whole(LENGTH_SHARE_MAX * 100.0),
+    ]);
+    let outcome = pass_or_warn(share <= LENGTH_SHARE_MAX);
+    Check::new(rule::BIPLANE_LENGTHS, outcome, detail, ASE_2015)
 }
 
 fn planes_agree(four: &InstanceFindings, two: &InstanceFindings) -> Check {
     let ef = |clip: &InstanceFindings| clip.lv.as_ref().map_or(f64::NAN, |lv| lv.lvef_percent);
     let (a, b) = (ef(four), ef(two));
     let apart = (a - b).abs();
-    let detail = format!(
-        "EF {a:.0} % in the four-chamber and {b:.0} % in the two-chamber view: {apart:.0} points apart (at most \
-         {EF_POINTS_MAX:.0})"
-    );
-    check(
-        "planes-agree",
-        pass_or_warn(apart <= EF_POINTS_MAX),
-        detail,
-        SONODE,
-    )
+    let detail = phrases::PLANES.say([whole(a), whole(b), whole(apart), whole(EF_POINTS_MAX)]);
+    let outcome = pass_or_warn(apart <= EF_POINTS_MAX);
+    Check::new(rule::PLANES_AGREE, outcome, detail, SONODE)
+}
+
+/// A figure without digits after the point.
+fn whole(figure: f64) -> Value {
+    format!("{figure:.0}").into()
 }
 
 fn pass_or_warn(ok: bool) -> CheckOutcome {
@@ -150,15 +150,6 @@ fn pass_or_warn(ok: bool) -> CheckOutcome {
         CheckOutcome::Pass
     } else {
         CheckOutcome::Warn
-    }
-}
-
-fn check(id: &str, outcome: CheckOutcome, detail: String, source: &str) -> Check {
-    Check {
-        id: id.to_owned(),
-        outcome,
-        detail,
-        source: source.to_owned(),
     }
 }
 

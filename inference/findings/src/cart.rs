@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use sonode_conformance::SopInstanceUid;
 
 use crate::instance::{Check, CheckOutcome, InstanceFindings, LvMeasurement};
+use crate::phrase::Value;
+use crate::phrases::{self, rule};
 
 /// Largest difference of its ejection fraction and ours that isn't remarked on, in points.
 const EF_POINTS_MAX: f64 = 10.0;
@@ -190,27 +192,26 @@ fn surface(
 pub(crate) fn agreement(lvef_percent: f64, report: &CartReport) -> Option<Check> {
     let of_report = report.value(Quantity::Lvef)?;
     let apart = (of_report.value - lvef_percent).abs();
-    let method = of_report.method.as_ref();
-    let method = method.map_or_else(String::new, |method| format!(" ({method})"));
-    Some(Check {
-        id: "cart-ef-agreement".to_owned(),
-        outcome: if apart <= EF_POINTS_MAX {
-            CheckOutcome::Pass
-        } else {
-            CheckOutcome::Warn
-        },
-        detail: format!(
-            "EF {lvef_percent:.0} % here and {:.0} % in the report of {}{method}: {apart:.0} points apart (at most \
-             {EF_POINTS_MAX:.0})",
-            of_report.value,
-            if report.maker.is_empty() {
-                "the cart"
-            } else {
-                &report.maker
-            },
-        ),
-        source: SONODE.to_owned(),
-    })
+    let outcome = if apart <= EF_POINTS_MAX {
+        CheckOutcome::Pass
+    } else {
+        CheckOutcome::Warn
+    };
+    let whole = |figure: f64| Value::from(format!("{figure:.0}"));
+    let maker = if report.maker.is_empty() {
+        phrases::THE_CART.into()
+    } else {
+        Value::from(report.maker.as_str())
+    };
+    let (here, there) = (whole(lvef_percent), whole(of_report.value));
+    let (apart, most) = (whole(apart), whole(EF_POINTS_MAX));
+    let detail = match &of_report.method {
+        Some(method) => {
+            phrases::CART_EF_BY.say([here, there, maker, apart, most, method.as_str().into()])
+        }
+        None => phrases::CART_EF.say([here, there, maker, apart, most]),
+    };
+    Some(Check::new(rule::CART_EF_AGREEMENT, outcome, detail, SONODE))
 }
 
 #[cfg(test)]

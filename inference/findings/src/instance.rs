@@ -5,6 +5,8 @@ use sonode_conformance::{SeriesInstanceUid, SopClassUid, SopInstanceUid};
 
 use crate::cart::{BodySize, CartReport};
 use crate::grade::EfGrade;
+use crate::phrase::{Phrase, Sentence};
+use crate::phrases::Rule;
 use crate::reading::SecondReading;
 
 /// Everything that was found in one SOP instance.
@@ -65,6 +67,9 @@ pub struct InstanceFindings {
     pub rejected_detail: Option<String>,
     /// What a reader should know beside the numbers, such as a corrected raster.
     pub notes: Vec<String>,
+    /// What `notes`, `rejected_detail` and the reasons of `quality` are made of, where they have values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phrases: Vec<Phrase>,
     /// The models that took part.
     pub models: Vec<ModelRef>,
     /// What a second reader says; absent where none was asked or its answer came too late.
@@ -101,6 +106,7 @@ impl InstanceFindings {
             rejected: None,
             rejected_detail: None,
             notes: Vec::new(),
+            phrases: Vec::new(),
             models: Vec::new(),
             second_reading: None,
         }
@@ -113,13 +119,32 @@ impl InstanceFindings {
 
     /// The same findings, refused for measurement.
     #[must_use]
-    pub fn reject(mut self, reason: Rejection, detail: impl Into<String>) -> Self {
+    pub fn reject(mut self, reason: Rejection, detail: impl Into<Sentence>) -> Self {
         self.rejected = Some(reason);
-        self.rejected_detail = Some(detail.into());
+        self.rejected_detail = Some(self.keep(detail.into()));
         self.lv = None;
         self.grades = Vec::new();
         self.traces = Vec::new();
         self
+    }
+
+    /// Notes something that a reader should know beside the numbers.
+    pub fn note(&mut self, note: impl Into<Sentence>) {
+        let text = self.keep(note.into());
+        self.notes.push(text);
+    }
+
+    /// One of `notes`, `rejected_detail` and the reasons of `quality`, ready to be said in any language.
+    pub fn sentence(&self, text: &str) -> Sentence {
+        Sentence::known(text, &self.phrases)
+    }
+
+    /// Keeps what the sentence is made of, unless its wording alone tells that.
+    fn keep(&mut self, sentence: Sentence) -> String {
+        let (text, phrase) = sentence.into_parts();
+        let phrase = phrase.filter(|phrase| !phrase.values.is_empty());
+        self.phrases.extend(phrase);
+        text
     }
 }
 
@@ -354,6 +379,33 @@ pub struct Check {
     pub detail: String,
     /// Where the bound comes from.
     pub source: String,
+    /// What `detail` is made of; absent where it is somebody else's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phrase: Option<Phrase>,
+}
+
+impl Check {
+    /// The outcome of a check.
+    pub fn new(
+        rule: Rule,
+        outcome: CheckOutcome,
+        detail: impl Into<Sentence>,
+        source: &str,
+    ) -> Self {
+        let (detail, phrase) = detail.into().into_parts();
+        Self {
+            id: rule.id().to_owned(),
+            outcome,
+            detail,
+            source: source.to_owned(),
+            phrase,
+        }
+    }
+
+    /// The detail, ready to be said in any language.
+    pub fn sentence(&self) -> Sentence {
+        Sentence::known(&self.detail, self.phrase.as_slice())
+    }
 }
 
 /// Outcome of a check.

@@ -9,6 +9,8 @@ mod cart;
 mod context;
 pub mod grade;
 mod instance;
+mod phrase;
+pub mod phrases;
 pub mod protocol;
 mod reading;
 mod study;
@@ -20,5 +22,6 @@ pub use instance::{
     InstanceFindings, LvMeasurement, Method, ModelRef, Quality, Region, Rejection, Trace, View,
     ViewLabel,
 };
+pub use phrase::{Pattern, Phrase, Sentence, Value, Wording};
 pub use reading::{SecondReading, Struck};
 pub use study::{Findings, LvSummary, SCHEMA};

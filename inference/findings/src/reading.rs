@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::instance::{Grade, ModelRef, ViewLabel};
+use crate::phrase::Phrase;
 
 /// A second reader's answer about one clip. View, quality and ejection fraction are among the values that its grammar
 /// knows; only `narrative` is free text, of which what the measurement doesn't support is already struck.
@@ -29,4 +30,7 @@ pub struct Struck {
     pub sentence: String,
     /// Why.
     pub reason: String,
+    /// What `reason` is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phrase: Option<Phrase>,
 }

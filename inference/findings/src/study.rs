@@ -7,6 +7,7 @@ use crate::biplane;
 use crate::cart::{self, VolumeIndex};
 use crate::grade::{EfGrade, grades};
 use crate::instance::{Check, InstanceFindings, LvMeasurement, Method, ModelRef, ViewLabel};
+use crate::phrases;
 
 /// The schema's name and version.
 pub const SCHEMA: &str = "sonode.findings/1";
@@ -140,9 +141,14 @@ fn summarise(instances: &[InstanceFindings]) -> (Option<LvSummary>, Vec<Check>) 
                 second_source: Some(two.sop_instance_uid.clone()),
                 index: None,
             });
-            checks.extend(two.checks.iter().map(|check| Check {
-                detail: format!("two-chamber clip: {}", check.detail),
-                ..check.clone()
+            checks.extend(two.checks.iter().map(|check| {
+                let said = phrases::OF_TWO_CHAMBER_CLIP.say([check.sentence().into()]);
+                let (detail, phrase) = said.into_parts();
+                Check {
+                    detail,
+                    phrase,
+                    ..check.clone()
+                }
             }));
         }
         checks.extend(pair.checks);

@@ -11,7 +11,7 @@ use sonode_conformance::SopInstanceUid;
 use sonode_conformance::limits::FRAMES_MAX;
 use sonode_conformance::sop_class::is_measurement_report;
 use sonode_findings::grade::profile_of_sex;
-use sonode_findings::{InstanceFindings, Region, Rejection, StudyContext, View};
+use sonode_findings::{InstanceFindings, Region, Rejection, StudyContext, Value, View, phrases};
 
 use crate::clip::{Clip, Pixels};
 use crate::dicom::pixels::{CLIP_PIXELS_MAX, Frames, PixelError};
@@ -85,7 +85,7 @@ fn read(
             findings.sha256 = sha256;
             Prepared {
                 context: None,
-                findings: findings.reject(Rejection::Undecodable, sentence(&error)),
+                findings: findings.reject(Rejection::Undecodable, error.sentence()),
                 clip: None,
             }
         }
@@ -108,7 +108,7 @@ impl Prepared {
         findings.sha256 = sha256;
         Self {
             context: None,
-            findings: findings.reject(Rejection::Undecodable, "The data set can't be parsed."),
+            findings: findings.reject(Rejection::Undecodable, phrases::UNPARSABLE),
             clip: None,
         }
     }
@@ -156,7 +156,9 @@ impl Prepared {
             findings.lv = reading.lv;
             findings.grades = reading.grades;
             findings.checks = reading.checks;
-            findings.notes.extend(reading.notes);
+            for note in reading.notes {
+                findings.note(note);
+            }
             findings.models = reading.models;
             if let Some((reason, detail)) = reading.rejected {
                 findings = findings.reject(reason, detail);
@@ -210,7 +212,9 @@ fn describe(opened: &Opened, findings: &mut InstanceFindings) -> Geometry {
     if opened.has_pixels() && findings.frames.is_some_and(|frames| frames > 1) {
         findings.calibration.clone_from(&geometry.calibration);
         findings.region = region(&geometry);
-        findings.notes.extend(geometry.notes.iter().cloned());
+        for note in &geometry.notes {
+            findings.note(note.clone());
+        }
     }
     geometry
 }
@@ -237,7 +241,7 @@ fn clip(
     geometry: &Geometry,
     findings: &mut InstanceFindings,
 ) -> Result<Clip, scope::Refusal> {
-    let undecodable = |error: PixelError| (Rejection::Undecodable, sentence(&error));
+    let undecodable = |error: PixelError| (Rejection::Undecodable, error.sentence());
     let frames = Frames::of(opened).map_err(undecodable)?;
     let crop = geometry.crop;
     let size = crop.width * crop.height;
@@ -245,25 +249,17 @@ fn clip(
         .count()
         .min(FRAMES_MAX as usize)
         .min(CLIP_PIXELS_MAX / size.max(1));
+    let counts = || [count, frames.stated()].map(|count| Value::from(count.to_string()));
     if count < frames.stated() {
-        findings.notes.push(format!(
-            "{count} of the {} stated frames were analysed.",
-            frames.stated()
-        ));
+        findings.note(phrases::FRAMES_ANALYSED.say(counts()));
     }
     if count < 2 {
-        return Err((
-            Rejection::Undecodable,
-            format!("The file holds {count} of its {} frames.", frames.stated()),
-        ));
+        return Err((Rejection::Undecodable, phrases::FRAMES_HELD.say(counts())));
     }
     if let Some(share) = colour_box(&frames, crop, count).map_err(undecodable)? {
         return Err((
             Rejection::ColourDoppler,
-            format!(
-                "{:.0} % of the image area is painted in the colours of a velocity map.",
-                share * 100.0
-            ),
+            phrases::COLOURED.say([format!("{:.0}", share * 100.0).into()]),
         ));
     }
     let attributes = opened.attributes();
@@ -338,18 +334,6 @@ fn sha256(path: &Path) -> io::Result<String> {
         hex.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or_default());
     }
     Ok(hex)
-}
-
-/// An error as a sentence.
-pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
-    let mut letters = text.chars();
-    let first = letters.next().map(|c| c.to_uppercase().to_string());
-    format!(
-        "{}{}.",
-        first.unwrap_or_default(),
-        letters.as_str().trim_end_matches('.')
-    )
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ impl Talk {
         match read_frame(&mut self.from)? {
             FromWorker::Analyzed(analyzed) => Ok(*analyzed),
             FromWorker::Ready(_) => panic!("Ready came twice"),
+            FromWorker::Amended(_) => panic!("a reading that nobody asked for"),
             FromWorker::Illustrated(_) => panic!("a drawing that nobody asked for"),
         }
     }

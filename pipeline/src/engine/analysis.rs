@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::protocol::Analyzed;
-use sonode_findings::{InstanceFindings, Rejection};
+use sonode_findings::{InstanceFindings, Rejection, phrases};
 
 use super::arrivals::advance_instance;
 use super::readings::LateReadings;
@@ -172,7 +172,7 @@ impl Engine {
         now: Timestamp,
     ) {
         let attempts = self.settings.worker.attempts_max;
-        let detail = format!("the analysis did not survive it in {attempts} attempts");
+        let detail = phrases::NOT_SURVIVED.say([attempts.to_string().into()]);
         let findings = InstanceFindings::empty(sop.clone()).reject(Rejection::Undecodable, detail);
         self.take_findings(study, sop, findings, now);
     }

@@ -1,7 +1,7 @@
 //! Instances and associations.
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
-use sonode_findings::{Phi, Rejection, StudyContext};
+use sonode_findings::{Phi, Rejection, Sentence, StudyContext, phrases};
 use sonode_sr_writer::Style;
 
 use super::record::{Instance, ObjectKey, Study, Version, is_analysable};
@@ -113,11 +113,14 @@ impl Engine {
         };
         let class = version.stored.sop_class.clone();
         if instance.own || !is_analysable(&class) {
-            instance.detail = Some(if instance.own {
-                "an object that this node made itself".to_owned()
+            let detail: Sentence = if instance.own {
+                phrases::OWN_OBJECT.into()
             } else {
-                format!("objects of SOP class {class} are kept and not analysed")
-            });
+                let name = sonode_conformance::sop_class::find(class.as_str())
+                    .map_or(class.as_str(), |class| class.name);
+                phrases::NOT_ANALYSED.say([name.into()])
+            };
+            instance.detail = Some(detail.to_string());
             advance_instance(instance, InstanceEvent::Refused(Rejection::NotAnImage));
             study.timeline.analysed = Some(now);
             self.counters.instances_rejected += 1;

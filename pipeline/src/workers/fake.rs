@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use sonode_findings::protocol::{
     AnalyzeJob, Analyzed, FromWorker, Ready, ToWorker, read_frame, write_frame,
 };
-use sonode_findings::{InstanceFindings, LvMeasurement, Method, ModelRef, Rejection, StudyContext};
+use sonode_findings::{
+    InstanceFindings, LvMeasurement, Method, ModelRef, Rejection, StudyContext, phrases,
+};
 
 const VARIABLE: &str = "SONODE_FAKE_WORKER";
 
@@ -99,7 +101,7 @@ fn serve(node: &mut UnixStream, rules: &[(&str, &str)], job: &AnalyzeJob, identi
                 std::thread::park();
             }
         }
-        Some("reject") => findings = findings.reject(Rejection::View, "no apical view"),
+        Some("reject") => findings = findings.reject(Rejection::View, phrases::NO_VENTRICLE),
         _ => {}
     }
     let is_nameless = rule.is_some_and(|(what, _)| *what == "nameless");

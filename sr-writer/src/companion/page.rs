@@ -3,7 +3,7 @@
 use sonode_conformance::SopInstanceUid;
 use sonode_findings::{
     Beat, CardiacPhase, Check, CheckOutcome, Contour, Findings, InstanceFindings, LvMeasurement,
-    LvSummary, Quantity, Rejection, StudyContext, ViewLabel, VolumeIndex,
+    LvSummary, Quantity, Rejection, Sentence, StudyContext, ViewLabel, VolumeIndex,
 };
 
 use super::panel::Panel;
@@ -278,22 +278,26 @@ impl Page {
         if findings.instances.is_empty() {
             return vec![self.language.no_instances().to_owned()];
         }
-        let mut seen: Vec<(Rejection, Option<&str>, usize)> = Vec::new();
+        let mut seen: Vec<(Rejection, Option<Sentence>, usize)> = Vec::new();
         for instance in &findings.instances {
             let Some(reason) = instance.rejected else {
                 continue;
             };
             let detail = instance.rejected_detail.as_deref();
+            let detail = detail.map(|detail| instance.sentence(detail));
             match seen
                 .iter_mut()
-                .find(|(known, of, _)| (*known, *of) == (reason, detail))
+                .find(|(known, of, _)| (known, of) == (&reason, &detail))
             {
                 Some((_, _, count)) => *count += 1,
                 None => seen.push((reason, detail, 1)),
             }
         }
         seen.into_iter()
-            .map(|(reason, detail, count)| self.language.not_measured(count, reason, detail, &[]))
+            .map(|(reason, detail, count)| {
+                self.language
+                    .not_measured(count, reason, detail.as_ref(), &[])
+            })
             .collect()
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sonode_findings::grade::{EfGrade, EfLabel};
-use sonode_findings::{Check, CheckOutcome, InstanceFindings, Rejection};
+use sonode_findings::{Check, CheckOutcome, InstanceFindings, Rejection, Sentence};
 
 use super::{Source, decimal};
 use crate::codes;
@@ -111,10 +111,13 @@ fn result(source: &Source<'_>) -> Result<Vec<Text>, WriteError> {
     for clip in source.measured()? {
         if let Some(quality) = &clip.quality {
             let score = decimal(quality.score, 2, "the quality score")?;
-            let text = language.quality(quality.grade, score.as_str(), &quality.reasons);
+            let reasons = quality.reasons.iter().map(|reason| clip.sentence(reason));
+            let reasons: Vec<Sentence> = reasons.collect();
+            let text = language.quality(quality.grade, score.as_str(), &reasons);
             items.push(Text::new(codes::QUALITY_ASSESSMENT, &text));
         }
-        items.extend(clip.notes.iter().map(|note| comment(&language.note(note))));
+        let notes = clip.notes.iter().map(|note| clip.sentence(note));
+        items.extend(notes.map(|note| comment(&language.note(&note))));
         if let Some(reading) = &clip.second_reading {
             items.push(refer(
                 comment(&language.second_reading(reading)),
@@ -182,7 +185,10 @@ fn refusals(source: &Source<'_>) -> Vec<Text> {
             .map(|instance| instance.sop_instance_uid.as_str())
             .collect();
         let language = source.request.style.language;
-        let text = language.not_measured(instances.len(), rejection, detail, &unnamed);
+        // Equal English is equal in every language, so that any of them can say it.
+        let detail = detail.zip(instances.first());
+        let detail = detail.map(|(detail, instance)| instance.sentence(detail));
+        let text = language.not_measured(instances.len(), rejection, detail.as_ref(), &unnamed);
         instances
             .iter()
             .fold(Text::new(codes::NOT_ATTEMPTED, &text), |text, instance| {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use sonode_conformance::negotiation::Offer;
 use sonode_dimse::{
     Acceptance, Acceptor, AcceptorEvent, Assembler, PduReader, Timers, data_body_max, negotiate,
 };
@@ -46,7 +47,7 @@ fn take_pdu(
     };
     match event {
         Some(AcceptorEvent::Requested(request)) => {
-            let accept = Acceptance::new(negotiate(&request, false));
+            let accept = Acceptance::new(negotiate(&request, Offer::default()));
             *assembler = Some(Assembler::new(accept.accepted_ids()));
             acceptor.accept(&accept, now);
             reader.set_body_max(data_body_max(accept.max_pdu_length));

@@ -8,6 +8,7 @@ pub mod pixels;
 pub mod regions;
 mod scan;
 pub mod scope;
+mod sentences;
 mod source;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,7 +1,7 @@
 //! Where the 2D image lies in the frame and how large its pixels are: Sequence of Ultrasound Regions (PS3.3 C.8.5.5).
 
 use dicom_dictionary_std::tags;
-use sonode_findings::{Calibration, CalibrationSource};
+use sonode_findings::{Calibration, CalibrationSource, Sentence, phrases};
 
 use super::header::Attributes;
 
@@ -87,7 +87,7 @@ pub struct Geometry {
     /// Height of a pixel over its width.
     pub pixel_aspect: f64,
     /// In sentences.
-    pub notes: Vec<String>,
+    pub notes: Vec<Sentence>,
 }
 
 impl Region {
@@ -155,19 +155,12 @@ pub fn geometry(attributes: Attributes<'_>, image: [usize; 2]) -> Geometry {
     let (regions, ratio) = match raster_ratio(&stated, image) {
         Raster::AsStated => (stated, None),
         Raster::Ratio(ratio) => {
-            notes.push(format!(
-                "The ultrasound regions are stated for a raster {ratio:.2} times as large as the image; box and \
-                 calibration were scaled by it."
-            ));
+            notes.push(phrases::REGION_SCALED.say([format!("{ratio:.2}").into()]));
             let scaled = stated.iter().map(|region| region.scaled(ratio)).collect();
             (scaled, Some(ratio))
         }
         Raster::Unexplained => {
-            notes.push(
-                "The ultrasound regions lie outside the image and no common raster explains it; they were not used, \
-                 so there is no calibration."
-                    .to_owned(),
-            );
+            notes.push(phrases::REGION_UNEXPLAINED.into());
             (Vec::new(), None)
         }
     };
@@ -183,9 +176,7 @@ pub fn geometry(attributes: Attributes<'_>, image: [usize; 2]) -> Geometry {
             cm_per_px,
         });
     if calibration.is_none() && notes.is_empty() {
-        notes.push(
-            "The image states no usable calibration in centimetres, so volumes are not given in millilitres.".to_owned(),
-        );
+        notes.push(phrases::NO_USABLE_CALIBRATION.into());
     }
     let pixel_aspect = calibration.as_ref().map_or_else(
         || pixel_aspect(attributes),

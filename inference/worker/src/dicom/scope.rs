@@ -5,7 +5,7 @@
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
-use sonode_findings::{Rejection, ViewLabel};
+use sonode_findings::{Rejection, Sentence, ViewLabel, phrases};
 
 use super::Opened;
 use super::header::Attributes;
@@ -15,19 +15,16 @@ use super::regions::{DATA_COLOUR_FLOW, FORMAT_M_MODE, FORMAT_SPECTRAL, Region, c
 const ADULT_YEARS: u32 = 18;
 
 /// A refusal: the reason, and its sentence.
-pub type Refusal = (Rejection, String);
+pub type Refusal = (Rejection, Sentence);
 
 /// Whether the header rules a measurement out, by the first gate that does.
 pub fn refusal(opened: &Opened) -> Option<Refusal> {
     let attributes = opened.attributes();
     if !opened.has_pixels() && lost_its_pixels(opened) {
-        return refuse(
-            Rejection::Undecodable,
-            "The file breaks off before its pixel data.",
-        );
+        return refuse(Rejection::Undecodable, phrases::BREAKS_OFF);
     }
     if !opened.has_pixels() {
-        return refuse(Rejection::NotAnImage, "The object has no pixel data.");
+        return refuse(Rejection::NotAnImage, phrases::NO_PIXELS);
     }
     let said = Said::of(attributes);
     let regions = regions(attributes);
@@ -88,8 +85,13 @@ pub fn view(attributes: Attributes<'_>) -> Option<ViewLabel> {
     clippy::unnecessary_wraps,
     reason = "every gate answers with an option"
 )]
-fn refuse(reason: Rejection, sentence: impl Into<String>) -> Option<Refusal> {
+fn refuse(reason: Rejection, sentence: impl Into<Sentence>) -> Option<Refusal> {
     Some((reason, sentence.into()))
+}
+
+/// What an attribute's text gives away.
+fn says(attribute: &str, word: &str) -> Sentence {
+    phrases::ATTRIBUTE_SAYS.say([attribute.into(), word.into()])
 }
 
 /// Whether an object without pixels is an image all the same: it states Rows, or breaks off before it could.
@@ -182,7 +184,7 @@ fn modality(attributes: Attributes<'_>) -> Option<Refusal> {
     }
     refuse(
         Rejection::NotAnEcho,
-        format!("Its modality is \"{modality}\", not ultrasound."),
+        phrases::MODALITY.say([modality.into()]),
     )
 }
 
@@ -262,7 +264,7 @@ const OTHER_ORGAN: [&str; 53] = [
 /// Another organ, by the examination's words or the transducer.
 fn organ(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
     if let Some((name, word)) = said.any(&["FETAL", "FOETAL", "FETUS", "FOETUS"]) {
-        return refuse(Rejection::Fetal, format!("{name} says \"{word}\"."));
+        return refuse(Rejection::Fetal, says(name, word));
     }
     if let Some(kind) = said.in_attribute("Image Type") {
         let other = [
@@ -273,13 +275,13 @@ fn organ(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
             "OPHTHALMIC",
         ];
         if other.contains(&kind) {
-            return refuse(Rejection::NotAnEcho, format!("Image Type says \"{kind}\"."));
+            return refuse(Rejection::NotAnEcho, says("Image Type", kind));
         }
     }
     if let Some((name, word)) = said.any(&OTHER_ORGAN)
         && said.any(&CARDIAC).is_none()
     {
-        return refuse(Rejection::NotAnEcho, format!("{name} says \"{word}\"."));
+        return refuse(Rejection::NotAnEcho, says(name, word));
     }
     transducer(attributes)
 }
@@ -307,12 +309,12 @@ fn transducer(attributes: Attributes<'_>) -> Option<Refusal> {
     if linear_model {
         refuse(
             Rejection::NotAnEcho,
-            format!("The transducer is a linear one (\"{model}\")."),
+            phrases::LINEAR_TRANSDUCER.say([model.into()]),
         )
     } else if elsewhere.iter().any(|prefix| kind.starts_with(prefix)) {
         refuse(
             Rejection::NotAnEcho,
-            format!("The transducer's type is \"{kind}\"."),
+            phrases::TRANSDUCER_TYPE.say([kind.into()]),
         )
     } else {
         None
@@ -325,14 +327,11 @@ fn approach(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
         .unwrap_or_default()
         .to_uppercase();
     if kind.contains("TRANSESOPH") || kind.starts_with("ESOPH") || kind.starts_with("TEE") {
-        return refuse(
-            Rejection::Tee,
-            format!("The transducer's type is \"{kind}\"."),
-        );
+        return refuse(Rejection::Tee, phrases::TRANSDUCER_TYPE.say([kind.into()]));
     }
     let words = ["TEE", "TOE", "TRANSESOPHAGEAL", "TRANSOESOPHAGEAL"];
     let (name, word) = said.any(&words)?;
-    refuse(Rejection::Tee, format!("{name} says \"{word}\"."))
+    refuse(Rejection::Tee, says(name, word))
 }
 
 /// Identifiers that sites give to nobody.
@@ -361,10 +360,7 @@ fn test_patient(attributes: Attributes<'_>) -> Option<Refusal> {
     .contains(&name.trim_end_matches('^'));
     if by_id || by_name {
         // The identifiers themselves stay out of the sentence: it goes to logs and pages.
-        return refuse(
-            Rejection::TestPatient,
-            "The patient's identifiers are those of a test patient.",
-        );
+        return refuse(Rejection::TestPatient, phrases::TEST_PATIENT);
     }
     None
 }
@@ -385,7 +381,7 @@ fn age(attributes: Attributes<'_>) -> Option<Refusal> {
     if years < ADULT_YEARS {
         return refuse(
             Rejection::Paediatric,
-            format!("The patient is under {ADULT_YEARS} years old."),
+            phrases::UNDER_AGE.say([ADULT_YEARS.to_string().into()]),
         );
     }
     None
@@ -429,17 +425,14 @@ fn stress(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
     if stages > 1 && number > 1 {
         return refuse(
             Rejection::StressStage,
-            format!("It is stage {number} of {stages} of a stress echo."),
+            phrases::STRESS_STAGE.say([number.to_string().into(), stages.to_string().into()]),
         );
     }
     let staged = [
         "PEAK", "LOW", "RECOVERY", "POST", "IMPOST", "STRESS", "EXERCISE", "DOSE",
     ];
     if words(&stage).iter().any(|word| staged.contains(word)) {
-        return refuse(
-            Rejection::StressStage,
-            format!("Stage Name says \"{stage}\"."),
-        );
+        return refuse(Rejection::StressStage, says("Stage Name", &stage));
     }
     let is_stress = ["STRESS", "DOBUTAMINE", "DSE", "EXERCISE", "TREADMILL"];
     let protocol = said.in_attribute("Protocol Name")?;
@@ -450,10 +443,7 @@ fn stress(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
     if number == 1 && stages > 1 {
         return None;
     }
-    refuse(
-        Rejection::StressStage,
-        format!("Protocol Name says \"{word}\"."),
-    )
+    refuse(Rejection::StressStage, says("Protocol Name", word))
 }
 
 /// A contrast agent. The study's description is not asked: it speaks of all clips, those before the injection too.
@@ -466,7 +456,7 @@ fn contrast(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
             .next()
             .is_some()
     {
-        return refuse(Rejection::Contrast, "The header names a contrast agent.");
+        return refuse(Rejection::Contrast, phrases::CONTRAST_AGENT);
     }
     let agents = [
         "CONTRAST", "DEFINITY", "OPTISON", "LUMASON", "SONOVUE", "LVO",
@@ -480,10 +470,7 @@ fn contrast(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
             .last()
             .is_some_and(|word| ["NO", "NON", "WITHOUT", "WO", "O"].contains(word));
         if !negated {
-            return refuse(
-                Rejection::Contrast,
-                format!("{name} says \"{}\".", words[at]),
-            );
+            return refuse(Rejection::Contrast, says(name, words[at]));
         }
     }
     None
@@ -493,29 +480,23 @@ fn contrast(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
 fn modes(attributes: Attributes<'_>, regions: &[Region]) -> Option<Refusal> {
     let has = |format| regions.iter().any(|region| region.format == format);
     if has(FORMAT_SPECTRAL) {
-        return refuse(
-            Rejection::SpectralDoppler,
-            "The screen has a spectral Doppler region.",
-        );
+        return refuse(Rejection::SpectralDoppler, phrases::SPECTRAL_REGION);
     }
     if has(FORMAT_M_MODE) {
-        return refuse(Rejection::MMode, "The screen has an M-mode region.");
+        return refuse(Rejection::MMode, phrases::M_MODE_REGION);
     }
     let colour_region = regions
         .iter()
         .any(|region| region.is_2d() && region.data == DATA_COLOUR_FLOW);
     let colour_flag = attributes.whole(tags::ULTRASOUND_COLOR_DATA_PRESENT) == Some(1);
     if colour_region || colour_flag {
-        return refuse(
-            Rejection::ColourDoppler,
-            "The header states colour flow data.",
-        );
+        return refuse(Rejection::ColourDoppler, phrases::COLOUR_FLOW);
     }
     let images = count_2d(regions);
     if images > 1 {
         return refuse(
             Rejection::Multiple2dRegions,
-            format!("The screen has {images} 2D images."),
+            phrases::SEVERAL_IMAGES.say([images.to_string().into()]),
         );
     }
     None
@@ -524,7 +505,7 @@ fn modes(attributes: Attributes<'_>, regions: &[Region]) -> Option<Refusal> {
 fn single_frame(attributes: Attributes<'_>) -> Option<Refusal> {
     let frames = attributes.whole(tags::NUMBER_OF_FRAMES).unwrap_or(1);
     if frames < 2 {
-        return refuse(Rejection::NotACine, "It is a single frame.");
+        return refuse(Rejection::NotACine, phrases::SINGLE_FRAME);
     }
     None
 }

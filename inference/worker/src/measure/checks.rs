@@ -2,7 +2,8 @@
 //!
 //! A hard bound stops a number from being reported; a soft one is reported beside it.
 
-use sonode_findings::{Check, CheckOutcome};
+use sonode_findings::phrases::{self, Rule, rule};
+use sonode_findings::{Check, CheckOutcome, Sentence, Value};
 
 /// Where the proposed bounds come from.
 const SONODE: &str = "Sonode plausibility bounds";
@@ -10,7 +11,10 @@ const SONODE: &str = "Sonode plausibility bounds";
 const ASE_2015: &str = "ASE/EACVI 2015 (Lang, JASE 28:1)";
 
 /// The rule on a plane beside the apex.
-pub(super) const FORESHORTENING: &str = "foreshortening";
+pub(super) const FORESHORTENING: Rule = rule::FORESHORTENING;
+
+/// Largest difference of two ejection fractions of one clip that isn't remarked on, in points.
+const EF_POINTS_MAX: f64 = 10.0;
 
 /// Long axis over the largest diameter, under which a ventricle looks foreshortened.
 const ELONGATION_MIN: f64 = 1.35;
@@ -58,14 +62,13 @@ pub struct Verdict {
 
 impl Verdict {
     /// The hard rules that failed, in words; none: numbers may be reported.
-    pub fn refusal(&self) -> Option<String> {
-        let failed: Vec<&str> = self
-            .checks
-            .iter()
+    pub fn refusal(&self) -> Option<Sentence> {
+        let checks = self.checks.iter();
+        let failed: Vec<Sentence> = checks
             .filter(|check| check.outcome == CheckOutcome::Fail)
-            .map(|check| check.detail.as_str())
+            .map(Check::sentence)
             .collect();
-        (!failed.is_empty()).then(|| failed.join("; "))
+        (!failed.is_empty()).then(|| phrases::IMPLAUSIBLE.say([failed.into_iter().collect()]))
     }
 }
 
@@ -100,26 +103,26 @@ pub fn check(figures: &Figures) -> Verdict {
 
 fn esv_below_edv(f: &Figures) -> Check {
     let [edv, esv] = f.volumes;
-    let unit = if f.calibrated { "ml" } else { "units" };
-    let (relation, ok) = if esv < edv {
-        ("<", true)
+    let unit = if f.calibrated {
+        Value::from("ml")
     } else {
-        ("is not below", false)
+        phrases::UNITS.into()
     };
-    outcome(
-        "esv-below-edv",
-        Bound::Hard,
-        ok,
-        format!("{esv:.0} {unit} {relation} {edv:.0} {unit}"),
-        SONODE,
-    )
+    let (pattern, ok) = if esv < edv {
+        (phrases::ESV_BELOW_EDV, true)
+    } else {
+        (phrases::ESV_NOT_BELOW_EDV, false)
+    };
+    let detail = pattern.say([whole(esv), whole(edv), unit]);
+    outcome(rule::ESV_BELOW_EDV, Bound::Hard, ok, detail, SONODE)
 }
 
 fn ef(f: &Figures) -> Check {
+    let what = phrases::EF.into();
     within(
-        "ef-range",
+        rule::EF_RANGE,
         Bound::Hard,
-        "EF",
+        what,
         f.lvef_percent,
         "%",
         [5.0, 85.0],
@@ -127,11 +130,12 @@ fn ef(f: &Figures) -> Check {
 }
 
 fn edv(f: &Figures) -> Check {
-    calibrated("edv-range", f, || {
+    let what = phrases::EDV.into();
+    calibrated(rule::EDV_RANGE, f, || {
         within(
-            "edv-range",
+            rule::EDV_RANGE,
             Bound::Hard,
-            "EDV",
+            what,
             f.volumes[0],
             "ml",
             [20.0, 500.0],
@@ -140,11 +144,12 @@ fn edv(f: &Figures) -> Check {
 }
 
 fn lv_length(f: &Figures) -> Check {
-    calibrated("lv-length", f, || {
+    let what = phrases::LV_LENGTH_ED.into();
+    calibrated(rule::LV_LENGTH, f, || {
         within(
-            "lv-length",
+            rule::LV_LENGTH,
             Bound::Soft,
-            "LV length at end diastole",
+            what,
             f.lengths[0],
             "cm",
             [5.0, 12.0],
@@ -154,10 +159,11 @@ fn lv_length(f: &Figures) -> Check {
 
 fn length_change(f: &Figures) -> Check {
     let change = 100.0 * (1.0 - f.lengths[1] / f.lengths[0]);
+    let what = phrases::AXIS_SHORTENING.into();
     within(
-        "length-change",
+        rule::LENGTH_CHANGE,
         Bound::Soft,
-        "shortening of the long axis",
+        what,
         change,
         "%",
         [-5.0, 30.0],
@@ -165,47 +171,32 @@ fn length_change(f: &Figures) -> Check {
 }
 
 fn cardiac_output(f: &Figures) -> Check {
-    const ID: &str = "cardiac-output";
+    const RULE: Rule = rule::CARDIAC_OUTPUT;
     let Some(rate) = f.heart_rate_bpm else {
-        return skipped(ID, "the heart rate is not known");
+        return skipped(RULE, phrases::HEART_RATE_UNKNOWN);
     };
-    calibrated(ID, f, || {
+    calibrated(RULE, f, || {
         let output = (f.volumes[0] - f.volumes[1]) * rate / 1000.0;
-        within(
-            ID,
-            Bound::Soft,
-            "stroke volume x heart rate",
-            output,
-            "l/min",
-            [1.5, 15.0],
-        )
+        let what = phrases::CARDIAC_OUTPUT.into();
+        within(RULE, Bound::Soft, what, output, "l/min", [1.5, 15.0])
     })
 }
 
 fn es_ed_interval(f: &Figures) -> Check {
-    const ID: &str = "es-ed-interval";
-    match f.systole_s {
-        Some(s) => within(
-            ID,
-            Bound::Soft,
-            "end diastole to end systole",
-            s * 1000.0,
-            "ms",
-            [200.0, 500.0],
-        ),
-        None => skipped(
-            ID,
-            "the frame rate is not known, or the clip shows end systole before end diastole",
-        ),
-    }
+    const RULE: Rule = rule::ES_ED_INTERVAL;
+    let Some(s) = f.systole_s else {
+        return skipped(RULE, phrases::SYSTOLE_UNTIMED);
+    };
+    let what = phrases::ED_TO_ES.into();
+    within(RULE, Bound::Soft, what, s * 1000.0, "ms", [200.0, 500.0])
 }
 
 fn contour_in_sector(f: &Figures) -> Check {
-    let share = 100.0 * f.inside_sector;
+    let (share, what) = (100.0 * f.inside_sector, phrases::POINTS_IN_SECTOR.into());
     within(
-        "contour-in-sector",
+        rule::CONTOUR_IN_SECTOR,
         Bound::Hard,
-        "contour points inside the sector",
+        what,
         share,
         "%",
         [85.0, 100.0],
@@ -213,11 +204,12 @@ fn contour_in_sector(f: &Figures) -> Check {
 }
 
 fn one_region(f: &Figures) -> Check {
+    let (share, what) = (100.0 * f.region_share, phrases::CAVITY_IN_ONE_REGION.into());
     within(
-        "one-region",
+        rule::ONE_REGION,
         Bound::Soft,
-        "share of the mapped cavity in one region",
-        100.0 * f.region_share,
+        what,
+        share,
         "%",
         [90.0, 100.0],
     )
@@ -225,72 +217,67 @@ fn one_region(f: &Figures) -> Check {
 
 fn base_below_apex(f: &Figures) -> Check {
     let detail = if f.depth_order {
-        "the annulus lies deeper than the apex"
+        phrases::APEX_TOWARDS_PROBE
     } else {
-        "the annulus does not lie deeper than the apex"
+        phrases::APEX_AWAY_FROM_PROBE
     };
     outcome(
-        "apex-towards-probe",
+        rule::APEX_TOWARDS_PROBE,
         Bound::Hard,
         f.depth_order,
-        detail.to_owned(),
+        detail,
         ASE_2015,
     )
 }
 
 fn annulus(f: &Figures) -> Check {
     let detail = if f.annulus_seen {
-        "the annulus was found between ventricle and atrium"
+        phrases::ANNULUS_SEEN
     } else {
-        "no atrium borders on the ventricle: the annulus was taken from the outline alone"
+        phrases::ANNULUS_FROM_OUTLINE
     };
     outcome(
-        "annulus-seen",
+        rule::ANNULUS_SEEN,
         Bound::Soft,
         f.annulus_seen,
-        detail.to_owned(),
+        detail,
         ASE_2015,
     )
 }
 
 fn atrium_below(f: &Figures) -> Check {
-    const ID: &str = "atrium-beyond-annulus";
+    const RULE: Rule = rule::ATRIUM_BEYOND_ANNULUS;
     let Some(below) = f.atrium_below else {
-        return skipped(ID, "no left atrium is seen");
+        return skipped(RULE, phrases::NO_ATRIUM);
     };
     let detail = if below {
-        "the left atrium lies beyond the annulus"
+        phrases::ATRIUM_BEYOND
     } else {
-        "what was taken for the left atrium does not lie beyond the annulus"
+        phrases::ATRIUM_NOT_BEYOND
     };
-    outcome(ID, Bound::Soft, below, detail.to_owned(), ASE_2015)
+    outcome(RULE, Bound::Soft, below, detail, ASE_2015)
 }
 
 /// A plane beside the apex cuts the ventricle short: 10 degrees of tilt take an eighth of the volume at end diastole and
 /// add 2 points to EF, 20 degrees a third and 4 points (measured on the phantom with perfect contours).
 fn foreshortening(f: &Figures) -> Check {
     let ok = f.elongation >= ELONGATION_MIN;
-    let detail = if ok {
-        format!(
-            "the long axis is {:.2} times the largest diameter (at least {ELONGATION_MIN:.2})",
-            f.elongation
-        )
+    let pattern = if ok {
+        phrases::ELONGATED
     } else {
-        format!(
-            "the long axis is only {:.2} times the largest diameter (at least {ELONGATION_MIN:.2}): the ventricle may be \
-             foreshortened, its volumes too small and its EF too high",
-            f.elongation
-        )
+        phrases::FORESHORTENED
     };
+    let hundredths = |figure: f64| Value::from(format!("{figure:.2}"));
+    let detail = pattern.say([hundredths(f.elongation), hundredths(ELONGATION_MIN)]);
     outcome(FORESHORTENING, Bound::Soft, ok, detail, SONODE)
 }
 
 fn apex_travel(f: &Figures) -> Check {
-    let travel = 100.0 * f.apex_travel;
+    let (travel, what) = (100.0 * f.apex_travel, phrases::APEX_MOVEMENT.into());
     within(
-        "apex-travel",
+        rule::APEX_TRAVEL,
         Bound::Soft,
-        "movement of the apex over the length",
+        what,
         travel,
         "%",
         [0.0, 20.0],
@@ -305,14 +292,17 @@ fn area_length(f: &Figures) -> Check {
         0.0
     };
     let difference = (ef - f.lvef_percent).abs();
-    let detail = format!(
-        "EF {ef:.0} % by area and length, {:.0} % by disks: {difference:.0} points apart (at most 10)",
-        f.lvef_percent
-    );
+    let detail = phrases::AREA_LENGTH.say([
+        whole(ef),
+        whole(f.lvef_percent),
+        whole(difference),
+        whole(EF_POINTS_MAX),
+    ]);
+    let ok = difference <= EF_POINTS_MAX;
     outcome(
-        "area-length-agreement",
+        rule::AREA_LENGTH_AGREEMENT,
         Bound::Soft,
-        difference <= 10.0,
+        ok,
         detail,
         ASE_2015,
     )
@@ -320,65 +310,73 @@ fn area_length(f: &Figures) -> Check {
 
 /// Compares the measured EF with that of a model that saw no contour; none: it could not be asked.
 pub(super) fn ef_regression(lvef_percent: f64, regressed: Option<f64>) -> Check {
-    const ID: &str = "ef-regression-agreement";
+    const RULE: Rule = rule::EF_REGRESSION_AGREEMENT;
     let Some(regressed) = regressed else {
-        return skipped(
-            ID,
-            "the EF regression model counts its frames in time, and the frame rate is not known",
-        );
+        return skipped(RULE, phrases::REGRESSION_UNTIMED);
     };
     let difference = (regressed - lvef_percent).abs();
-    let detail = format!(
-        "EF {regressed:.0} % by regression, {lvef_percent:.0} % by disks: {difference:.0} points apart (at most 10)"
-    );
-    outcome(ID, Bound::Soft, difference <= 10.0, detail, SONODE)
+    let detail = phrases::REGRESSION.say([
+        whole(regressed),
+        whole(lvef_percent),
+        whole(difference),
+        whole(EF_POINTS_MAX),
+    ]);
+    outcome(
+        RULE,
+        Bound::Soft,
+        difference <= EF_POINTS_MAX,
+        detail,
+        SONODE,
+    )
 }
 
-fn calibrated(id: &str, figures: &Figures, rule: impl FnOnce() -> Check) -> Check {
+fn calibrated(rule: Rule, figures: &Figures, apply: impl FnOnce() -> Check) -> Check {
     if figures.calibrated {
-        rule()
+        apply()
     } else {
-        skipped(id, "the image has no calibration")
+        skipped(rule, phrases::NO_CALIBRATION)
     }
 }
 
 fn within(
-    id: &str,
+    rule: Rule,
     bound: Bound,
-    what: &str,
+    what: Value,
     value: f64,
     unit: &str,
     [low, high]: [f64; 2],
 ) -> Check {
     let ok = (low..=high).contains(&value);
-    let relation = if ok { "within" } else { "outside" };
+    let pattern = if ok {
+        phrases::WITHIN_RANGE
+    } else {
+        phrases::OUTSIDE_RANGE
+    };
     // Two significant digits where a value is small.
     let digits = usize::from(high < 50.0);
-    let detail = format!("{what} {value:.digits$} {unit} is {relation} {low}-{high} {unit}");
-    outcome(id, bound, ok, detail, SONODE)
+    let value = format!("{value:.digits$}").into();
+    let ends = [low, high].map(|end| Value::from(end.to_string()));
+    let [low, high] = ends;
+    let detail = pattern.say([what, value, unit.into(), low, high]);
+    outcome(rule, bound, ok, detail, SONODE)
 }
 
-fn outcome(id: &str, bound: Bound, ok: bool, detail: String, source: &str) -> Check {
+/// A figure without digits after the point.
+fn whole(figure: f64) -> Value {
+    format!("{figure:.0}").into()
+}
+
+fn outcome(rule: Rule, bound: Bound, ok: bool, detail: impl Into<Sentence>, source: &str) -> Check {
     let outcome = match (ok, bound) {
         (true, _) => CheckOutcome::Pass,
         (false, Bound::Soft) => CheckOutcome::Warn,
         (false, Bound::Hard) => CheckOutcome::Fail,
     };
-    Check {
-        id: id.to_owned(),
-        outcome,
-        detail,
-        source: source.to_owned(),
-    }
+    Check::new(rule, outcome, detail, source)
 }
 
-fn skipped(id: &str, why: &str) -> Check {
-    Check {
-        id: id.to_owned(),
-        outcome: CheckOutcome::Skipped,
-        detail: why.to_owned(),
-        source: SONODE.to_owned(),
-    }
+fn skipped(rule: Rule, why: impl Into<Sentence>) -> Check {
+    Check::new(rule, CheckOutcome::Skipped, why, SONODE)
 }
 
 #[cfg(test)]

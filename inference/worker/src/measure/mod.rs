@@ -26,8 +26,8 @@ use std::thread;
 
 use sonode_findings::grade::EfGrade;
 use sonode_findings::{
-    Beat, Check, Contour, Grade, LvMeasurement, ModelRef, Quality, Rejection, Trace, View,
-    ViewLabel,
+    Beat, Check, Contour, Grade, LvMeasurement, ModelRef, Quality, Rejection, Sentence, Trace,
+    View, ViewLabel, phrases,
 };
 
 pub use curve::{Curve, CurveBeat};
@@ -36,7 +36,6 @@ pub(crate) use numbers::INTERVAL_DEVIATIONS;
 pub use outline::Outline;
 pub use ventricle::{DISKS, Ventricle};
 
-use crate::analysis::sentence;
 use crate::clip::Clip;
 use crate::models::{Cine, Models, ReadError, Reader, ViewProbabilities};
 use frames::ClipFrames;
@@ -64,9 +63,9 @@ pub struct ClipReading {
     /// Every rule's outcome.
     pub checks: Vec<Check>,
     /// What a reader should know beside the numbers.
-    pub notes: Vec<String>,
+    pub notes: Vec<Sentence>,
     /// Why it was not measured, and the reason in a sentence.
-    pub rejected: Option<(Rejection, String)>,
+    pub rejected: Option<(Rejection, Sentence)>,
     /// The models that took part.
     pub models: Vec<ModelRef>,
 }
@@ -89,7 +88,7 @@ impl ClipReading {
         }
     }
 
-    fn reject(mut self, reason: Rejection, detail: impl Into<String>) -> Self {
+    fn reject(mut self, reason: Rejection, detail: impl Into<Sentence>) -> Self {
         self.rejected = Some((reason, detail.into()));
         self
     }
@@ -108,7 +107,7 @@ pub fn read_clip(clip: &Clip, models: &Models) -> ClipReading {
     let read = ClipFrames::read(clip, models.segmentation()).and_then(|frames| {
         let reading = ClipReading::new(models);
         if quality::is_blank(&frames) {
-            return Ok(reading.reject(Rejection::Quality, "The image is blank."));
+            return Ok(reading.reject(Rejection::Quality, phrases::BLANK));
         }
         interpret(clip, models, &look(clip, models, frames)?, reading)
     });
@@ -118,7 +117,7 @@ pub fn read_clip(clip: &Clip, models: &Models) -> ClipReading {
             let mut reading = ClipReading::new(models);
             // No model has read this clip to its end.
             reading.models.clear();
-            reading.reject(Rejection::Undecodable, sentence(&error))
+            reading.reject(Rejection::Undecodable, error.sentence())
         }
         Err(ReadError::Torch(error)) => panic!("libtorch failed: {error}"),
     }
@@ -187,11 +186,9 @@ fn interpret(
         Err(reason) => return Ok(refuse_view(clip, seen.fitness, by_outline, reason, reading)),
     };
     if frames.left_out > 0 {
-        reading.notes.push(format!(
-            "{} of {} frames were left out of the volume curve, since the outline jumped in them.",
-            frames.left_out,
-            frames.frames.len()
-        ));
+        let counts = [frames.left_out, frames.frames.len()];
+        let note = phrases::FRAMES_LEFT_OUT.say(counts.map(|count| count.to_string().into()));
+        reading.notes.push(note);
     }
     let detail = too_poor(&by_outline);
     let poor = by_outline.grade == Grade::Poor;
@@ -212,7 +209,7 @@ fn refuse_view(
     clip: &Clip,
     fitness: Option<f64>,
     by_outline: Quality,
-    reason: String,
+    reason: Sentence,
     mut reading: ClipReading,
 ) -> ClipReading {
     let quality = fitness.map_or(by_outline, quality::judge_image);
@@ -227,22 +224,20 @@ fn refuse_view(
     }
 }
 
-fn too_poor(quality: &Quality) -> String {
-    format!("Too poor to be measured: {}.", quality.reasons.join(", "))
+fn too_poor(quality: &Quality) -> Sentence {
+    let reasons = quality.reasons.iter();
+    let reasons = reasons.map(|reason| Sentence::known(reason, &[]));
+    phrases::TOO_POOR.say([reasons.collect()])
 }
 
 /// Models of view and quality that are there and had no say.
-fn not_asked(models: &Models, seen: &Seen) -> Vec<String> {
+fn not_asked(models: &Models, seen: &Seen) -> Vec<Sentence> {
     let silent = [
         models.view().filter(|_| seen.view.is_none()),
         models.quality().filter(|_| seen.fitness.is_none()),
     ];
-    let note = |model: &Reader| {
-        format!(
-            "The model {} was not asked: it counts its frames in time, and the frame rate is not known.",
-            model.manifest().name
-        )
-    };
+    let note =
+        |model: &Reader| phrases::MODEL_NOT_ASKED.say([model.manifest().name.as_str().into()]);
     silent.into_iter().flatten().map(note).collect()
 }
 
@@ -258,10 +253,7 @@ fn measure(
     reading.volume_curve = numbers::published(curve, clip);
     let beats = curve.beats();
     if beats.is_empty() {
-        return reading.reject(
-            Rejection::NoBeat,
-            "The clip shows no end diastole and end systole of one beat.",
-        );
+        return reading.reject(Rejection::NoBeat, phrases::NO_BEAT);
     }
     match Numbers::new(
         clip,
@@ -271,10 +263,7 @@ fn measure(
         &beats,
     ) {
         Some(numbers) => numbers.fill(clip, frames, view, reading),
-        None => reading.reject(
-            Rejection::Quality,
-            "No ventricle was found near end diastole or end systole.",
-        ),
+        None => reading.reject(Rejection::Quality, phrases::NO_VENTRICLE_AT_PHASE),
     }
 }
 

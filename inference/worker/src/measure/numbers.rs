@@ -1,6 +1,7 @@
 //! From beats to numbers: volumes, ejection fraction and its interval, contours, checks.
 
 use sonode_findings::grade::{Profile, grades};
+use sonode_findings::phrases::{self, rule};
 use sonode_findings::{
     Beat, CardiacPhase, Check, CheckOutcome, Contour, Disks, LvMeasurement, Method, Rejection,
     Trace, ViewLabel,
@@ -99,7 +100,7 @@ impl<'a> Numbers<'a> {
         mut reading: ClipReading,
     ) -> ClipReading {
         let edv_fails =
-            |check: &Check| check.id == "edv-range" && check.outcome == CheckOutcome::Fail;
+            |check: &Check| check.id == rule::EDV_RANGE.id() && check.outcome == CheckOutcome::Fail;
         let implausible_volume = self.verdict.checks.iter().any(edv_fails);
         let others = Verdict {
             checks: self
@@ -112,13 +113,11 @@ impl<'a> Numbers<'a> {
         };
         reading.checks = self.verdict.checks;
         if let Some(refusal) = others.refusal() {
-            return reading.reject(Rejection::Quality, format!("Implausible: {refusal}."));
+            return reading.reject(Rejection::Quality, refusal);
         }
         if implausible_volume {
             // EF is a ratio: a wrong calibration spoils volumes and leaves it as it is.
-            reading.notes.push(
-                "Volumes are not reported: they are outside what a heart can have.".to_owned(),
-            );
+            reading.notes.push(phrases::VOLUMES_WITHHELD.into());
         }
         let calibrated = clip.cm_per_px.is_some() && !implausible_volume;
         let ml = |volume: f64| calibrated.then_some(volume);
@@ -143,19 +142,17 @@ impl<'a> Numbers<'a> {
             .collect();
         reading.traces = traces(clip, frames);
         if !reading.beats.iter().any(|beat| beat.complete) {
-            reading.notes.push(
-                "The clip holds no complete beat: measured from one end diastole and one end systole.".to_owned(),
-            );
+            reading.notes.push(phrases::NO_COMPLETE_BEAT.into());
         }
         let is_short = |check: &Check| {
-            check.id == checks::FORESHORTENING && check.outcome == CheckOutcome::Warn
+            check.id == checks::FORESHORTENING.id() && check.outcome == CheckOutcome::Warn
         };
         if let Some(quality) = &mut reading.quality
             && reading.checks.iter().any(is_short)
         {
             quality
                 .reasons
-                .push("the ventricle looks foreshortened".to_owned());
+                .push(phrases::LOOKS_FORESHORTENED.english.to_owned());
         }
         let middle = &self.beats[self.middle];
         let profiles = clip.norms.into_iter().chain(SEXLESS_PROFILES);

@@ -1,6 +1,6 @@
 //! Fitness for measurement, from what the segmentation sees and how steadily, and from the quality model.
 
-use sonode_findings::{Grade, Quality};
+use sonode_findings::{Grade, Pattern, Quality, phrases};
 
 use super::curve::Curve;
 use super::frames::ClipFrames;
@@ -26,7 +26,7 @@ struct Aspect {
     value: f64,
     worst: f64,
     best: f64,
-    reason: &'static str,
+    reason: Pattern<0>,
 }
 
 impl Aspect {
@@ -70,17 +70,21 @@ pub(super) fn judge_image(fitness: f64) -> Quality {
     graded(fitness, unfit(Some(fitness)))
 }
 
-fn unfit(fitness: Option<f64>) -> Option<&'static str> {
+fn unfit(fitness: Option<f64>) -> Option<Pattern<0>> {
     fitness
         .filter(|fitness| *fitness < HALF)
-        .map(|_| "the quality model finds the image unfit")
+        .map(|_| phrases::UNFIT)
 }
 
-fn graded(score: f64, reasons: impl IntoIterator<Item = &'static str>) -> Quality {
+/// Reasons have no values, so that their wording alone tells which they are.
+fn graded(score: f64, reasons: impl IntoIterator<Item = Pattern<0>>) -> Quality {
     Quality {
         grade: grade(score),
         score,
-        reasons: reasons.into_iter().map(str::to_owned).collect(),
+        reasons: reasons
+            .into_iter()
+            .map(|reason| reason.to_string())
+            .collect(),
     }
 }
 
@@ -101,31 +105,31 @@ fn aspects(frames: &ClipFrames, curve: Option<&Curve>, maps: Structures) -> Vec<
             value: frames.median(|frame| frame.confidence),
             worst: 0.35,
             best: 0.85,
-            reason: "unclear borders of the cavity (dropout or haze)",
+            reason: phrases::UNCLEAR_BORDERS,
         },
         Aspect {
             value: frames.median(|frame| frame.overlap.unwrap_or(1.0)),
             worst: 0.70,
             best: 0.94,
-            reason: "the outline jumps from frame to frame",
+            reason: phrases::OUTLINE_JUMPS,
         },
         Aspect {
             value: found,
             worst: 0.5,
             best: 0.95,
-            reason: "the ventricle is lost in some frames",
+            reason: phrases::VENTRICLE_LOST,
         },
         Aspect {
             value: frames.median(|frame| frame.solidity),
             worst: 0.70,
             best: 0.92,
-            reason: "an irregular outline",
+            reason: phrases::IRREGULAR_OUTLINE,
         },
         Aspect {
             value: -noise,
             worst: -0.14,
             best: -0.06,
-            reason: "the volume curve is noisy",
+            reason: phrases::NOISY_CURVE,
         },
     ];
     if maps.myocardium {
@@ -133,7 +137,7 @@ fn aspects(frames: &ClipFrames, curve: Option<&Curve>, maps: Structures) -> Vec<
             value: frames.median(|frame| frame.contrast),
             worst: -0.05,
             best: 0.12,
-            reason: "little contrast between wall and cavity (gain)",
+            reason: phrases::LITTLE_CONTRAST,
         });
     }
     aspects
@@ -168,7 +172,7 @@ mod tests {
                 value,
                 worst: 0.2,
                 best: 0.6,
-                reason: "",
+                reason: phrases::UNFIT,
             }
             .score()
         };

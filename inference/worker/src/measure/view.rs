@@ -1,6 +1,6 @@
 //! The view, from the chambers that are seen and where they lie, from the view model, and from the header.
 
-use sonode_findings::{View, ViewLabel};
+use sonode_findings::{Pattern, Sentence, View, ViewLabel, phrases};
 
 use super::frames::{ClipFrames, FrameReading};
 use super::ventricle::Ventricle;
@@ -24,17 +24,13 @@ const RIGHT_SHARE: [f64; 2] = [0.10, 0.03];
 /// From this probability on, the view model's "another view" refuses a clip.
 const OTHER_MIN: f64 = 0.5;
 
-/// Why a clip is refused whose chambers don't tell its view.
-const UNTOLD: &str = "Nothing tells the view: the header names none, the segmentation model maps too few chambers, and \
-                      there is no view model.";
-
 /// What the chambers say.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Chambers {
     /// No apical view: how sure, and why.
     Other {
         probability: f64,
-        reason: &'static str,
+        reason: Pattern<0>,
     },
     /// An apical view; which one, where the network maps enough to tell.
     Apical(Option<View>),
@@ -46,9 +42,9 @@ pub(super) struct Decision {
     /// None where nothing tells it.
     pub(super) view: Option<View>,
     /// Where two sources contradict each other.
-    pub(super) note: Option<String>,
+    pub(super) note: Option<Sentence>,
     /// The apical view that the clip may be measured in, or why it can't be measured.
-    pub(super) measurable: Result<ViewLabel, String>,
+    pub(super) measurable: Result<ViewLabel, Sentence>,
 }
 
 /// Reads the view from the chambers. A rule on a structure that the network doesn't map says nothing.
@@ -60,14 +56,11 @@ pub(super) fn judge(frames: &ClipFrames, maps: Structures) -> Chambers {
         .count() as f64
         / count;
     if found < FOUND_SHARE_MIN {
-        return other(
-            1.0 - found,
-            "No left ventricle of an apical view was found.",
-        );
+        return other(1.0 - found, phrases::NO_VENTRICLE);
     }
     let wall = frames.median(|frame| frame.areas.myocardium / frame.areas.lv);
     if maps.myocardium && wall < WALL_SHARE_MIN {
-        return other(found, "The cavity that was found has no walls around it.");
+        return other(found, phrases::NO_WALLS);
     }
     if !maps.la {
         return Chambers::Apical(None);
@@ -75,10 +68,7 @@ pub(super) fn judge(frames: &ClipFrames, maps: Structures) -> Chambers {
     let below = share_of(frames, atrium_is_below);
     let atrium = frames.median(|frame| frame.areas.la / frame.areas.lv);
     if atrium < ATRIUM_SHARE_MIN || below < FOUND_SHARE_MIN {
-        return other(
-            1.0 - below.min(found),
-            "No left atrium was found below the ventricle.",
-        );
+        return other(1.0 - below.min(found), phrases::NO_ATRIUM_BELOW);
     }
     if !maps.right {
         return Chambers::Apical(None);
@@ -109,14 +99,12 @@ pub(super) fn decide(
         Chambers::Other {
             probability,
             reason,
-        } => return refuse(*probability, (*reason).to_owned()),
+        } => return refuse(*probability, (*reason).into()),
         Chambers::Apical(which) => which.clone(),
     };
     if let Some(ViewProbabilities { other, .. }) = model.filter(|seen| seen.other >= OTHER_MIN) {
-        return refuse(
-            other,
-            format!("The view model sees no apical view (probability of another one {other:.2})."),
-        );
+        let reason = phrases::NOT_APICAL.say([format!("{other:.2}").into()]);
+        return refuse(other, reason);
     }
     let seen = match (model, by_chambers) {
         (Some(model), Some(chambers)) => Some(both(model, &chambers)),
@@ -127,7 +115,7 @@ pub(super) fn decide(
             measurable: seen
                 .as_ref()
                 .map(|seen| seen.label)
-                .ok_or_else(|| UNTOLD.to_owned()),
+                .ok_or_else(|| phrases::VIEW_UNTOLD.into()),
             view: seen,
             note: None,
         };
@@ -139,15 +127,11 @@ pub(super) fn decide(
             probability: None,
         }),
         note: contradicts.map(|seen| {
-            format!(
-                "The header says {}, the image looks like {}.",
-                name(label),
-                name(seen.label)
-            )
+            phrases::VIEWS_CONTRADICT.say([name(label).into(), name(seen.label).into()])
         }),
         measurable: match label {
             ViewLabel::A4C | ViewLabel::A2C => Ok(label),
-            ViewLabel::Other => Err("The header names another view than an apical one.".to_owned()),
+            ViewLabel::Other => Err(phrases::HEADER_NOT_APICAL.into()),
         },
     }
 }
@@ -185,7 +169,7 @@ fn both(model: ViewProbabilities, chambers: &View) -> View {
     }
 }
 
-fn refuse(probability: f64, reason: String) -> Decision {
+fn refuse(probability: f64, reason: Sentence) -> Decision {
     Decision {
         view: Some(View {
             label: ViewLabel::Other,
@@ -196,15 +180,15 @@ fn refuse(probability: f64, reason: String) -> Decision {
     }
 }
 
-fn name(label: ViewLabel) -> &'static str {
+fn name(label: ViewLabel) -> Pattern<0> {
     match label {
-        ViewLabel::A4C => "apical four-chamber",
-        ViewLabel::A2C => "apical two-chamber",
-        ViewLabel::Other => "another view",
+        ViewLabel::A4C => phrases::APICAL_FOUR_CHAMBER,
+        ViewLabel::A2C => phrases::APICAL_TWO_CHAMBER,
+        ViewLabel::Other => phrases::ANOTHER_VIEW,
     }
 }
 
-fn other(probability: f64, reason: &'static str) -> Chambers {
+fn other(probability: f64, reason: Pattern<0>) -> Chambers {
     Chambers::Other {
         probability,
         reason,
@@ -264,7 +248,7 @@ mod tests {
 
     const NO_VENTRICLE: Chambers = Chambers::Other {
         probability: 0.8,
-        reason: "no ventricle",
+        reason: phrases::NO_VENTRICLE,
     };
 
     fn probabilities(a4c: f64, a2c: f64) -> ViewProbabilities {
@@ -285,12 +269,14 @@ mod tests {
         assert_eq!((agreed.note, agreed.measurable), (None, Ok(ViewLabel::A4C)));
         let contradicted = of(ViewLabel::A2C, &chambers(ViewLabel::A4C));
         assert_eq!(view_of(&contradicted), (ViewLabel::A2C, None));
-        assert!(contradicted.note.unwrap().contains("four-chamber"));
+        assert!(contradicted.note.unwrap().text().contains("four-chamber"));
         let refused = of(ViewLabel::Other, &chambers(ViewLabel::A4C));
-        assert!(refused.note.is_some() && refused.measurable.unwrap_err().contains("header"));
+        assert!(
+            refused.note.is_some() && refused.measurable.unwrap_err().text().contains("header")
+        );
         let refused = of(ViewLabel::A4C, &NO_VENTRICLE);
         assert_eq!(view_of(&refused), (ViewLabel::Other, Some(0.8)));
-        assert_eq!(refused.measurable, Err("no ventricle".to_owned()));
+        assert_eq!(refused.measurable, Err(phrases::NO_VENTRICLE.into()));
         let alone = decide(None, &chambers(ViewLabel::A2C), None);
         assert_eq!(view_of(&alone), (ViewLabel::A2C, Some(0.9)));
     }
@@ -320,7 +306,7 @@ mod tests {
             Some(probabilities(0.4, 0.1)),
         );
         assert_eq!(view_of(&refused), (ViewLabel::Other, Some(0.5)));
-        assert!(refused.measurable.unwrap_err().contains("0.50"));
+        assert!(refused.measurable.unwrap_err().text().contains("0.50"));
         // The header doesn't bring back what it refuses.
         let refused = decide(
             Some(ViewLabel::A4C),
@@ -334,17 +320,19 @@ mod tests {
             Some(probabilities(0.0, 0.95)),
         );
         assert_eq!(view_of(&contradicted), (ViewLabel::A4C, None));
-        assert!(contradicted.note.unwrap().contains("two-chamber"));
+        assert!(contradicted.note.unwrap().text().contains("two-chamber"));
         // Nor does it bring back what the chambers refuse.
         let refused = decide(None, &NO_VENTRICLE, Some(probabilities(0.9, 0.1)));
-        assert_eq!(refused.measurable, Err("no ventricle".to_owned()));
+        assert_eq!(refused.measurable, Err(phrases::NO_VENTRICLE.into()));
     }
 
     #[test]
     fn a_network_of_the_cavity_alone_needs_another_word_on_the_view() {
         let cavity = Chambers::Apical(None);
         let untold = decide(None, &cavity, None);
-        assert!(untold.view.is_none() && untold.measurable.unwrap_err().contains("view model"));
+        assert!(
+            untold.view.is_none() && untold.measurable.unwrap_err().text().contains("view model")
+        );
         let told = decide(None, &cavity, Some(probabilities(0.2, 0.7)));
         assert_eq!(view_of(&told), (ViewLabel::A2C, Some(0.7)));
         let told = decide(Some(ViewLabel::A4C), &cavity, None);

@@ -1,7 +1,9 @@
 //! A reading held against the measurement of the same clip. Only warnings come of it: the measurement stands.
 
+use sonode_findings::phrases::{self, Rule, rule};
 use sonode_findings::{
-    Check, CheckOutcome, Grade, InstanceFindings, ModelRef, Rejection, SecondReading,
+    Check, CheckOutcome, Grade, InstanceFindings, ModelRef, Rejection, SecondReading, Sentence,
+    Value, ViewLabel,
 };
 
 use super::question::Reading;
@@ -35,18 +37,13 @@ pub fn put_beside(findings: &mut InstanceFindings, reading: &Reading, model: Mod
 }
 
 /// Notes that there is no reading, and why.
-pub fn absent(findings: &mut InstanceFindings, why: &str) {
-    let check = check("second-reader", CheckOutcome::Skipped, why.to_owned());
+pub fn absent(findings: &mut InstanceFindings, why: impl Into<Sentence>) {
+    let check = check(rule::SECOND_READER, CheckOutcome::Skipped, why);
     findings.checks.push(check);
 }
 
-fn check(id: &str, outcome: CheckOutcome, detail: String) -> Check {
-    Check {
-        id: id.to_owned(),
-        outcome,
-        detail,
-        source: SOURCE.to_owned(),
-    }
+fn check(rule: Rule, outcome: CheckOutcome, detail: impl Into<Sentence>) -> Check {
+    Check::new(rule, outcome, detail, SOURCE)
 }
 
 fn agreement(agrees: bool) -> CheckOutcome {
@@ -58,40 +55,43 @@ fn agreement(agrees: bool) -> CheckOutcome {
 }
 
 fn ejection_fraction(findings: &InstanceFindings, reading: &SecondReading) -> Check {
-    let id = "second-reader-lvef";
+    const RULE: Rule = rule::SECOND_READER_LVEF;
     let measured = findings.lv.as_ref().map(|lv| lv.lvef_percent);
     match (measured, reading.lvef_percent) {
         (Some(measured), Some(read)) => {
             let agrees = (measured - read).abs() <= POINTS_MAX;
-            let detail = format!(
-                "measured {measured:.0} %, read {read:.0} %, at most {POINTS_MAX:.0} points apart"
-            );
-            check(id, agreement(agrees), detail)
+            let figures = [measured, read, POINTS_MAX];
+            let detail = phrases::READ_EF.say(figures.map(|figure| format!("{figure:.0}").into()));
+            check(RULE, agreement(agrees), detail)
         }
-        (Some(_), None) => check(id, CheckOutcome::Skipped, "no LVEF was read".to_owned()),
-        (None, _) => check(id, CheckOutcome::Skipped, "no LVEF was measured".to_owned()),
+        (Some(_), None) => check(RULE, CheckOutcome::Skipped, phrases::NO_EF_READ),
+        (None, _) => check(RULE, CheckOutcome::Skipped, phrases::NO_EF_MEASURED),
     }
 }
 
 fn view(findings: &InstanceFindings, reading: &SecondReading) -> Check {
-    let id = "second-reader-view";
+    const RULE: Rule = rule::SECOND_READER_VIEW;
     let found = findings.view.as_ref().map(|view| view.label);
     match (found, reading.view) {
         (Some(found), Some(read)) => {
-            let detail = format!("found {found:?}, read {read:?}");
-            check(id, agreement(found == read), detail)
+            let detail = phrases::FOUND_AND_READ.say([found, read].map(view_name));
+            check(RULE, agreement(found == read), detail)
         }
-        _ => check(
-            id,
-            CheckOutcome::Skipped,
-            "one of the two names no view".to_owned(),
-        ),
+        _ => check(RULE, CheckOutcome::Skipped, phrases::NO_VIEW_NAMED),
+    }
+}
+
+fn view_name(view: ViewLabel) -> Value {
+    match view {
+        ViewLabel::A4C => "A4C".into(),
+        ViewLabel::A2C => "A2C".into(),
+        ViewLabel::Other => phrases::OTHER.into(),
     }
 }
 
 /// Fit or not is what is compared; good and fair are both fit.
 fn quality(findings: &InstanceFindings, reading: &SecondReading) -> Check {
-    let id = "second-reader-quality";
+    const RULE: Rule = rule::SECOND_READER_QUALITY;
     let found = match (&findings.quality, findings.rejected) {
         (_, Some(Rejection::Quality)) => Some(Grade::Poor),
         (quality, _) => quality.as_ref().map(|quality| quality.grade),
@@ -99,35 +99,31 @@ fn quality(findings: &InstanceFindings, reading: &SecondReading) -> Check {
     match (found, reading.quality) {
         (Some(found), Some(read)) => {
             let agrees = (found == Grade::Poor) == (read == Grade::Poor);
-            let detail = format!("found {found:?}, read {read:?}").to_lowercase();
-            check(id, agreement(agrees), detail)
+            let detail = phrases::FOUND_AND_READ.say([found, read].map(grade_name));
+            check(RULE, agreement(agrees), detail)
         }
-        _ => check(
-            id,
-            CheckOutcome::Skipped,
-            "one of the two names no quality".to_owned(),
-        ),
+        _ => check(RULE, CheckOutcome::Skipped, phrases::NO_QUALITY_NAMED),
+    }
+}
+
+fn grade_name(grade: Grade) -> Value {
+    match grade {
+        Grade::Good => phrases::GOOD.into(),
+        Grade::Fair => phrases::FAIR.into(),
+        Grade::Poor => phrases::POOR.into(),
     }
 }
 
 fn struck_statements(reading: &SecondReading) -> Check {
-    let id = "second-reader-narrative";
-    match reading.struck.len() {
-        0 => check(
-            id,
-            CheckOutcome::Pass,
-            "every statement is supported".to_owned(),
-        ),
-        count => {
-            let reasons: Vec<&str> = reading
-                .struck
-                .iter()
-                .map(|one| one.reason.as_str())
-                .collect();
-            let detail = format!("{count} struck: {}", reasons.join("; "));
-            check(id, CheckOutcome::Warn, detail)
-        }
+    const RULE: Rule = rule::SECOND_READER_NARRATIVE;
+    if reading.struck.is_empty() {
+        return check(RULE, CheckOutcome::Pass, phrases::ALL_SUPPORTED);
     }
+    let count = reading.struck.len().to_string();
+    let reasons = reading.struck.iter();
+    let reasons = reasons.map(|one| Sentence::known(&one.reason, one.phrase.as_slice()));
+    let detail = phrases::STRUCK.say([count.into(), reasons.collect()]);
+    check(RULE, CheckOutcome::Warn, detail)
 }
 
 #[cfg(test)]

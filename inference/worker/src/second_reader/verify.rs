@@ -4,7 +4,7 @@
 //! a structure or a finding that this program doesn't measure is struck wherever it is named; a word on the left
 //! ventricle's function must agree with the measured ejection fraction.
 
-use sonode_findings::{InstanceFindings, LvMeasurement, Struck, ViewLabel};
+use sonode_findings::{InstanceFindings, LvMeasurement, Sentence, Struck, ViewLabel, phrases};
 
 /// Largest distance of a stated number from the measured one: rounding to a whole number.
 const ROUNDING: f64 = 0.5;
@@ -115,10 +115,14 @@ pub fn verify(narrative: &str, findings: &InstanceFindings) -> (String, Vec<Stru
     for sentence in sentences(narrative) {
         match objection(sentence, findings) {
             None => kept.push_str(sentence),
-            Some(reason) => struck.push(Struck {
-                sentence: sentence.trim().to_owned(),
-                reason,
-            }),
+            Some(why) => {
+                let (reason, phrase) = why.into_parts();
+                struck.push(Struck {
+                    sentence: sentence.trim().to_owned(),
+                    reason,
+                    phrase,
+                });
+            }
         }
     }
     (kept.trim().to_owned(), struck)
@@ -148,38 +152,33 @@ fn sentences(text: &str) -> Vec<&str> {
 }
 
 /// Why a sentence can't stand; none: it can.
-fn objection(sentence: &str, findings: &InstanceFindings) -> Option<String> {
+fn objection(sentence: &str, findings: &InstanceFindings) -> Option<Sentence> {
     // A space at the end, so that a short name at the end is found too.
     let lower = format!("{} ", sentence.to_lowercase());
     let has = |words: &[&'static str]| words.iter().copied().find(|word| lower.contains(word));
     if let Some(number) = unsupported_number(&lower, findings) {
-        return Some(format!("the number {number} was not measured"));
+        return Some(phrases::NUMBER_NOT_MEASURED.say([number.into()]));
     }
     if let Some(word) = has(&ADVICE) {
-        return Some(format!("\"{}\" is no observation", word.trim()));
+        return Some(phrases::NO_OBSERVATION.say([word.trim().into()]));
     }
     let rest = LEFT_VENTRICLE
         .iter()
         .fold(lower.clone(), |text, name| text.replace(name, " "));
     let elsewhere = |words: &[&'static str]| words.iter().copied().find(|word| rest.contains(word));
     if let Some(word) = elsewhere(&SIDES) {
-        return Some(format!(
-            "the side \"{}\" is none that was measured",
-            word.trim()
-        ));
+        return Some(phrases::OTHER_SIDE.say([word.trim().into()]));
     }
     if let Some(word) = elsewhere(&STRUCTURES) {
-        return Some(format!(
-            "the structure \"{word}\" is none that was measured"
-        ));
+        return Some(phrases::OTHER_STRUCTURE.say([word.into()]));
     }
     if let Some(word) = elsewhere(&FINDINGS) {
-        return Some(format!("\"{word}\" is no finding of a measurement"));
+        return Some(phrases::NO_MEASUREMENTS_FINDING.say([word.into()]));
     }
     contradiction(&lower, findings)
 }
 
-fn contradiction(lower: &str, findings: &InstanceFindings) -> Option<String> {
+fn contradiction(lower: &str, findings: &InstanceFindings) -> Option<Sentence> {
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let view = findings.view.as_ref().map(|view| view.label);
     let named = [
@@ -194,7 +193,7 @@ fn contradiction(lower: &str, findings: &InstanceFindings) -> Option<String> {
     ];
     for (label, words) in named {
         if has(&words) && view != Some(label) {
-            return Some("it names another view than the one that was found".to_owned());
+            return Some(phrases::NAMES_ANOTHER_VIEW.into());
         }
     }
     let ef = findings.lv.as_ref().map(|lv| lv.lvef_percent);
@@ -216,7 +215,7 @@ fn contradiction(lower: &str, findings: &InstanceFindings) -> Option<String> {
             _ => false,
         };
         if !agrees {
-            return Some("what it says of the function is not what was measured".to_owned());
+            return Some(phrases::SAYS_ANOTHER_FUNCTION.into());
         }
     }
     None

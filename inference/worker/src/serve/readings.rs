@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use sonode_findings::InstanceFindings;
 use sonode_findings::protocol::{Amended, Analyzed};
+use sonode_findings::{InstanceFindings, Sentence, phrases};
 
 use super::Opened;
 use crate::analysis::Analysis;
@@ -91,7 +91,7 @@ struct Late {
 enum Read {
     Done,
     /// There is none, and why.
-    None(String),
+    None(Sentence),
     /// Something else comes first.
     Stopped,
 }
@@ -120,10 +120,7 @@ impl<'a> Held<'a> {
             return Some(answer(id, analysis, false));
         };
         if self.queue.len() >= HELD_MAX as usize {
-            absent(
-                &mut analysis.findings,
-                "the second reader has too much to read",
-            );
+            absent(&mut analysis.findings, phrases::READER_OVERLOADED);
             return Some(answer(id, analysis, false));
         }
         self.queue.push_back(Waiting {
@@ -144,7 +141,7 @@ impl<'a> Held<'a> {
         let findings = &mut first.analysis.findings;
         match self.read(&first.clip, findings, first.until, stop) {
             Read::Done => {}
-            Read::None(why) => absent(findings, &why),
+            Read::None(why) => absent(findings, why),
             Read::Stopped => {
                 self.queue.push_front(first);
                 return None;
@@ -188,12 +185,11 @@ impl<'a> Held<'a> {
             Ok(Err(ReviewError::Answer(AnswerError::Stopped))) => Read::Stopped,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "no second reading");
-                Read::None(format!("the second reader gave no answer: {error}"))
+                Read::None(phrases::READER_NO_ANSWER.say([error.to_string().into()]))
             }
             Err(_) => {
                 self.reviewer = None;
-                let why = "the second reader failed, and is off until the worker is started again";
-                Read::None(why.to_owned())
+                Read::None(phrases::READER_FAILED.into())
             }
         }
     }
@@ -234,7 +230,7 @@ impl<'a> Held<'a> {
                 until: now + LATE_MAX,
             });
         }
-        absent(&mut analysis.findings, "the second reader was not in time");
+        absent(&mut analysis.findings, phrases::READER_LATE);
         answer(id, analysis, goes_on)
     }
 }

@@ -178,7 +178,7 @@ fn luma(frame: &Frame, column: usize, row: usize) -> u8 {
 
 fn outcome(study: &Study, reading: ClipReading) -> Outcome {
     if let Some((reason, detail)) = reading.rejected {
-        return Outcome::Refused(reason, detail);
+        return Outcome::Refused(reason, detail.to_string());
     }
     let (Some(lv), Some(truth)) = (&reading.lv, study.truth()) else {
         // A number where nothing can be measured counts as a measurement of nothing.

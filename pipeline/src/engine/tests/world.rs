@@ -12,7 +12,7 @@ use sonode_conformance::sop_class::{COMPREHENSIVE_3D_SR, US_MULTIFRAME};
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid, transfer_syntax};
 use sonode_findings::protocol::{Analyzed, Ready};
 use sonode_findings::{
-    Findings, InstanceFindings, LvMeasurement, Method, Phi, Rejection, StudyContext,
+    Findings, InstanceFindings, LvMeasurement, Method, Phi, Rejection, Sentence, StudyContext,
 };
 
 use sonode_sr_writer::{ReportForm, Style, Syntax};
@@ -372,7 +372,7 @@ impl World {
             let kept = self.findings.get(&(uid.clone(), member.digest));
             match &member.document {
                 Some(detail) => InstanceFindings::empty(member.sop.clone())
-                    .reject(Rejection::NotAnImage, detail.clone()),
+                    .reject(Rejection::NotAnImage, Sentence::verbatim(detail.clone())),
                 None => kept
                     .expect("findings are durable before they are used")
                     .clone(),

@@ -2,6 +2,7 @@
 
 use charls::CharLS;
 use jpeg2k::DecodeParameters;
+use sonode_findings::phrases;
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
@@ -37,13 +38,13 @@ pub(super) struct FrameHeader {
 
 /// JPEG of every kind that DICOM has: DCT by zune-jpeg, lossless (SOF3) by jpeg-decoder.
 pub(super) fn jpeg(bytes: &[u8], format: &Format, want: Want) -> Result<Coded, PixelError> {
-    let header = frame_header(bytes).ok_or(PixelError::Codestream("no JPEG frame header"))?;
+    let header = frame_header(bytes).ok_or(PixelError::Codestream(phrases::NO_JPEG_HEADER))?;
     check_size(header.rows, header.columns, format)?;
     match (header.marker, header.precision) {
         (0xC0..=0xC2, 8) => jpeg_dct(bytes, &header, format, want),
         (0xC3, 2..=16) => jpeg_lossless(bytes, &header),
-        (0xC0..=0xC2, _) => Err(PixelError::Unsupported("JPEG with 12 bits a sample")),
-        _ => Err(PixelError::Unsupported("this kind of JPEG")),
+        (0xC0..=0xC2, _) => Err(PixelError::Unsupported(phrases::JPEG_12_BITS)),
+        _ => Err(PixelError::Unsupported(phrases::JPEG_KIND)),
     }
 }
 
@@ -66,7 +67,7 @@ fn jpeg_dct(
         1 => Model::Grey,
         3 if is_rgb => Model::Rgb,
         3 => Model::Ybr,
-        _ => return Err(PixelError::Unsupported("JPEG with two or four components")),
+        _ => return Err(PixelError::Unsupported(phrases::JPEG_COMPONENTS)),
     };
     // A single sample would be taken for an index, or inverted, under the two other interpretations.
     let is_plain = format.palette.is_none() && format.photometric != "MONOCHROME1";
@@ -146,10 +147,10 @@ fn jpeg_lossless(bytes: &[u8], header: &FrameHeader) -> Result<Coded, PixelError
 
 /// JPEG-LS, lossless and near-lossless, by `CharLS`.
 pub(super) fn jpeg_ls(bytes: &[u8], format: &Format) -> Result<Coded, PixelError> {
-    let header = frame_header(bytes).ok_or(PixelError::Codestream("no JPEG-LS frame header"))?;
+    let header = frame_header(bytes).ok_or(PixelError::Codestream(phrases::NO_JPEG_LS_HEADER))?;
     check_size(header.rows, header.columns, format)?;
     if header.marker != 0xF7 || !matches!(header.components, 1 | 3) {
-        return Err(PixelError::Unsupported("this kind of JPEG-LS"));
+        return Err(PixelError::Unsupported(phrases::JPEG_LS_KIND));
     }
     let decoded = CharLS::default().decode(bytes).map_err(PixelError::codec)?;
     let words = Words::native(decoded, header.precision);
@@ -164,22 +165,17 @@ pub(super) fn jpeg_ls(bytes: &[u8], format: &Format) -> Result<Coded, PixelError
 
 /// JPEG 2000 and HTJ2K, by the Rust port of `OpenJPEG`.
 pub(super) fn jpeg_2000(bytes: &[u8], format: &Format) -> Result<Coded, PixelError> {
-    let (rows, columns, components) =
-        siz(bytes).ok_or(PixelError::Codestream("no JPEG 2000 SIZ marker"))?;
+    let (rows, columns, components) = siz(bytes).ok_or(PixelError::Codestream(phrases::NO_SIZ))?;
     check_size(rows, columns, format)?;
     if !matches!(components, 1 | 3) {
-        return Err(PixelError::Unsupported(
-            "JPEG 2000 with two or four components",
-        ));
+        return Err(PixelError::Unsupported(phrases::J2K_COMPONENTS));
     }
     let image = jpeg2k::Image::from_bytes_with(bytes, DecodeParameters::default())
         .map_err(PixelError::codec)?;
     let planes = image.components();
     let pixels = rows * columns;
     if planes.len() != components || planes.iter().any(|plane| plane.data().len() != pixels) {
-        return Err(PixelError::Unsupported(
-            "JPEG 2000 with subsampled components",
-        ));
+        return Err(PixelError::Unsupported(phrases::J2K_SUBSAMPLED));
     }
     let wide = planes.iter().any(|plane| plane.precision() > 8);
     let mut samples = vec![0_u16; pixels * components];

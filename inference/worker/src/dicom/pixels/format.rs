@@ -2,6 +2,7 @@
 
 use dicom_dictionary_std::tags;
 use sonode_conformance::limits::FRAME_PIXELS_MAX;
+use sonode_findings::phrases;
 
 use super::super::header::Attributes;
 use super::PixelError;
@@ -47,7 +48,7 @@ impl Format {
         let rows = whole(tags::ROWS).unwrap_or(0);
         let columns = whole(tags::COLUMNS).unwrap_or(0);
         if rows == 0 || columns == 0 {
-            return Err(PixelError::Missing("Rows or Columns"));
+            return Err(PixelError::Missing(phrases::ROWS_OR_COLUMNS));
         }
         if rows as u64 * columns as u64 > FRAME_PIXELS_MAX {
             return Err(PixelError::TooLarge);
@@ -58,16 +59,16 @@ impl Format {
             .to_uppercase();
         let samples = whole(tags::SAMPLES_PER_PIXEL).unwrap_or(1);
         if !matches!(samples, 1 | 3) {
-            return Err(PixelError::Unsupported("other than 1 or 3 samples a pixel"));
+            return Err(PixelError::Unsupported(phrases::SAMPLES_A_PIXEL));
         }
         let bits_allocated = whole(tags::BITS_ALLOCATED).unwrap_or(8);
         if native_len.is_some() && !matches!(bits_allocated, 8 | 16) {
-            return Err(PixelError::Unsupported("other than 8 or 16 bits a sample"));
+            return Err(PixelError::Unsupported(phrases::BITS_A_SAMPLE));
         }
         let bits_stored = whole(tags::BITS_STORED).unwrap_or(bits_allocated);
         let palette = match photometric.as_str() {
             "PALETTE COLOR" => {
-                Some(Palette::read(attributes).ok_or(PixelError::Missing("a palette"))?)
+                Some(Palette::read(attributes).ok_or(PixelError::Missing(phrases::A_PALETTE))?)
             }
             _ => None,
         };

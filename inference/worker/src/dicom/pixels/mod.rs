@@ -12,6 +12,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use sonode_findings::{Pattern, phrases};
+
 use super::regions::Crop;
 use super::scan::PixelData;
 use super::source::Source;
@@ -42,7 +44,7 @@ pub enum PixelError {
     Io(#[from] io::Error),
     /// An attribute that decoding needs is missing.
     #[error("the header lacks {0}")]
-    Missing(&'static str),
+    Missing(Pattern<0>),
     /// More pixels than any ultrasound screen has.
     #[error("a frame of this size is refused")]
     TooLarge,
@@ -51,7 +53,7 @@ pub enum PixelError {
     TransferSyntax(String),
     /// A variant without a decoder here.
     #[error("{0} is not supported")]
-    Unsupported(&'static str),
+    Unsupported(Pattern<0>),
     /// The codestream's size is not the header's.
     #[error("the codestream is {}x{} but the header says {}x{}", coded[0], coded[1], stated[0], stated[1])]
     Size {
@@ -62,7 +64,7 @@ pub enum PixelError {
     },
     /// The codestream is broken.
     #[error("{0}")]
-    Codestream(&'static str),
+    Codestream(Pattern<0>),
     /// A decoder's own words.
     #[error("the decoder says: {0}")]
     Codec(String),
@@ -281,9 +283,7 @@ impl Frames {
             Coding::Jpeg2000 => codec::jpeg_2000(&bytes, format),
         }?;
         if coded.words.len() != format.rows * format.columns * coded.samples {
-            return Err(PixelError::Codestream(
-                "the frame has another size than stated",
-            ));
+            return Err(PixelError::Codestream(phrases::ANOTHER_SIZE));
         }
         Ok(self.shown(coded))
     }

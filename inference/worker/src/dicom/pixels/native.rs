@@ -1,5 +1,7 @@
 //! Native frames, and RLE, which is native samples by byte planes (PS3.5 annex G).
 
+use sonode_findings::phrases;
+
 use super::format::Format;
 use super::raster::Model;
 use super::{PixelError, Words, codec::Coded};
@@ -28,7 +30,7 @@ pub(super) fn native(bytes: Vec<u8>, format: &Format) -> Result<Coded, PixelErro
                 })
                 .collect(),
         ),
-        _ => return Err(PixelError::Unsupported("other than 8 or 16 bits a sample")),
+        _ => return Err(PixelError::Unsupported(phrases::BITS_A_SAMPLE)),
     };
     let planar = format.samples == 3 && format.planar;
     Ok(Coded {
@@ -50,9 +52,7 @@ fn unpack_422(bytes: &[u8]) -> Vec<u8> {
 pub(super) fn rle(bytes: &[u8], format: &Format) -> Result<Coded, PixelError> {
     let width = usize::from(format.bits_allocated / 8);
     if !matches!(width, 1 | 2) {
-        return Err(PixelError::Unsupported(
-            "RLE with other than 8 or 16 bits a sample",
-        ));
+        return Err(PixelError::Unsupported(phrases::RLE_BITS));
     }
     let pixels = format.rows * format.columns;
     let planes = format.samples * width;
@@ -61,9 +61,7 @@ pub(super) fn rle(bytes: &[u8], format: &Format) -> Result<Coded, PixelError> {
         Some(u32::from_le_bytes(*four) as usize)
     };
     if word(0) != Some(planes) || planes > 15 {
-        return Err(PixelError::Codestream(
-            "RLE segments disagree with the header",
-        ));
+        return Err(PixelError::Codestream(phrases::RLE_SEGMENTS));
     }
     let mut samples = vec![0_u16; pixels * format.samples];
     for plane in 0..planes {
@@ -73,9 +71,9 @@ pub(super) fn rle(bytes: &[u8], format: &Format) -> Result<Coded, PixelError> {
         } else {
             bytes.len()
         };
-        let segment = bytes.get(from..to).ok_or(PixelError::Codestream(
-            "an RLE segment lies outside its frame",
-        ))?;
+        let segment = bytes
+            .get(from..to)
+            .ok_or(PixelError::Codestream(phrases::RLE_OUTSIDE))?;
         let decoded = unpack_bits(segment, pixels);
         // Planes come sample by sample, the most significant byte first.
         let shift = 8 * (width - 1 - plane % width);

@@ -1,5 +1,7 @@
 //! The world's worker.
 
+use sonode_findings::phrases;
+
 use super::*;
 
 impl World {
@@ -50,8 +52,8 @@ impl World {
         let empty = InstanceFindings::empty(stored.sop_instance.clone());
         let findings = match kind_of(&stored.sop_instance) {
             Kind::Killer => return self.worker_dies(),
-            Kind::OtherView => empty.reject(Rejection::View, "no apical view"),
-            Kind::Carotid => empty.reject(Rejection::NotAnEcho, "carotid"),
+            Kind::OtherView => empty.reject(Rejection::View, phrases::NO_VENTRICLE),
+            Kind::Carotid => empty.reject(Rejection::NotAnEcho, Sentence::verbatim("carotid")),
             Kind::Measurable | Kind::Document | Kind::Own => measured(empty),
         };
         self.running.remove(which);
