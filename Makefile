@@ -54,7 +54,7 @@ interop: binaries
 		--test interop_receive --test interop_report --test share --test unsorted -- --test-threads=2
 
 crash: binaries
-	$(CARGO) test $(RELEASE) --no-fail-fast --test crash --test kills -- --test-threads=2
+	$(CARGO) test $(RELEASE) --no-fail-fast --test crash --test hostile --test kills --test load -- --test-threads=2
 
 # Every parser of foreign bytes: its corpus, and then half a minute each of new inputs.
 fuzz: fuzz-targets

@@ -25,4 +25,5 @@ pub mod python;
 pub mod reliability;
 pub mod report;
 pub mod samples;
+pub mod synthetic;
 pub mod wait;

@@ -280,6 +280,16 @@ impl Node {
             .terminate(DRAIN)
     }
 
+    /// Its peak resident memory, in MB (10^6 bytes). The page cache is not part of it.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let process = self.process.as_ref().context("it isn't running")?;
+        let status = fs::read_to_string(format!("/proc/{}/status", process.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.split_whitespace().next());
+        let kibibytes: u64 = kibibytes.context("no VmHWM")?.parse()?;
+        Ok(kibibytes * 1024 / 1_000_000)
+    }
+
     /// The process ids of its `sonode-worker`s.
     pub fn workers(&self) -> Result<Vec<u32>> {
         let process = self.process.as_ref().context("it isn't running")?;

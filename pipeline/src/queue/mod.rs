@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use sled::{Batch, Db, IVec, Tree};
+use sled::{Batch, Db, Tree};
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
 use crate::engine::{Lane, Mark, Study};
@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 /// sled keeps what it reads; the queue is small and the memory belongs to the instances.
 const CACHE_BYTES: u64 = 8 << 20;
 /// The form of the records. A queue of another form is set aside like a broken one.
-const VERSION: &[u8] = b"1";
+const VERSION: &[u8] = b"2";
 /// Studies that are done and still listed; the oldest go first.
 const FINISHED_MAX: usize = 10_000;
 
@@ -32,10 +32,12 @@ pub(crate) struct Queue {
     marks: Tree,
     /// SOP Instance UID of a report -> its study.
     issued: Tree,
-    /// Study UID -> record, of the studies that are done.
+    /// Study UID -> when (as in `finished_by_time`) and record, of the studies that are done.
     finished: Tree,
     /// Time (big-endian), study -> its line in the list, so that listing reads no records.
     finished_by_time: Tree,
+    /// Entries of `finished_by_time`, which sled would count one by one.
+    finished_count: usize,
     /// The keys in `due`, by study.
     due_keys: BTreeMap<StudyInstanceUid, Vec<Vec<u8>>>,
 }
@@ -97,19 +99,19 @@ impl Queue {
             issued: db.open_tree("issued")?,
             finished: db.open_tree("finished")?,
             finished_by_time: db.open_tree("finished-by-time")?,
+            finished_count: 0,
             due_keys: BTreeMap::new(),
             db,
         };
         // Damage that only shows when it is read has to show now, while setting aside is still possible.
-        for tree in [
-            &queue.studies,
-            &queue.marks,
-            &queue.issued,
-            &queue.finished_by_time,
-        ] {
+        for tree in [&queue.studies, &queue.marks, &queue.issued] {
             for entry in tree {
                 entry?;
             }
+        }
+        for entry in &queue.finished_by_time {
+            entry?;
+            queue.finished_count += 1;
         }
         for entry in &queue.due {
             let (key, _) = entry?;
@@ -252,20 +254,19 @@ impl Queue {
     /// As sled gives them.
     pub(crate) fn finish(&mut self, study: &Study, now: Timestamp) -> Result<(), QueueError> {
         self.unfinish(&study.uid)?;
-        self.finished
-            .insert(study.uid.as_str(), serde_json::to_vec(study)?)?;
-        let key = [
-            now.as_millis().to_be_bytes().as_slice(),
-            study.uid.as_str().as_bytes(),
-        ]
-        .concat();
+        let time = now.as_millis().to_be_bytes();
+        let record = [&time[..], &serde_json::to_vec(study)?].concat();
+        self.finished.insert(study.uid.as_str(), record)?;
+        let line = serde_json::to_vec(&study.status())?;
         self.finished_by_time
-            .insert(key, serde_json::to_vec(&study.status())?)?;
+            .insert(finished_key(&time, study.uid.as_str()), line)?;
+        self.finished_count += 1;
         self.drop_open(&study.uid)?;
-        while self.finished_by_time.len() > FINISHED_MAX {
+        while self.finished_count > FINISHED_MAX {
             let Some((key, _)) = self.finished_by_time.pop_min()? else {
                 break;
             };
+            self.finished_count -= 1;
             self.finished.remove(key.get(8..).unwrap_or_default())?;
         }
         Ok(())
@@ -276,19 +277,12 @@ impl Queue {
     /// # Errors
     /// As sled gives them.
     pub(crate) fn unfinish(&mut self, study: &StudyInstanceUid) -> Result<(), QueueError> {
-        if self.finished.remove(study.as_str())?.is_none() {
+        let Some(record) = self.finished.remove(study.as_str())? else {
             return Ok(());
-        }
-        let is_its = |key: &IVec| key.get(8..) == Some(study.as_str().as_bytes());
-        let found = self
-            .finished_by_time
-            .iter()
-            .keys()
-            .rev()
-            .filter_map(Result::ok)
-            .find(is_its);
-        if let Some(key) = found {
-            self.finished_by_time.remove(key)?;
+        };
+        let key = finished_key(record.get(..8).unwrap_or_default(), study.as_str());
+        if self.finished_by_time.remove(key)?.is_some() {
+            self.finished_count -= 1;
         }
         Ok(())
     }
@@ -296,7 +290,7 @@ impl Queue {
     /// The record of a study that is done.
     pub(crate) fn finished(&self, study: &StudyInstanceUid) -> Option<Study> {
         let value = self.finished.get(study.as_str()).ok()??;
-        serde_json::from_slice(&value).ok()
+        serde_json::from_slice(value.get(8..)?).ok()
     }
 
     /// The studies that are done, latest first, at most `max`.
@@ -351,6 +345,10 @@ fn set_aside(folder: &Path) -> Result<PathBuf, QueueError> {
         source,
     })?;
     Ok(aside)
+}
+
+fn finished_key(time: &[u8], study: &str) -> Vec<u8> {
+    [time, study.as_bytes()].concat()
 }
 
 fn study_prefix(study: &StudyInstanceUid) -> Vec<u8> {
@@ -459,6 +457,40 @@ mod tests {
         queue.unfinish(&done.uid).unwrap();
         assert!(queue.finished(&done.uid).is_none());
         assert_eq!(queue.finished_latest(9).len(), 1);
+    }
+
+    /// With a long history behind it a study costs what it costs without one: `SONODE_HISTORY` says how long.
+    #[test]
+    fn a_long_history_is_cut_and_known_after_a_restart() {
+        let history = std::env::var("SONODE_HISTORY").map_or(12_000, |n| n.parse().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue");
+        let mut queue = Queue::open(&path).unwrap();
+        for n in 0..history {
+            let done = study(&format!("1.2.{n}"));
+            queue.issue(&done.uid, &report_of(n)).unwrap();
+            queue.finish(&done, Timestamp::from_millis(n)).unwrap();
+        }
+        assert_eq!(queue.finished_count, FINISHED_MAX);
+        let last = study(&format!("1.2.{}", history - 1)).uid;
+        queue.unfinish(&last).unwrap();
+        assert_eq!(queue.finished_count, FINISHED_MAX - 1);
+        queue.flush().unwrap();
+        drop(queue);
+        let begun = std::time::Instant::now();
+        let queue = Queue::open(&path).unwrap();
+        println!(
+            "{history} studies in the history: opened in {:.1} s",
+            begun.elapsed().as_secs_f64()
+        );
+        assert_eq!(queue.finished_count, FINISHED_MAX - 1);
+        assert_eq!(queue.finished_by_time.len(), FINISHED_MAX - 1);
+        assert_eq!(queue.finished.len(), FINISHED_MAX - 1);
+        assert!(queue.is_issued(&report_of(0)) && queue.is_issued(&report_of(history - 1)));
+    }
+
+    fn report_of(n: u64) -> SopInstanceUid {
+        format!("1.3.{n}").parse().unwrap()
     }
 
     #[test]
