@@ -11,6 +11,7 @@ mod commands;
 mod companions;
 mod delivery;
 mod outcome;
+mod page_instead;
 mod record;
 mod recover;
 #[cfg(test)]
