@@ -13,7 +13,7 @@ use std::path::Path;
 use sonode_findings::protocol::{JpegFrame, Picture};
 use sonode_findings::{Findings, Region, Trace};
 use sonode_sr_writer::{
-    CharacterSet, Companion, CompanionRequest, Composition, Language, companion_series_uid,
+    CharacterSet, Companion, CompanionRequest, Composition, Language, Syntax, companion_series_uid,
     compose, write_companion,
 };
 use support::fixtures::{self, Fixture};
@@ -47,6 +47,8 @@ fn request(fixture: &Fixture, companion: Companion, language: Language) -> Compa
     let of = &fixture.request;
     CompanionRequest {
         companion,
+        plane: 0,
+        syntax: Syntax::default(),
         language,
         charset: CharacterSet::Source,
         node_uid: of.node_uid.clone(),
@@ -195,6 +197,58 @@ fn every_frame_of_a_cine_has_its_sheet_and_says_that_it_is_ai() {
         compose(&unmeasured.findings, &unmeasured.context, &request),
         None
     );
+}
+
+#[test]
+fn each_plane_of_a_biplane_measurement_has_a_cine_of_its_own() {
+    let all = shown();
+    let biplane = all
+        .iter()
+        .find(|fixture| fixture.name == "biplane")
+        .unwrap();
+    let planes = Companion::OverlayCine.planes(&biplane.findings);
+    assert_eq!(planes, [0, 1]);
+    assert_eq!(Companion::OverlayCine.planes(&all[0].findings), [0]);
+    for (plane, view, uid) in [(0, "A4C", "2.25.301"), (1, "A2C", "2.25.302")] {
+        let mut request = request(biplane, Companion::OverlayCine, Language::En);
+        request.plane = plane;
+        let composed = compose(&biplane.findings, &biplane.context, &request).unwrap();
+        let Composition::Cine { clip, sheets } = composed else {
+            panic!("no cine");
+        };
+        assert_eq!(clip.as_str(), uid);
+        assert!(sheets.iter().all(|sheet| sheet.contains(view)), "{view}");
+        let (findings, context) = (&biplane.findings, &biplane.context);
+        let drawn = picture(Companion::OverlayCine);
+        let written = write_companion(findings, context, &request, drawn).unwrap();
+        // Of its own clip alone, and apart from the other one.
+        let names = |uid: &str| {
+            let mut windows = written.bytes.windows(uid.len());
+            windows.any(|bytes| bytes == uid.as_bytes())
+        };
+        assert_eq!(
+            [names("2.25.301"), names("2.25.302")],
+            [plane == 0, plane == 1]
+        );
+    }
+}
+
+/// For archives that take nothing but DICOM's default transfer syntax.
+#[test]
+fn a_page_is_written_in_the_syntax_that_the_peer_takes() {
+    let fixture = fixtures::measured("measured");
+    let folder = tempfile::tempdir().unwrap();
+    for syntax in Syntax::ALL {
+        let mut request = request(&fixture, Companion::SecondaryCapture, Language::En);
+        request.syntax = syntax;
+        let (findings, context) = (&fixture.findings, &fixture.context);
+        let drawn = picture(Companion::SecondaryCapture);
+        let written = write_companion(findings, context, &request, drawn).unwrap();
+        assert_eq!(written.transfer_syntax.as_str(), syntax.uid());
+        let path = folder.path().join("page.dcm");
+        std::fs::write(&path, written.bytes).unwrap();
+        assert_eq!(tools::dciodvfy_of(&path, &["SCImage"]), [""; 0]);
+    }
 }
 
 fn golden(name: &str, text: &str) {

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use sonode_sr_writer::lint;
 use sonode_sr_writer::lint::Rule;
+use support::tools::PixelMedKnows;
 use support::{fixtures, tools};
 
 /// A gate that must catch a defect.
@@ -108,7 +109,10 @@ fn catches(gate: Gate, path: &Path) -> bool {
     match gate {
         Dciodvfy => !tools::dciodvfy(path).is_empty(),
         Dsrdump => !tools::dsrdump(path).is_empty(),
-        PixelMed => !tools::pixelmed(path).is_empty(),
+        PixelMed => {
+            let knows = PixelMedKnows::Template("Root Template TID_1500");
+            !tools::pixelmed(path, knows).is_empty()
+        }
         Lint(rule) => lint(&std::fs::read(path).unwrap())
             .iter()
             .any(|defect| defect.rule == rule),

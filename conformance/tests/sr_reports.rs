@@ -12,7 +12,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sonode_findings::{CardiacPhase, Findings, InstanceFindings, Method};
+use sonode_findings::{CardiacPhase, Findings, InstanceFindings, LvSummary, Method};
 use sonode_sr_writer::codes::{self, Unit};
 use sonode_sr_writer::{Coding, Document, device_uid, lint, show};
 use support::fixtures::{self, Fixture};
@@ -56,6 +56,10 @@ fn pixelmed_finds_the_templates_kept() {
         "uncalibrated",
         "unmeasured",
         "nothing-there",
+        "biplane",
+        "cart-report",
+        "key-object-biplane",
+        "echo-report-biplane",
     ];
     let folder = tempfile::tempdir().unwrap();
     let mut files = files(folder.path());
@@ -64,7 +68,11 @@ fn pixelmed_finds_the_templates_kept() {
     for pair in files.chunks(2) {
         std::thread::scope(|scope| {
             for (fixture, path) in pair {
-                scope.spawn(|| assert_eq!(tools::pixelmed(path), [""; 0], "{}", fixture.name));
+                let knows = tools::pixelmed_knows(fixture.request.document).unwrap();
+                scope.spawn(move || {
+                    let complaints = tools::pixelmed(path, knows);
+                    assert_eq!(complaints, [""; 0], "{}", fixture.name);
+                });
             }
         });
     }
@@ -178,9 +186,42 @@ fn check_function(name: &str, findings: &Findings, groups: &Value) {
         })
     }));
     assert_eq!(groups[0]["measurements"], json!(wanted), "{name}");
-    check_beats(name, &sources, &groups.as_array().unwrap()[1..]);
+    let (index, beats) = match (&lv.index, &groups.as_array().unwrap()[1..]) {
+        (Some(_), [beats @ .., index]) => (Some(index), beats),
+        (_, beats) => (None, beats),
+    };
+    check_beats(name, &sources, beats);
+    check_index(name, lv, index);
     assert_eq!(groups[0]["finding"], "87878005", "{name}");
     assert_eq!(groups[0]["sites"], json!(["87878005"]), "{name}");
+}
+
+/// The volumes over the body surface area: in a group and a unit of their own, by a biplane measurement under names of
+/// their own too.
+fn check_index(name: &str, lv: &LvSummary, group: Option<&Value>) {
+    let Some(index) = &lv.index else {
+        assert!(group.is_none(), "{name}");
+        return;
+    };
+    let group = group.unwrap();
+    let label = group["tracking_identifier"].as_str().unwrap();
+    assert!(label.starts_with("LV volume index"), "{name}");
+    let names = match lv.measurement.method {
+        Method::ModBiplane => ["79997-3", "80002-9"],
+        Method::ModA4c | Method::ModA2c => ["18026-5", "18148-7"],
+    };
+    let values = [index.edv_ml_m2, index.esv_ml_m2];
+    let numbers = group["measurements"].as_array().unwrap();
+    assert_eq!(numbers.len(), 2, "{name}");
+    for ((number, code), value) in numbers.iter().zip(names).zip(values) {
+        assert_eq!(number["code"], code, "{name}");
+        assert_eq!(number["unit"], "ml/m2", "{name}");
+        assert_eq!(
+            number["value"],
+            json!((value * 10.0).round() / 10.0),
+            "{name}"
+        );
+    }
 }
 
 /// One group for each beat, where the summary is the median of several: its own numbers on its own frames.
@@ -281,8 +322,8 @@ fn tracking_identifiers_outlive_a_new_analysis() {
 /// Each code's meaning is that of the standard, as pydicom generates it from PS3.16.
 #[test]
 fn the_code_table_is_the_standards() {
-    // Schemes that pydicom has no dictionary of, two units that it lacks, and two concepts that it has under SNOMED's
-    // own name only (PS3.16 calls them so in TID 5202 and 5203).
+    // Schemes that pydicom has no dictionary of, units that it lacks, and concepts that it has under SNOMED's own name
+    // only (PS3.16 calls two of them so in TID 5202 and 5203, and its CID 3716 the third).
     let elsewhere = [
         "en",
         "zh",
@@ -290,7 +331,10 @@ fn the_code_table_is_the_standards() {
         "CN",
         "C0034375",
         "ml",
+        "ml/m2",
+        "m2",
         "{pixels}",
+        "246112005",
         "272518008",
         "399264008",
     ];

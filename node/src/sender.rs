@@ -7,7 +7,7 @@ use sonode_pipeline::{
     AssociationFailure, CommitmentJob, CommitmentOutcome, CommitmentReport, DeliveryJob,
     DeliveryObject, DeliveryReport, ObjectResult, RenderError, ReportKey, ReportSender,
 };
-use sonode_sr_writer::Form;
+use sonode_sr_writer::{Form, ReportForm, Syntax};
 
 use crate::commitment;
 use crate::config::Config;
@@ -126,7 +126,7 @@ fn outcome_name(result: &ObjectResult) -> &'static str {
         ObjectResult::Status(..) => "refused",
         ObjectResult::NotSent(_) => "not-sent",
         ObjectResult::Broke(_) => "broke",
-        ObjectResult::NoContext(_) => "no-context",
+        ObjectResult::NoContext(_) | ObjectResult::TakesPage(..) => "no-context",
         ObjectResult::Failed(_) => "failed",
     }
 }
@@ -182,7 +182,7 @@ fn send_report(
             .is_some()
     });
     if accepted.is_empty() {
-        return Ok(ObjectResult::NoContext(names(&refused)));
+        return Ok(instead(association, key, &refused));
     }
     match node.pipeline().render(key, &accepted) {
         Ok((form, report)) => {
@@ -208,6 +208,48 @@ fn send_report(
     }
 }
 
+/// The rung below every form of a document: the page as a picture, where the association accepted that.
+fn instead(association: &Association, key: &ReportKey, refused: &[Form]) -> ObjectResult {
+    // Whoever takes another document of the report as one has no need of a picture.
+    let page = key
+        .document
+        .page_instead()
+        .filter(|_| !takes_reports(association));
+    let taken = page.and_then(|page| {
+        let takes = |syntax: &Syntax| {
+            association
+                .context(page.sop_class(), page.transfer_syntax(*syntax))
+                .is_some()
+        };
+        Syntax::ALL.into_iter().find(takes)
+    });
+    let offered = names(refused);
+    match taken {
+        Some(syntax) => {
+            tracing::info!(study = %key.study, document = key.document.name(), form = "the page as Secondary Capture", why = format!("the best form that the peer accepts; not accepted: {offered}"), "report");
+            ObjectResult::TakesPage(offered, syntax)
+        }
+        None if page.is_some() => {
+            ObjectResult::NoContext(format!("{offered}, Secondary Capture Image"))
+        }
+        None => ObjectResult::NoContext(offered),
+    }
+}
+
+/// Whether the association accepted any class of Structured Reports.
+fn takes_reports(association: &Association) -> bool {
+    let classes = ReportForm::ALL.into_iter();
+    let mut classes = classes.filter(|class| *class != ReportForm::KeyObject);
+    classes.any(|class| {
+        let takes = |syntax: &Syntax| {
+            association
+                .context(class.sop_class(), syntax.uid())
+                .is_some()
+        };
+        Syntax::ALL.iter().any(takes)
+    })
+}
+
 fn names(forms: &[Form]) -> String {
     let names: Vec<String> = forms.iter().map(ToString::to_string).collect();
     names.join(", ")
@@ -222,13 +264,18 @@ fn open(config: &Config, job: &DeliveryJob) -> Result<Association, ScuError> {
             DeliveryObject::Report(key) => {
                 let forms = key.document.forms();
                 wanted.extend(forms.map(|form| (form.class.sop_class(), form.syntax.uid())));
+                let page = key.document.page_instead().into_iter();
+                wanted.extend(page.flat_map(|page| {
+                    Syntax::ALL.map(|syntax| (page.sop_class(), page.transfer_syntax(syntax)))
+                }));
             }
             DeliveryObject::Image(image) => {
                 wanted.push((image.sop_class.as_str(), image.transfer_syntax.as_str()));
             }
             DeliveryObject::Companion(file) => {
                 let companion = file.key.companion;
-                wanted.push((companion.sop_class(), companion.transfer_syntax()));
+                let syntax = companion.transfer_syntax(file.key.syntax);
+                wanted.push((companion.sop_class(), syntax));
             }
         }
     }

@@ -6,7 +6,7 @@ use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::protocol::{Drawing, FrameOf, Picture};
 use sonode_findings::{Findings, StudyContext};
 use sonode_sr_writer::{
-    CharacterSet, Companion, CompanionIdentity, CompanionRequest, Composition, Language,
+    CharacterSet, Companion, CompanionIdentity, CompanionRequest, Composition, Language, Syntax,
     companion_series_uid, companion_uid, compose, write_companion,
 };
 
@@ -17,13 +17,19 @@ use crate::time::Timestamp;
 /// Series Number of the first kind of companions: far from those of carts, and after the reports.
 const SERIES_NUMBER: u32 = 9911;
 
-/// Which companion of which revision, in which language. Peers that want the same share it.
+/// Which companion of which revision, in which language and syntax. Peers that want the same share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CompanionKey {
     /// The report's revision, from 1.
     pub revision: u32,
     /// What it is.
     pub companion: Companion,
+    /// Of which of the planes that were measured, from 0.
+    #[serde(default)]
+    pub plane: u8,
+    /// In which transfer syntax.
+    #[serde(default)]
+    pub syntax: Syntax,
     /// The language of its text.
     pub language: Language,
     /// The character set of its attributes.
@@ -126,6 +132,8 @@ impl Illustrator<'_> {
         let CompanionKey {
             revision,
             companion,
+            plane,
+            syntax,
             language,
             charset,
         } = plan.key;
@@ -133,6 +141,8 @@ impl Illustrator<'_> {
         let sop_instance_uid = companion_uid(&CompanionIdentity {
             node_uid: node_uid.clone(),
             companion,
+            plane,
+            syntax,
             language,
             charset,
             study: plan.study.clone(),
@@ -146,6 +156,8 @@ impl Illustrator<'_> {
         };
         let request = CompanionRequest {
             companion,
+            plane,
+            syntax,
             language,
             charset,
             node_uid: node_uid.clone(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sonode_conformance::{
     DimseStatus, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid, Uid,
 };
-use sonode_sr_writer::Document;
+use sonode_sr_writer::{Document, Syntax};
 
 use crate::companions::CompanionKey;
 use crate::header::HeaderSummary;
@@ -253,6 +253,8 @@ pub enum ObjectResult {
     Broke(String),
     /// The peer accepts no form of it: what was offered, in words.
     NoContext(String),
+    /// The peer accepts no form of the report: what was offered, in words. It takes the page as a picture, in this syntax.
+    TakesPage(String, Syntax),
     /// A local failure: it could not be rendered or read.
     Failed(String),
 }

@@ -118,6 +118,13 @@ codes! {
     LV_ESV_BIPLANE = "80001-1", "LN", "Left ventricular end systolic volume biplane (MOD)", "CID 12300";
     LV_ESV_A4C = "80004-5", "LN", "Left ventricular end systolic volume single plane 4C (MOD)", "CID 12300";
     LV_ESV_A2C = "80003-7", "LN", "Left ventricular end systolic volume single plane 2C (MOD)", "CID 12300";
+    LV_EDV_BIPLANE_BSA = "79997-3", "LN", "Left ventricular end diastolic volume biplane (MOD) / BSA", "CID 12300";
+    LV_ESV_BIPLANE_BSA = "80002-9", "LN", "Left ventricular end systolic volume biplane (MOD) / BSA", "CID 12300";
+    MEASUREMENT_TYPE = "125306", "DCM", "Measurement Type", "TID 5302";
+    INDEXED = "125313", "DCM", "Indexed", "CID 12303";
+    MEASUREMENT_DIVISOR = "125308", "DCM", "Measurement Divisor", "TID 5302";
+    BSA = "8277-6", "LN", "BSA", "CID 3455";
+    DU_BOIS = "122241", "DCM", "BSA = 0.007184*WT^0.425*HT^0.725", "CID 3663";
     // Properties of a measurement.
     UPPER_UNCERTAINTY = "371886008", "SCT", "+, range of upper measurement uncertainty", "CID 225";
     LOWER_UNCERTAINTY = "371885007", "SCT", "-, range of lower measurement uncertainty", "CID 225";
@@ -125,6 +132,9 @@ codes! {
     NORMAL = "17621005", "SCT", "Normal", "CID 222";
     ABNORMALLY_HIGH = "371879000", "SCT", "Abnormally High", "CID 222";
     ABNORMALLY_LOW = "371880002", "SCT", "Abnormally Low", "CID 222";
+    SEVERITY = "246112005", "SCT", "Severity", "PS3.16 annex on SNOMED concept identifiers";
+    SEVERE = "24484000", "SCT", "Severe", "CID 3716";
+    MILD = "255604002", "SCT", "Mild", "CID 3716";
     NORMAL_RANGE_AUTHORITY = "121408", "DCM", "Normal Range Authority", "TID 310";
     // Key objects.
     OF_INTEREST = "113000", "DCM", "Of Interest", "CID 7010";
@@ -156,6 +166,9 @@ const SNOMED_RT: &[(&str, &str)] = &[
     ("371880002", "R-002C5"),
     ("371886008", "R-00364"),
     ("371885007", "R-00362"),
+    ("246112005", "G-C197"),
+    ("24484000", "G-A003"),
+    ("255604002", "R-404FA"),
 ];
 
 impl Code {
@@ -191,6 +204,10 @@ pub enum Unit {
     Millilitre,
     /// `cm2`.
     SquareCentimetre,
+    /// `ml/m2`.
+    MillilitrePerSquareMetre,
+    /// `m2`.
+    SquareMetre,
     /// `/min`.
     PerMinute,
     /// `{pixels}`.
@@ -203,6 +220,8 @@ impl Unit {
         Self::Percent,
         Self::Millilitre,
         Self::SquareCentimetre,
+        Self::MillilitrePerSquareMetre,
+        Self::SquareMetre,
         Self::PerMinute,
         Self::Pixels,
     ];
@@ -213,6 +232,8 @@ impl Unit {
             Self::Percent => ("%", "Percent"),
             Self::Millilitre => ("ml", "milliliter"),
             Self::SquareCentimetre => ("cm2", "square centimeter"),
+            Self::MillilitrePerSquareMetre => ("ml/m2", "milliliter per square meter"),
+            Self::SquareMetre => ("m2", "square meter"),
             Self::PerMinute => ("/min", "per minute"),
             Self::Pixels => ("{pixels}", "pixels"),
         };

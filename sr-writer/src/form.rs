@@ -7,6 +7,7 @@ use sonode_conformance::sop_class::{
 };
 use sonode_conformance::transfer_syntax::{EXPLICIT_LITTLE, IMPLICIT_LITTLE};
 
+use crate::companion::Companion;
 use crate::texts::Language;
 
 /// What a study's result is written as. One study may owe several of them to one receiver.
@@ -86,6 +87,17 @@ impl Document {
                 syntax,
             })
         })
+    }
+
+    /// What a receiver is sent that accepts none of the forms: a page that people read. Key objects point at images and
+    /// have no such page.
+    pub const fn page_instead(self) -> Option<Companion> {
+        match self {
+            Self::MeasurementReport | Self::EchoReport | Self::SimplifiedEchoReport => {
+                Some(Companion::SecondaryCapture)
+            }
+            Self::KeyObject => None,
+        }
     }
 
     /// Whether it has nothing to say of a study in which nothing was measured.

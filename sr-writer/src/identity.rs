@@ -6,7 +6,7 @@ use sonode_findings::{CardiacPhase, ModelRef};
 use uuid::Uuid;
 
 use crate::companion::Companion;
-use crate::form::{CharacterSet, Coding, Document, FindingsCode, Form, Style};
+use crate::form::{CharacterSet, Coding, Document, FindingsCode, Form, Style, Syntax};
 use crate::texts::Language;
 
 /// The name space of every UID made here; a UUID of version 4 that is fixed for this product.
@@ -88,6 +88,10 @@ pub struct CompanionIdentity {
     pub node_uid: Uid,
     /// What is made.
     pub companion: Companion,
+    /// Of which plane.
+    pub plane: u8,
+    /// In which transfer syntax.
+    pub syntax: Syntax,
     /// In which language.
     pub language: Language,
     /// In which character set.
@@ -106,6 +110,8 @@ pub fn companion_uid(identity: &CompanionIdentity) -> SopInstanceUid {
         "companion",
         identity.node_uid.as_str(),
         identity.companion.name(),
+        &identity.plane.to_string(),
+        identity.companion.transfer_syntax(identity.syntax),
         identity.language.tag(),
         identity.charset.name(),
         identity.study.as_str(),
@@ -163,6 +169,11 @@ pub(crate) fn contour_tracking_uid(
 /// The Tracking Unique Identifier of a clip's left-ventricular function.
 pub(crate) fn function_tracking_uid(source: &SopInstanceUid) -> Uid {
     derive(&["track", source.as_str(), "lv-function"])
+}
+
+/// The Tracking Unique Identifier of the volumes over the body surface area.
+pub(crate) fn index_tracking_uid(source: &SopInstanceUid) -> Uid {
+    derive(&["track", source.as_str(), "lv-volume-index"])
 }
 
 /// The Tracking Unique Identifier of one beat of a clip, by its ordinal in time.

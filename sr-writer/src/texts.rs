@@ -338,6 +338,15 @@ impl Language {
         }
     }
 
+    /// The label of the volumes over the body surface area; an identifier too.
+    pub(crate) const fn index_label(method: Method) -> &'static str {
+        match method {
+            Method::ModA4c => "LV volume index A4C",
+            Method::ModA2c => "LV volume index A2C",
+            Method::ModBiplane => "LV volume index biplane",
+        }
+    }
+
     /// The tracking identifier of one beat of a clip. One for all languages, as identifiers are.
     pub(crate) fn beat_label(method: Method, ordinal: usize) -> String {
         format!("{} beat {ordinal}", Self::function_label(method))

@@ -1,4 +1,4 @@
-"""Prints SOP class, transfer syntax and root template of an SR as JSON: root.py FILE."""
+"""Prints SOP class, transfer syntax and root template (empty: no SR) of an object as JSON: root.py FILE."""
 
 import json
 import sys
@@ -6,12 +6,13 @@ import sys
 import pydicom
 
 report = pydicom.dcmread(sys.argv[1])
+templates = report.get("ContentTemplateSequence", [])
 print(
     json.dumps(
         {
             "class": report.SOPClassUID,
             "syntax": report.file_meta.TransferSyntaxUID,
-            "template": report.ContentTemplateSequence[0].TemplateIdentifier,
+            "template": templates[0].TemplateIdentifier if templates else "",
         }
     )
 )

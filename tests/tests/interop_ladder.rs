@@ -73,7 +73,17 @@ const CASES: &[Case] = &[
         name: "captures-only",
         takes: &[(SECONDARY_CAPTURE, EXPLICIT_LITTLE)],
         route: "",
-        gets: &[],
+        gets: &[(SECONDARY_CAPTURE, EXPLICIT_LITTLE, "")],
+    },
+    Case {
+        name: "captures-implicit",
+        takes: &[
+            (SECONDARY_CAPTURE, IMPLICIT_LITTLE),
+            (KEY_OBJECT_SELECTION, EXPLICIT_LITTLE),
+        ],
+        // Two documents that it doesn't take are one page.
+        route: "documents = [\"tid1500\", \"tid5200\"]\nlanguage = \"zh\"",
+        gets: &[(SECONDARY_CAPTURE, IMPLICIT_LITTLE, "")],
     },
     Case {
         name: "nothing",
@@ -128,6 +138,16 @@ fn each_pacs_gets_the_best_form_that_it_takes() -> Result<()> {
         log.contains("not accepted: Comprehensive 3D SR in Explicit VR Little Endian"),
         "the log doesn't say why a lesser form was taken"
     );
+    ensure!(
+        log.contains("the page is owed in place of the report"),
+        "the log doesn't say why a page was taken"
+    );
+    let in_place = settled.iter().filter(|one| one.peer == "captures-only");
+    let mut in_place = in_place.map(|one| one.comment.as_str());
+    ensure!(
+        in_place.all(|why| why.contains("of which the peer accepts no form")),
+        "the listing doesn't say why a page was taken"
+    );
     Ok(())
 }
 
@@ -157,7 +177,20 @@ fn check(case: &Case, pacs: &SelectiveScp, deliveries: &[Delivery]) -> Result<()
     let received = pacs.received()?;
     let mut got = Vec::new();
     for file in &received {
-        sound(file)?;
+        let is_page = case
+            .gets
+            .iter()
+            .any(|(class, ..)| *class == SECONDARY_CAPTURE);
+        if is_page {
+            ensure!(dcmtk::dciodvfy(file)?.is_empty());
+            let picture = python::json("read_companion.py", &[file])?;
+            ensure!(
+                picture.pointer("/burned_in") == Some(&"YES".into()),
+                "{picture}"
+            );
+        } else {
+            sound(file)?;
+        }
         let attributes = python::json("root.py", &[file])?;
         let text = |name: &str| {
             let value = attributes.get(name).and_then(Value::as_str);

@@ -4,10 +4,10 @@ use sonode_conformance::sop_class::{COMPREHENSIVE_SR, US_IMAGE, US_MULTIFRAME};
 use sonode_findings::grade::{Profile, grades};
 use sonode_findings::phrases::rule;
 use sonode_findings::{
-    Beat, Calibration, CalibrationSource, CardiacPhase, CartReport, CartValue, Check, CheckOutcome,
-    Contour, Disks, Findings, Grade, InstanceFindings, LvMeasurement, Method, ModelRef, Phi,
-    Quality, Quantity, Rejection, RequestAttributes, Sentence, StudyContext, View, ViewLabel,
-    phrases,
+    Beat, BodySize, Calibration, CalibrationSource, CardiacPhase, CartReport, CartValue, Check,
+    CheckOutcome, Contour, Disks, Findings, Grade, InstanceFindings, LvMeasurement, Method,
+    ModelRef, Phi, Quality, Quantity, Rejection, RequestAttributes, Sentence, StudyContext, View,
+    ViewLabel, phrases,
 };
 use sonode_sr_writer::{
     Coding, ContentDateTime, Document, FindingsCode, Form, Language, Predecessor, ReportForm,
@@ -67,6 +67,7 @@ pub(crate) fn all() -> Vec<Fixture> {
         failed_check(),
         chinese_report(),
         validated_model(),
+        severely_impaired(),
         cart_report(),
         in_class("measured-enhanced", ReportForm::Enhanced),
         implicit(),
@@ -210,7 +211,6 @@ fn two_chamber() -> Fixture {
     with("two-chamber", vec![clip])
 }
 
-/// Two planes of one ventricle, which allow the biplane method.
 /// The cart has sent a report of its own, which disagrees.
 fn cart_report() -> Fixture {
     let value = |quantity, value, code: &str, method: Option<&str>| CartValue {
@@ -244,6 +244,7 @@ fn cart_report() -> Fixture {
     )
 }
 
+/// Two planes of one ventricle, which allow the biplane method, of a patient whose size the images state.
 fn biplane() -> Fixture {
     let planes = [
         (ViewLabel::A4C, "2.25.301", 4.6),
@@ -261,9 +262,25 @@ fn biplane() -> Fixture {
             (beat.ed_disks, beat.es_disks) = (disks(1.0), disks(0.7));
         }
         clip.grades = grades(58.0, [Profile::AseEacvi2015Women, Profile::Bse2020]);
+        clip.body = Some(BodySize {
+            height_m: 1.70,
+            weight_kg: 70.0,
+        });
         clip
     });
     with("biplane", clips.to_vec())
+}
+
+/// An ejection fraction that one profile calls severely impaired and another one reduced.
+fn severely_impaired() -> Fixture {
+    let mut clip = clip("2.25.301", ViewLabel::A4C, 0.91);
+    if let Some(lv) = &mut clip.lv {
+        (lv.lvef_percent, lv.lvef_interval) = (31.2, Some([26.0, 36.4]));
+        (lv.edv_ml, lv.esv_ml) = (Some(171.0), Some(117.6));
+    }
+    let profiles = [Profile::AseEacvi2015Women, Profile::Bse2020, Profile::EscHf];
+    clip.grades = grades(31.2, profiles);
+    with("severely-impaired", vec![clip])
 }
 
 fn two_clips() -> Fixture {

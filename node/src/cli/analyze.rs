@@ -13,7 +13,7 @@ use sonode_findings::protocol::{
 use sonode_findings::{Findings, StudyContext};
 use sonode_sr_writer::{
     CharacterSet, Companion, CompanionRequest, Composition, Document, Language, ReportRequest,
-    compose,
+    Syntax, compose,
 };
 
 use super::CliError;
@@ -33,6 +33,9 @@ pub(super) struct Analyze {
     /// Write a picture with the contours.
     #[arg(long, value_name = "OUT.png")]
     overlay: Option<PathBuf>,
+    /// Language of report and picture: en or zh.
+    #[arg(long, default_value = "en")]
+    language: Language,
     /// auto, cpu or cuda:N.
     #[arg(long, default_value = "auto")]
     device: Device,
@@ -54,10 +57,10 @@ pub(super) fn run(args: &Analyze) -> Result<(), CliError> {
     let models_dir = args.models_dir.clone().unwrap_or_else(default_models_dir);
     let (findings, context) = analyze(&args.files, args.device, &models_dir)?;
     if let Some(path) = &args.sr {
-        write_report(&findings, &context, path)?;
+        write_report(&findings, &context, args.language, path)?;
     }
     if let Some(path) = &args.overlay {
-        overlay(&findings, &context, &args.files, path)?;
+        overlay(&findings, &context, &args.files, args.language, path)?;
     }
     if args.json {
         let json = serde_json::to_string_pretty(&findings).context("the findings make no JSON")?;
@@ -135,7 +138,12 @@ fn ask(child: &mut Child, files: &[PathBuf]) -> anyhow::Result<Vec<Analyzed>> {
     Ok(answers)
 }
 
-fn write_report(findings: &Findings, context: &StudyContext, path: &Path) -> anyhow::Result<()> {
+fn write_report(
+    findings: &Findings,
+    context: &StudyContext,
+    language: Language,
+    path: &Path,
+) -> anyhow::Result<()> {
     // Without a node there is no identity that lasts: every report written so is a new object.
     let node_uid = Uid::from_uuid(uuid::Uuid::new_v4());
     let document = Document::MeasurementReport;
@@ -143,7 +151,10 @@ fn write_report(findings: &Findings, context: &StudyContext, path: &Path) -> any
     let request = ReportRequest {
         document,
         form,
-        style: sonode_sr_writer::Style::default(),
+        style: sonode_sr_writer::Style {
+            language,
+            ..sonode_sr_writer::Style::default()
+        },
         sop_instance_uid: Uid::from_uuid(uuid::Uuid::new_v4()).into(),
         series_instance_uid: sonode_sr_writer::series_uid(
             &node_uid,
@@ -172,6 +183,7 @@ pub(super) fn overlay(
     findings: &Findings,
     context: &StudyContext,
     files: &[PathBuf],
+    language: Language,
     path: &Path,
 ) -> Result<(), CliError> {
     let node_uid = Uid::from_uuid(uuid::Uuid::new_v4());
@@ -179,7 +191,9 @@ pub(super) fn overlay(
     let study = &context.study_instance_uid;
     let request = CompanionRequest {
         companion,
-        language: Language::En,
+        plane: 0,
+        syntax: Syntax::default(),
+        language,
         charset: CharacterSet::Source,
         sop_instance_uid: Uid::from_uuid(uuid::Uuid::new_v4()).into(),
         series_instance_uid: sonode_sr_writer::companion_series_uid(&node_uid, study, companion),

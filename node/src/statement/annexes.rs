@@ -14,7 +14,7 @@ pub(super) fn objects(text: &mut String) -> std::fmt::Result {
          | Modality (0008,0060) | SR, or KO for a key object |\n\
          | Series Instance UID (0020,000E) | one for each study and kind of document |\n\
          | SOP Instance UID (0008,0018) | 2.25 and a UUID of version 5 over what the document is made of, its class, its transfer syntax and the route's choices |\n\
-         | Instance Number (0020,0013) | the revision |\n\
+         | Instance Number (0020,0013) | the revision; of an overlay cine twice the revision less one, and one more for the second plane |\n\
          | Completion Flag (0040,A491), Verification Flag (0040,A493), Preliminary Flag (0040,A496) | COMPLETE, UNVERIFIED, PRELIMINARY; not in a key object |\n\
          | Content Qualification (0018,9004) | RESEARCH where a research model took part |\n\
          | Contributing Equipment Sequence (0018,A001) | each model: name, version, SHA-256, and a Device UID that changes with it |\n\
@@ -32,14 +32,19 @@ pub(super) fn content(text: &mut String) -> std::fmt::Result {
             Document::MeasurementReport => {
                 "TID 1500: language and country (TID 1204), device observer (TID 1002, 1004), image library (TID 1600), a group \
                  for each contour (TID 1410), for the ventricle's function and for each beat (TID 1501, TID 300, TID 310, TID \
-                 320), each with its algorithm (TID 4019), and qualitative evaluations."
+                 320) and for the volumes over the body surface area, each with its algorithm (TID 4019), and qualitative \
+                 evaluations. An indexed biplane volume has its code of CID 12300; of a single plane PS3.16 has none, and it is \
+                 the volume modified by Measurement Type (Indexed) and Measurement Divisor (BSA) as in TID 5302, in ml/m2. A \
+                 grade that states a severity is coded too (CID 3716), as is where the value lies by a normal range (CID 222), \
+                 each with the profile's name as Normal Range Authority."
             }
             Document::EchoReport => {
                 "TID 5200: image library, one section for the left ventricle (TID 5202) with one group in 2D mode; each beat's \
                  numbers, then the study's with Selection Status (TID 5203, TID 300)."
             }
             Document::SimplifiedEchoReport => {
-                "TID 5300: pre-coordinated measurements alone (TID 5301), each with Short Label and source frames."
+                "TID 5300: pre-coordinated measurements alone (TID 5301), each with Short Label and source frames; of a biplane \
+                 measurement the volumes over the body surface area too."
             }
             Document::KeyObject => {
                 "TID 2010, title Of Interest: the frames that carry contours, and in words which of them are end diastoles and \
@@ -48,7 +53,16 @@ pub(super) fn content(text: &mut String) -> std::fmt::Result {
         };
         writeln!(text, "- `{}`: {what}", document.name())?;
     }
-    writeln!(text)
+    writeln!(
+        text,
+        "\n### What the objects are checked with\n\nIn every test run, over reports of every kind: both releases of `dciodvfy` \
+         (attributes, modules, evidence), DCMTK's `dsrdump` (relationships and value types), the product's own linter (`sonode \
+         sr lint`). PixelMed's `DicomSRValidator` of 2022 checks TID 1500 and TID 2010 row by row, and of TID 5200 the class's \
+         relationships alone, since it has no template of the echo reports; TID 5300's class it doesn't know. highdicom reads TID \
+         1500 and key objects back; of TID 5200 it reads the tree, and it refuses TID 5300's class. For Secondary Capture, \
+         Multi-frame True Color Secondary Capture and Encapsulated PDF neither has a checker: `dciodvfy` checks them, pydicom \
+         decodes their pixels.\n"
+    )
 }
 
 pub(super) fn mapping(text: &mut String) -> std::fmt::Result {

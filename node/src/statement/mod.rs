@@ -1,5 +1,9 @@
 //! The DICOM Conformance Statement in the outline of PS3.2's template, generated from the tables that negotiation, the
 //! configuration and the writer read.
+//!
+//! The template is PS3.2's annex N since its rewrite (seen: the opening of annex N in PS3.2 2024d, which makes content and
+//! organization normative, and an excerpt of 2025b). The chapters' numbers and titles follow it as far as those sources
+//! show it; the template's own sentences and the numbering below the chapters were not at hand, and are not imitated.
 
 mod annexes;
 mod services;
@@ -71,7 +75,9 @@ fn introduction(text: &mut String) -> std::fmt::Result {
          definitions, B Structured Report content encoding, D Mapping of attributes, E Code set usage\n\n\
          ## 3 Introduction\n\nFor hospital IT and integration engineers who connect Sonode to carts, archives and echo reporting \
          systems, and know DICOM. Conformance alone doesn't prove that two systems work together: `sonode echo` and \
-         `sonode send` test a peer. AE is application entity, SCU and SCP service class user and provider, UID unique \
+         `sonode send` test a peer. References: DICOM PS3.2 (annex N, the template of this document, whose chapters it has; \
+         below them it is numbered as its own content asks), PS3.3, PS3.4, PS3.5, PS3.7, PS3.8, PS3.10 and PS3.16. AE is \
+         application entity, SCU and SCP service class user and provider, UID unique \
          identifier.\n\n\
          ## 4 Implementation model\n\nOne application entity. It accepts associations from the peers that its configuration \
          names, and stores what they send. When no association has carried a study for `quiet_period_s` (or it has been open \

@@ -88,14 +88,20 @@ fn companions(text: &mut String) -> std::fmt::Result {
     for companion in Companion::ALL {
         let uid = companion.sop_class();
         let name = sop_class::find(uid).map_or(uid, |class| class.name);
-        let syntax = companion.transfer_syntax();
+        let syntax = companion.transfer_syntax(Syntax::default());
         writeln!(
             text,
             "| `{}` | {name} ({uid}) | {syntax} |",
             companion.name()
         )?;
     }
-    Ok(())
+    writeln!(
+        text,
+        "\nOf a biplane measurement there is an overlay cine of each plane. **The last rung of the ladder:** with every \
+         report Secondary Capture is proposed too. A peer that accepts none of the report's classes and takes that one is \
+         sent the page as a picture in its place, in Explicit VR Little Endian or, where it accepts only that, in Implicit \
+         VR Little Endian; it leaves on a later association, once it is drawn. A later revision is offered as a report again."
+    )
 }
 
 pub(super) fn sent(text: &mut String) -> std::fmt::Result {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::Findings;
 use sonode_findings::protocol::Illustrated;
-use sonode_sr_writer::Style;
+use sonode_sr_writer::{Style, Syntax};
 
 use super::analysis::Task;
 use super::outcome::{note_answer, object_name};
@@ -35,22 +35,8 @@ impl Engine {
     ) {
         let wanted = self.wanted_companions(uid, revision, findings);
         for (key, peers) in &wanted {
-            if let Some(study) = self.studies.get_mut(uid)
-                && study.drawing(*key).is_none()
-            {
-                study.companions.push(Drawing {
-                    key: *key,
-                    state: DrawingState::Waiting,
-                    attempts: 0,
-                });
-            }
             for peer in peers {
-                let style = Style {
-                    language: key.language,
-                    charset: key.charset,
-                    ..Style::default()
-                };
-                self.owe(uid, peer, ObjectKey::Companion(*key), style, now);
+                self.owe_companion(uid, peer, *key, now);
             }
         }
         self.queue_drawings(uid);
@@ -63,6 +49,31 @@ impl Engine {
         }
     }
 
+    /// Owes one companion to a peer, which is to be drawn where nobody else is owed it.
+    pub(super) fn owe_companion(
+        &mut self,
+        uid: &StudyInstanceUid,
+        peer: &str,
+        key: CompanionKey,
+        now: Timestamp,
+    ) {
+        if let Some(study) = self.studies.get_mut(uid)
+            && study.drawing(key).is_none()
+        {
+            study.companions.push(Drawing {
+                key,
+                state: DrawingState::Waiting,
+                attempts: 0,
+            });
+        }
+        let style = Style {
+            language: key.language,
+            charset: key.charset,
+            ..Style::default()
+        };
+        self.owe(uid, peer, ObjectKey::Companion(key), style, now);
+    }
+
     fn wanted_companions(
         &self,
         uid: &StudyInstanceUid,
@@ -72,10 +83,12 @@ impl Engine {
         let mut wanted: BTreeMap<CompanionKey, Vec<String>> = BTreeMap::new();
         for route in self.reporting_routes(uid, findings) {
             for companion in &route.companions {
-                if companion.has_something_to_show(findings) {
+                for plane in companion.planes(findings) {
                     let key = CompanionKey {
                         revision,
                         companion: *companion,
+                        plane,
+                        syntax: Syntax::default(),
                         language: route.style.language,
                         charset: route.style.charset,
                     };

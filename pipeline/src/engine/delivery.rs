@@ -319,6 +319,10 @@ impl Engine {
         if !delivery.state.is_owed() {
             return (false, Failure::None);
         }
+        if let ObjectResult::TakesPage(_, syntax) = result {
+            self.owe_page_instead(uid, peer, key, syntax, result, now);
+            return (false, Failure::None);
+        }
         let (event, failure) = judge(delivery, &result, retry);
         if event == DeliveryEvent::Accepted {
             delivery.proof.begin(&result, now);

@@ -12,6 +12,7 @@ mod commitment;
 mod companions;
 mod delivery;
 mod outcome;
+mod page_instead;
 mod readings;
 mod record;
 mod recover;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use sonode_findings::{CardiacPhase, Findings, InstanceFindings};
 
+use super::page::view_name;
 use super::panel::{colour_on_image, draw_contour};
 use super::svg::{Anchor, DARK, Rect, Style, Svg, width};
 use crate::texts::Language;
@@ -11,9 +12,9 @@ use crate::texts::Language;
 /// Colour of a contour between the phases.
 const BETWEEN: &str = "#7ee08a";
 
-/// The clip that a cine is made of: the one that the summary stands on, for a biplane measurement its four-chamber clip.
-pub(super) fn clip(findings: &Findings) -> Option<&InstanceFindings> {
-    let clip = findings.sources().first().copied()?;
+/// The clip that a cine is made of: that of one of the planes that the summary stands on.
+pub(super) fn clip(findings: &Findings, plane: u8) -> Option<&InstanceFindings> {
+    let clip = findings.sources().get(usize::from(plane)).copied()?;
     let has_size = clip.columns.is_some() && clip.rows.is_some();
     (has_size && !clip.traces.is_empty() && !clip.volume_curve.is_empty()).then_some(clip)
 }
@@ -67,7 +68,12 @@ fn sheet(
         Some(CardiacPhase::EndSystole) => "  ES",
         None => "",
     };
-    let place = format!("{} {frame}/{count}{mark}", texts.frame);
+    let view = match findings.sources().len() {
+        // Which of two planes this is.
+        2 => format!("{}  ", view_name(clip)),
+        _ => String::new(),
+    };
+    let place = format!("{view}{} {frame}/{count}{mark}", texts.frame);
     let colour = phase.map_or(DARK.faint, colour_on_image);
     svg.text(
         [columns - size * 0.5, baseline],

@@ -13,13 +13,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sonode_conformance::sop_class::{ENCAPSULATED_PDF, SECONDARY_CAPTURE, TRUE_COLOR_CAPTURE};
-use sonode_conformance::transfer_syntax::{EXPLICIT_LITTLE, JPEG_BASELINE};
+use sonode_conformance::transfer_syntax::JPEG_BASELINE;
 use sonode_conformance::{AeTitle, SeriesInstanceUid, SopInstanceUid, Uid};
 use sonode_findings::protocol::{PageForm, Picture};
 use sonode_findings::{Findings, StudyContext};
 
 use crate::dataset;
-use crate::form::CharacterSet;
+use crate::form::{CharacterSet, Syntax};
 use crate::request::{ContentDateTime, WriteError, WrittenReport};
 use crate::texts::Language;
 use crate::write::known_uid;
@@ -30,7 +30,8 @@ use crate::write::known_uid;
 pub enum Companion {
     /// One page as a picture: Secondary Capture.
     SecondaryCapture,
-    /// The measured cine with the contour drawn on every frame: Multi-frame True Color Secondary Capture.
+    /// A measured cine with the contour drawn on every frame: Multi-frame True Color Secondary Capture. One for each
+    /// plane.
     OverlayCine,
     /// The same page as a document: Encapsulated PDF.
     Pdf,
@@ -58,10 +59,10 @@ impl Companion {
         }
     }
 
-    /// Transfer Syntax UID: what every archive reads, uncompressed where there is text.
-    pub const fn transfer_syntax(self) -> &'static str {
+    /// Transfer Syntax UID: what every archive reads, uncompressed where there is text. A cine is JPEG in any case.
+    pub const fn transfer_syntax(self, syntax: Syntax) -> &'static str {
         match self {
-            Self::SecondaryCapture | Self::Pdf => EXPLICIT_LITTLE,
+            Self::SecondaryCapture | Self::Pdf => syntax.uid(),
             Self::OverlayCine => JPEG_BASELINE,
         }
     }
@@ -75,9 +76,15 @@ impl Companion {
         }
     }
 
-    /// Whether there is anything to draw: a page always says something, a cine needs contours.
-    pub fn has_something_to_show(self, findings: &Findings) -> bool {
-        self != Self::OverlayCine || cine::clip(findings).is_some()
+    /// The planes of which there is something to draw, the four-chamber one first. A page shows all of them and always
+    /// says something; a cine shows one and needs its contours.
+    pub fn planes(self, findings: &Findings) -> Vec<u8> {
+        match self {
+            Self::SecondaryCapture | Self::Pdf => vec![0],
+            Self::OverlayCine => (0..2)
+                .filter(|plane| cine::clip(findings, *plane).is_some())
+                .collect(),
+        }
     }
 }
 
@@ -95,6 +102,10 @@ impl FromStr for Companion {
 pub struct CompanionRequest {
     /// What is made.
     pub companion: Companion,
+    /// Of which of the planes that were measured, from 0; see [`Companion::planes`].
+    pub plane: u8,
+    /// In which transfer syntax; see [`Companion::transfer_syntax`].
+    pub syntax: Syntax,
     /// The language of its text.
     pub language: Language,
     /// The character set of its attributes.
@@ -148,7 +159,7 @@ pub fn compose(
         Companion::SecondaryCapture => PageForm::Raster,
         Companion::Pdf => PageForm::Pdf,
         Companion::OverlayCine => {
-            let clip = cine::clip(findings)?;
+            let clip = cine::clip(findings, request.plane)?;
             return Some(Composition::Cine {
                 clip: clip.sop_instance_uid.clone(),
                 sheets: cine::sheets(findings, clip, request.language),
@@ -180,6 +191,6 @@ pub fn write_companion(
         bytes: dataset::encode_companion(findings, context, request, picture)?,
         sop_class: known_uid(request.companion.sop_class())?.into(),
         sop_instance: request.sop_instance_uid.clone(),
-        transfer_syntax: known_uid(request.companion.transfer_syntax())?.into(),
+        transfer_syntax: known_uid(request.companion.transfer_syntax(request.syntax))?.into(),
     })
 }

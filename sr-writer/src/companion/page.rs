@@ -365,7 +365,8 @@ fn shown_beat(clip: &InstanceFindings) -> Option<Shown<'_>> {
         })
 }
 
-const fn view_name(clip: &InstanceFindings) -> &'static str {
+/// The view as readers know it; empty for another one.
+pub(super) const fn view_name(clip: &InstanceFindings) -> &'static str {
     match &clip.view {
         Some(view) => match view.label {
             ViewLabel::A4C => "A4C",

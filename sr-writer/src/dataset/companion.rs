@@ -39,7 +39,7 @@ pub(crate) fn encode_companion(
             if rgb.len() != usize::from(columns) * usize::from(rows) * 3 {
                 return Err(WriteError::Picture("pixels are missing"));
             }
-            capture(&mut item, findings, [columns, rows], "RGB");
+            capture(&mut item, &findings.sources(), [columns, rows], "RGB");
             // An even length is what every native value has (PS3.5 section 8.1.1).
             item.put(DataElement::new(
                 tags::PIXEL_DATA,
@@ -56,8 +56,14 @@ pub(crate) fn encode_companion(
             },
         ) => {
             let files: Vec<Vec<u8>> = frames.into_iter().map(|frame| even(frame.0)).collect();
-            capture(&mut item, findings, [columns, rows], "YBR_FULL_422");
-            cine(&mut item, findings, [columns, rows], &files)?;
+            let shown: Vec<&InstanceFindings> = findings
+                .sources()
+                .get(usize::from(request.plane))
+                .copied()
+                .into_iter()
+                .collect();
+            capture(&mut item, &shown, [columns, rows], "YBR_FULL_422");
+            cine(&mut item, shown.first().copied(), [columns, rows], &files)?;
             let pixels = PixelFragmentSequence::new(offsets(&files)?, files);
             item.put(DataElement::new(tags::PIXEL_DATA, VR::OB, pixels));
         }
@@ -68,7 +74,7 @@ pub(crate) fn encode_companion(
         in_its_set(item, context, request.charset),
         request.companion.sop_class(),
         &request.sop_instance_uid,
-        request.companion.transfer_syntax(),
+        request.companion.transfer_syntax(request.syntax),
     )
 }
 
@@ -90,11 +96,19 @@ fn series(item: &mut Item, request: &CompanionRequest) {
             VR::LO,
             companion_description(request.companion),
         )
-        .integers(tags::INSTANCE_NUMBER, &[request.revision]);
+        .integers(tags::INSTANCE_NUMBER, &[instance_number(request)]);
     if request.companion != Companion::Pdf {
         // Type 2C: a drawing has no laterality and no orientation in the patient.
         item.text(tags::LATERALITY, VR::CS, "")
             .text(tags::PATIENT_ORIENTATION, VR::CS, "");
+    }
+}
+
+/// The revision; a cine leaves room for both planes of each.
+fn instance_number(request: &CompanionRequest) -> u32 {
+    match request.companion {
+        Companion::SecondaryCapture | Companion::Pdf => request.revision,
+        Companion::OverlayCine => 2 * request.revision.max(1) - 1 + u32::from(request.plane),
     }
 }
 
@@ -144,7 +158,7 @@ fn common(
 }
 
 /// General Image (C.7.6.1), Image Pixel (C.7.6.3): a picture in colour, derived from the clips that were measured.
-fn capture(item: &mut Item, findings: &Findings, [columns, rows]: [u16; 2], model: &str) {
+fn capture(item: &mut Item, shown: &[&InstanceFindings], [columns, rows]: [u16; 2], model: &str) {
     item.texts(tags::IMAGE_TYPE, VR::CS, &["DERIVED", "SECONDARY"])
         .text(
             tags::IMAGE_COMMENTS,
@@ -165,7 +179,7 @@ fn capture(item: &mut Item, findings: &Findings, [columns, rows]: [u16; 2], mode
         .numbers(tags::BITS_STORED, &[8])
         .numbers(tags::HIGH_BIT, &[7])
         .numbers(tags::PIXEL_REPRESENTATION, &[0]);
-    let sources = sources(findings, true);
+    let sources = sources(shown, true);
     if !sources.is_empty() {
         item.sequence(tags::SOURCE_IMAGE_SEQUENCE, sources);
     }
@@ -174,15 +188,13 @@ fn capture(item: &mut Item, findings: &Findings, [columns, rows]: [u16; 2], mode
 /// Multi-frame (C.7.6.6), Cine (C.7.6.5) and SC Multi-frame (C.8.6.3, C.8.6.4) modules.
 fn cine(
     item: &mut Item,
-    findings: &Findings,
+    clip: Option<&InstanceFindings>,
     [columns, rows]: [u16; 2],
     files: &[Vec<u8>],
 ) -> Result<(), WriteError> {
     let count = u32::try_from(files.len()).map_err(encoding)?;
     item.integers(tags::NUMBER_OF_FRAMES, &[count]);
-    let rate = findings
-        .sources()
-        .first()
+    let rate = clip
         .and_then(|clip| clip.frame_rate_hz)
         .filter(|rate| rate.is_finite() && *rate > 0.0);
     if let Some(rate) = rate {
@@ -245,7 +257,7 @@ fn document(item: &mut Item, findings: &Findings, file: Vec<u8>) -> Result<(), W
     if research {
         item.text(tags::CONTENT_QUALIFICATION, VR::CS, "RESEARCH");
     }
-    let sources = sources(findings, false);
+    let sources = sources(&findings.sources(), false);
     if !sources.is_empty() {
         item.sequence(tags::SOURCE_INSTANCE_SEQUENCE, sources);
     }
@@ -253,8 +265,8 @@ fn document(item: &mut Item, findings: &Findings, file: Vec<u8>) -> Result<(), W
 }
 
 /// The clips that the result stands on; of an image, with the purpose and the frames.
-fn sources(findings: &Findings, of_image: bool) -> Vec<Item> {
-    let reference = |clip: &InstanceFindings| {
+fn sources(shown: &[&InstanceFindings], of_image: bool) -> Vec<Item> {
+    let reference = |clip: &&InstanceFindings| {
         let class = clip.sop_class_uid.as_ref()?;
         let mut item = Item::new();
         item.text(tags::REFERENCED_SOP_CLASS_UID, VR::UI, class.as_str())
@@ -271,11 +283,7 @@ fn sources(findings: &Findings, of_image: bool) -> Vec<Item> {
         }
         Some(item)
     };
-    findings
-        .sources()
-        .into_iter()
-        .filter_map(reference)
-        .collect()
+    shown.iter().filter_map(reference).collect()
 }
 
 /// The Basic Offset Table: where each frame's item begins (PS3.5 annex A.4).

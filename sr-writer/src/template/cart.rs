@@ -1,6 +1,5 @@
 //! What another report of the study says beside ours, with a reference to it; and the volumes over the body surface area.
 
-use sonode_conformance::SopInstanceUid;
 use sonode_findings::{CartReport, Quantity};
 
 use super::Source;
@@ -14,16 +13,16 @@ pub(super) fn comments(source: &Source<'_>) -> Vec<Text> {
     let findings = source.findings;
     let mut comments = Vec::new();
     let named = findings.cart.as_ref().and_then(|uid| {
-        let instance = findings
-            .instances
-            .iter()
-            .find(|i| i.sop_instance_uid == *uid)?;
-        Some((uid, instance.cart.as_ref()?))
+        let mut instances = findings.instances.iter();
+        instances
+            .find(|instance| instance.sop_instance_uid == *uid)?
+            .cart
+            .as_ref()
     });
-    if let Some((uid, report)) = named {
+    if let Some(report) = named {
         let text = Text::new(codes::COMMENT, &said(report, language));
-        comments.push(match reference(source, uid) {
-            Some(reference) => text.inferred_from_report(Composite::new(reference)),
+        comments.push(match reference_of(source) {
+            Some(reference) => text.inferred_from_report(reference),
             None => text,
         });
     }
@@ -33,14 +32,16 @@ pub(super) fn comments(source: &Source<'_>) -> Vec<Text> {
     comments
 }
 
-fn reference(source: &Source<'_>, uid: &SopInstanceUid) -> Option<ImageRef> {
+/// The other report, where there is one and it can be referenced.
+pub(super) fn reference_of(source: &Source<'_>) -> Option<Composite> {
+    let uid = source.findings.cart.as_ref()?;
     let mut instances = source.findings.instances.iter();
     let instance = instances.find(|instance| instance.sop_instance_uid == *uid)?;
-    Some(ImageRef {
+    Some(Composite::new(ImageRef {
         series: instance.series_instance_uid.clone()?,
         instance: uid.clone(),
         class: instance.sop_class_uid.clone()?,
-    })
+    }))
 }
 
 /// The values in a sentence, each with its unit.

@@ -3,12 +3,13 @@
 use sonode_findings::{CardiacPhase, Contour, Grade, InstanceFindings, ModelRef};
 
 use super::quantity::{QUANTITIES, Quantity, Reading, check_frame, cycle_point, heart_rate};
+use super::rows::{Modifier, Row, fill};
 use super::{Source, decimal, view_code};
 use crate::codes::{self, Code, Unit};
 use crate::identity::{beat_tracking_uid, contour_tracking_uid, function_tracking_uid};
 use crate::request::WriteError;
 use crate::texts::Language;
-use crate::tree::{Coded, Container, Image, Num, Region, Text, UidRef};
+use crate::tree::{Coded, Container, Image, Num, Region};
 use sonode_conformance::{Uid, implementation};
 
 /// The contours of a clip, one TID 1410 group each, so that each has a tracking identifier of its own: viewers merge
@@ -182,33 +183,66 @@ fn models_of<'a>(source: &Source<'a>, clip: &'a InstanceFindings) -> &'a [ModelR
     }
 }
 
-/// The rows that TID 1410 and TID 1501 share: tracking, finding, site, algorithm (TID 4019).
-fn header(template: &'static str, label: &str, tracking: Uid, models: &[ModelRef]) -> Container {
-    let group = Container::templated(codes::MEASUREMENT_GROUP, template)
-        .observed(Text::new(codes::TRACKING_IDENTIFIER, label))
-        .observed(UidRef::new(codes::TRACKING_UID, tracking))
-        .contains(Coded::new(codes::FINDING, codes::LEFT_VENTRICLE))
-        .modifier(Coded::new(codes::FINDING_SITE, codes::LEFT_VENTRICLE))
-        // One algorithm, which is the product; the models that it ran are its parameters, since TID 4019 has one name.
-        .modifier(Text::new(codes::ALGORITHM_NAME, implementation::MODEL_NAME))
-        .modifier(Text::new(
-            codes::ALGORITHM_VERSION,
-            implementation::SOFTWARE_VERSION,
-        ));
-    let group = models.iter().fold(group, |group, model| {
-        let ModelRef {
-            name,
-            version,
-            sha256,
-            ..
-        } = model;
-        let parameter = format!("model={name} version={version} sha256={sha256}");
-        group.modifier(Text::new(codes::ALGORITHM_PARAMETERS, &parameter))
-    });
-    group.modifier(Coded::new(
+/// What the head of a group is filled from.
+struct Group {
+    label: String,
+    tracking: Uid,
+    models: Vec<ModelRef>,
+}
+
+/// The rows that TID 1410 and TID 1501 share: tracking, finding, site, algorithm (TID 4019). One algorithm, which is the
+/// product; the models that it ran are its parameters, since TID 4019 has one name.
+const HEAD: &[Row<Group>] = &[
+    Row::ContextText(codes::TRACKING_IDENTIFIER, |group| {
+        Some(group.label.clone())
+    }),
+    Row::ContextUid(codes::TRACKING_UID, |group| group.tracking.clone()),
+    Row::Code(codes::FINDING, |_| codes::LEFT_VENTRICLE),
+    Row::Modifier(Modifier::Code(
+        codes::FINDING_SITE,
+        |_| codes::LEFT_VENTRICLE,
+        &[],
+    )),
+    Row::Modifier(Modifier::Texts(codes::ALGORITHM_NAME, |_| {
+        vec![implementation::MODEL_NAME.to_owned()]
+    })),
+    Row::Modifier(Modifier::Texts(codes::ALGORITHM_VERSION, |_| {
+        vec![implementation::SOFTWARE_VERSION.to_owned()]
+    })),
+    Row::Modifier(Modifier::Texts(codes::ALGORITHM_PARAMETERS, |group| {
+        group.models.iter().map(parameter).collect()
+    })),
+    Row::Modifier(Modifier::Code(
         codes::ALGORITHM_FAMILY,
-        codes::ARTIFICIAL_INTELLIGENCE,
-    ))
+        |_| codes::ARTIFICIAL_INTELLIGENCE,
+        &[],
+    )),
+];
+
+fn parameter(model: &ModelRef) -> String {
+    let ModelRef {
+        name,
+        version,
+        sha256,
+        ..
+    } = model;
+    format!("model={name} version={version} sha256={sha256}")
+}
+
+/// A group's head.
+pub(super) fn header(
+    template: &'static str,
+    label: &str,
+    tracking: Uid,
+    models: &[ModelRef],
+) -> Container {
+    let group = Group {
+        label: label.to_owned(),
+        tracking,
+        models: models.to_vec(),
+    };
+    let container = Container::templated(codes::MEASUREMENT_GROUP, template);
+    fill(container, HEAD, &group)
 }
 
 /// CID 3114 has no grade between good and poor. What is measured with a caution is called poor, so that no reader

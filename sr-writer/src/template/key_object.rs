@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use super::Source;
+use super::head::{Headed, head};
 use super::quantity::check_frame;
-use super::{Source, observer};
 use crate::codes;
 use crate::request::WriteError;
 use crate::texts::Language;
-use crate::tree::{Coded, Container, Image, Node, Text};
+use crate::tree::{Container, Image, Node, Text};
 
 /// The whole selection.
 ///
@@ -15,10 +16,8 @@ use crate::tree::{Coded, Container, Image, Node, Text};
 /// Those of [`super::document`].
 pub(super) fn key_object(source: &Source<'_>) -> Result<Node, WriteError> {
     let language = source.request.style.language;
-    let root = Container::templated(codes::OF_INTEREST, "2010")
-        // Without a country: in this class only a container may be modified (PS3.3 table A.35.4-2).
-        .modifier(Coded::new(codes::LANGUAGE, language.codes().0));
-    let mut root = observer::observer(root, source);
+    let root = Container::templated(codes::OF_INTEREST, "2010");
+    let mut root = head(root, Headed::KeyObject, source);
     let (text, images) = frames(source, language)?;
     root = root.contains(Text::new(codes::KEY_OBJECT_DESCRIPTION, &text));
     Ok(root.contains_all(images).into())

@@ -2,10 +2,12 @@
 
 mod cart;
 mod group;
+mod head;
+mod index;
 mod key_object;
-mod observer;
 mod qualitative;
 mod quantity;
+mod rows;
 mod tid1500;
 mod tid5200;
 mod tid5300;

@@ -11,8 +11,8 @@ use crate::request::WriteError;
 use crate::texts::Language;
 use crate::tree::{Coded, Container, Image, Text};
 
-/// Statement, revision, interval, derivation, grades, checks, quality, notes, the cart's own values, second readings, other
-/// clips, refusals and models, in this order.
+/// The coded grades; then statement, revision, interval, derivation, grades, checks, quality, notes, the cart's own values,
+/// second readings, other clips, refusals and models, in this order.
 pub(super) fn evaluations(source: &Source<'_>) -> Result<Container, WriteError> {
     let mut items = statements(source);
     items.extend(result(source)?);
@@ -27,13 +27,14 @@ pub(super) fn evaluations(source: &Source<'_>) -> Result<Container, WriteError> 
             .iter()
             .map(|model| comment(&language.model(&model.name, &model.version, model.research))),
     );
+    // TID 1500 has the row of codes before that of texts.
     Ok(Container::new(codes::QUALITATIVE_EVALUATIONS)
-        .contains_all(items)
-        .contains_all(normality(source)))
+        .contains_all(normality(source))
+        .contains_all(severity(source))
+        .contains_all(items))
 }
 
-/// The grades that have a code: where the ejection fraction lies by a normal range (CID 222), and by whose. The further
-/// grades (impaired, borderline, preserved) have none and stand in words alone.
+/// The grades that say where the ejection fraction lies by a normal range (CID 222), and by whose.
 fn normality(source: &Source<'_>) -> Vec<Coded> {
     let Some(lv) = &source.findings.lv else {
         return Vec::new();
@@ -51,6 +52,30 @@ fn normality(source: &Source<'_>) -> Vec<Coded> {
             language.profile(grade.profile),
         );
         Some(Coded::new(codes::NORMALITY, code).property(authority))
+    };
+    lv.grades.iter().filter_map(coded).collect()
+}
+
+/// The grades that state a severity (CID 3716), whose they are, and what they say in full. Where a profile has a word
+/// without a severity (impaired, borderline, reduced, preserved) there is no code, and the word stands alone.
+fn severity(source: &Source<'_>) -> Vec<Coded> {
+    let Some(lv) = &source.findings.lv else {
+        return Vec::new();
+    };
+    let language = source.request.style.language;
+    let coded = |grade: &EfGrade| {
+        let code = match grade.label {
+            EfLabel::SeverelyImpaired => codes::SEVERE,
+            EfLabel::MildlyReduced => codes::MILD,
+            _ => return None,
+        };
+        let authority = language.profile(grade.profile);
+        Some(
+            Coded::new(codes::SEVERITY, code)
+                .modifier(Coded::new(codes::FINDING_SITE, codes::LEFT_VENTRICLE))
+                .property(Text::new(codes::NORMAL_RANGE_AUTHORITY, authority))
+                .property(comment(&language.ef_grade(grade))),
+        )
     };
     lv.grades.iter().filter_map(coded).collect()
 }

@@ -152,9 +152,12 @@ impl<'a> Reading<'a> {
 
     /// The number with its modifiers: view, cycle point, method, derivation, in the order of TID 300's rows.
     pub(super) fn modified(&self, quantity: &Quantity) -> Result<Option<Num>, WriteError> {
-        let Some(mut num) = self.num(quantity, quantity.name)? else {
-            return Ok(None);
-        };
+        let num = self.num(quantity, quantity.name)?;
+        Ok(num.map(|num| self.modify(num, quantity)))
+    }
+
+    /// How this reading came to a number.
+    pub(super) fn modify(&self, mut num: Num, quantity: &Quantity) -> Num {
         let (method, views) = coded(self.method);
         for view in views {
             num = num.modifier(Coded::new(codes::IMAGE_VIEW, *view));
@@ -166,7 +169,7 @@ impl<'a> Reading<'a> {
         if self.is_median {
             num = num.modifier(Coded::new(codes::DERIVATION, codes::MEDIAN));
         }
-        Ok(Some(num))
+        num
     }
 
     /// The frames that the number stands on, as the sources of its measurement (TID 320).

@@ -1,9 +1,10 @@
 //! TID 1500, Measurement Report.
 
-use super::{Source, group, observer, qualitative};
+use super::head::{Headed, head, image_library};
+use super::{Source, group, index, qualitative};
 use crate::codes;
 use crate::request::WriteError;
-use crate::tree::{Coded, Container, Node};
+use crate::tree::{Container, Node};
 
 /// The whole report. Where nothing was measured it holds the qualitative evaluations alone, which say why.
 ///
@@ -11,15 +12,8 @@ use crate::tree::{Coded, Container, Node};
 /// Those of [`super::document`].
 pub(super) fn measurement_report(source: &Source<'_>) -> Result<Node, WriteError> {
     let root = Container::templated(codes::IMAGING_MEASUREMENT_REPORT, "1500");
-    let root = observer::language(root, source);
-    let root = observer::observer(root, source);
-    // What was analysed is an echocardiogram, whatever order it was made under: IHE AIR asks for the imaging
-    // procedure, not for the algorithm.
-    let mut root = root.modifier(Coded::new(
-        codes::PROCEDURE_REPORTED,
-        codes::TRANSTHORACIC_ECHO,
-    ));
-    if let Some(library) = observer::image_library(source) {
+    let mut root = head(root, Headed::MeasurementReport, source);
+    if let Some(library) = image_library(source) {
         root = root.contains(library);
     }
     let measurements = imaging_measurements(source)?;
@@ -38,5 +32,6 @@ fn imaging_measurements(source: &Source<'_>) -> Result<Container, WriteError> {
     for clip in source.measured()? {
         groups.extend(group::beats(source, clip)?);
     }
+    groups.extend(index::group(source)?);
     Ok(Container::new(codes::IMAGING_MEASUREMENTS).contains_all(groups))
 }

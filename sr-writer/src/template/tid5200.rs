@@ -2,8 +2,9 @@
 //! mode, numbers with modifiers. Receivers match on the whole tuple of codes, so nothing stands in it that such a system
 //! doesn't send, but for the one comment that marks it.
 
+use super::head::{Headed, head};
 use super::quantity::{QUANTITIES, Quantity, Reading, heart_rate};
-use super::{Source, observer, qualitative};
+use super::{Source, qualitative};
 use crate::codes::{self, Code};
 use crate::form::FindingsCode;
 use crate::request::WriteError;
@@ -15,8 +16,7 @@ use crate::tree::{Coded, Container, Image, Node, Num};
 /// Those of [`super::document`].
 pub(super) fn echo_report(source: &Source<'_>) -> Result<Node, WriteError> {
     let root = Container::templated(codes::ADULT_ECHO_REPORT, "5200");
-    let root = observer::language(root, source);
-    let mut root = observer::observer(root, source);
+    let mut root = head(root, Headed::Report, source);
     root = root.contains(image_library(source)?);
     root = root.contains(section(source)?);
     for statement in qualitative::statements(source) {

@@ -1,7 +1,8 @@
 //! TID 5300, Simplified Adult Echocardiography Report: flat, one code for each number.
 
+use super::head::{Headed, head};
 use super::quantity::{QUANTITIES, Reading};
-use super::{Source, observer};
+use super::{Source, index};
 use crate::codes;
 use crate::request::WriteError;
 use crate::tree::{Container, Node, Text};
@@ -13,8 +14,7 @@ use crate::tree::{Container, Node, Text};
 /// Those of [`super::document`].
 pub(super) fn simplified_echo_report(source: &Source<'_>) -> Result<Node, WriteError> {
     let root = Container::templated(codes::ADULT_ECHO_REPORT, "5300");
-    let root = observer::language(root, source);
-    let root = observer::observer(root, source);
+    let root = head(root, Headed::Report, source);
     Ok(root.contains(precoordinated(source)?).into())
 }
 
@@ -36,6 +36,9 @@ fn precoordinated(source: &Source<'_>) -> Result<Container, WriteError> {
             num = num.inferred_from(image);
         }
         section = section.contains(num);
+    }
+    for (num, label) in index::precoordinated(source)? {
+        section = section.contains(num.property(Text::new(codes::SHORT_LABEL, label)));
     }
     Ok(section)
 }

@@ -193,6 +193,20 @@ impl Num {
         add(&mut self.0, Relationship::InferredFrom, image);
         self
     }
+
+    /// INFERRED FROM another number.
+    #[must_use]
+    pub fn inferred_from_number(mut self, number: Self) -> Self {
+        add(&mut self.0, Relationship::InferredFrom, number);
+        self
+    }
+
+    /// INFERRED FROM another report.
+    #[must_use]
+    pub fn inferred_from_report(mut self, report: Composite) -> Self {
+        add(&mut self.0, Relationship::InferredFrom, report);
+        self
+    }
 }
 
 impl UidRef {

@@ -61,7 +61,8 @@ pub(super) fn run(args: &Demo) -> Result<(), CliError> {
     let overlay_path = args.out.join("overlay.png");
     let has_picture = findings.lv.is_some();
     if has_picture {
-        super::analyze::overlay(&findings, &context, &files, &overlay_path)?;
+        let language = sonode_sr_writer::Language::default();
+        super::analyze::overlay(&findings, &context, &files, language, &overlay_path)?;
     }
 
     println!(

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sonode_sr_writer::Companion;
+use sonode_sr_writer::{Companion, Syntax};
 
 use super::super::*;
 use super::world::{World, route, study_uid, success};
-use crate::DeliveryObject;
 use crate::states::DeliveryState;
+use crate::{DeliveryObject, ObjectResult};
 
 const MEASURABLE: usize = 0;
 const QUIET: Duration = Duration::from_mins(5);
@@ -180,4 +180,51 @@ fn routes_without_companions_wait_for_nothing() {
     world.pass(QUIET);
     assert_eq!(on_its_way(&world), [1, 0]);
     assert!(world.drawings.running.is_none());
+}
+
+/// The last rung of the ladder.
+#[test]
+fn a_peer_that_takes_no_report_gets_the_page_in_its_place() {
+    let takes_page = || ObjectResult::TakesPage("Enhanced SR".to_owned(), Syntax::ImplicitLittle);
+    for lose_queue in [None, Some(false), Some(true)] {
+        let mut world = World::with_routes(vec![route("pacs-a")]);
+        world.worker_ready();
+        world.arrive(1, MEASURABLE, 0, 0, 0);
+        world.worker_works(0);
+        world.pass(QUIET);
+        assert_eq!(on_its_way(&world), [1, 0]);
+        world.peer_answers(&takes_page(), None);
+        assert!(world.jobs.is_empty() && !is_finished(&world));
+        if let Some(lose_queue) = lose_queue {
+            world.restart(lose_queue);
+            world.worker_ready();
+            // Where the queue is lost, so is what the peer takes: it is asked again.
+            if lose_queue {
+                world.pass(QUIET);
+                world.peer_answers(&takes_page(), None);
+            }
+        }
+        world.worker_draws(None);
+        assert_eq!(on_its_way(&world), [0, 1]);
+        let study = world.engine.study(&study_uid(1)).unwrap();
+        let page = study.deliveries.last().unwrap();
+        let why = page.answers[0].comment.as_deref().unwrap();
+        assert!(why.contains("in place of the report"), "{why}");
+        world.peer_answers(&success(), None);
+        assert!(is_finished(&world));
+        let [(_, key)] = world.drawings.accepted.as_slice() else {
+            panic!("not one page");
+        };
+        assert_eq!(key.companion, Companion::SecondaryCapture);
+        assert_eq!(key.syntax, Syntax::ImplicitLittle);
+        // A later revision is offered as a report, and superseded where it is not taken in time.
+        world.arrive(1, MEASURABLE, 1, 0, 0);
+        world.event(Event::AssociationClosed(0));
+        world.worker_works(0);
+        world.pass(QUIET);
+        assert_eq!(on_its_way(&world), [1, 0]);
+        world.peer_answers(&success(), None);
+        assert!(is_finished(&world));
+        assert_eq!(world.drawings.accepted.len(), 1);
+    }
 }
