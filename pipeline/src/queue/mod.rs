@@ -34,6 +34,8 @@ pub(crate) struct Queue {
     issued: Tree,
     /// Study UID -> record, of the studies that are done.
     finished: Tree,
+    /// SOP Instance UID of an image whose receiver had to show that it keeps it -> its study, of the studies that are done.
+    images: Tree,
     /// Time (big-endian), study -> its line in the list, so that listing reads no records.
     finished_by_time: Tree,
     /// The keys in `due`, by study.
@@ -96,6 +98,7 @@ impl Queue {
             marks: db.open_tree("marks")?,
             issued: db.open_tree("issued")?,
             finished: db.open_tree("finished")?,
+            images: db.open_tree("images")?,
             finished_by_time: db.open_tree("finished-by-time")?,
             due_keys: BTreeMap::new(),
             db,
@@ -261,12 +264,19 @@ impl Queue {
         .concat();
         self.finished_by_time
             .insert(key, serde_json::to_vec(&study.status())?)?;
+        for image in study.proven_images() {
+            self.images.insert(image.as_str(), study.uid.as_str())?;
+        }
         self.drop_open(&study.uid)?;
         while self.finished_by_time.len() > FINISHED_MAX {
             let Some((key, _)) = self.finished_by_time.pop_min()? else {
                 break;
             };
-            self.finished.remove(key.get(8..).unwrap_or_default())?;
+            let oldest = self.finished.remove(key.get(8..).unwrap_or_default())?;
+            let oldest = oldest.and_then(|value| serde_json::from_slice::<Study>(&value).ok());
+            for image in oldest.iter().flat_map(Study::proven_images) {
+                self.images.remove(image.as_str())?;
+            }
         }
         Ok(())
     }
@@ -297,6 +307,12 @@ impl Queue {
     pub(crate) fn finished(&self, study: &StudyInstanceUid) -> Option<Study> {
         let value = self.finished.get(study.as_str()).ok()??;
         serde_json::from_slice(&value).ok()
+    }
+
+    /// The study, done, of an image whose receiver had to show that it keeps it.
+    pub(crate) fn study_of(&self, image: &SopInstanceUid) -> Option<StudyInstanceUid> {
+        let value = self.images.get(image.as_str()).ok()??;
+        StudyInstanceUid::parse(&value).ok()
     }
 
     /// The studies that are done, latest first, at most `max`.

@@ -1,6 +1,7 @@
 mod commitment;
 mod companions;
 mod properties;
+mod relay;
 mod scenarios;
 mod unsorted;
 mod world;
