@@ -75,6 +75,12 @@ pub const COMMIT_GATHER: Duration = Duration::from_secs(5);
 pub const COMMIT_LINGER: Duration = Duration::from_secs(10);
 /// How often an object is sent again because its receiver reports that it doesn't have it.
 pub const COMMIT_DENIALS_MAX: u32 = 3;
+/// How long a cart's request for commitment waits for instances that haven't come.
+pub const RELAY_ARRIVAL: Duration = Duration::from_mins(1);
+/// From a cart's request to the moment at which the association on which it came may be used for the answer.
+pub const RELAY_SAME_ASSOCIATION: Duration = Duration::from_secs(1);
+/// How long an archive's answer is waited for, and then how long the cart is tried to be told.
+pub const RELAY_TRIES: Duration = Duration::from_hours(72);
 /// Longest data set of a normalized or query service: a commitment of ten thousand instances is a quarter of it.
 pub const DATA_SET_BYTES_MAX: usize = 8 << 20;
 /// Data elements in such a data set, items counted.

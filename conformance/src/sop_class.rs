@@ -87,7 +87,7 @@ pub const SERVICES: &[Service] = &[
         uid: STORAGE_COMMITMENT,
         name: "Storage Commitment Push Model",
         scu: "of what a route with `commit = true` sent",
-        scp: "",
+        scp: "for peers with `commitment = \"relay\"`",
     },
     Service {
         uid: STUDY_ROOT_FIND,

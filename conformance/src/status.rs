@@ -24,6 +24,10 @@ impl DimseStatus {
     pub const DUPLICATE_SOP_INSTANCE: Self = Self(0x0111);
     /// No such SOP instance (PS3.7 C.5.9).
     pub const NO_SUCH_INSTANCE: Self = Self(0x0112);
+    /// No such action type (PS3.7 C.5.8).
+    pub const NO_SUCH_ACTION: Self = Self(0x0123);
+    /// Resource limitation (PS3.7 C.5.21).
+    pub const RESOURCE_LIMITATION: Self = Self(0x0213);
     /// Invalid argument value (PS3.7 C.5.7).
     pub const INVALID_ARGUMENT: Self = Self(0x0115);
     /// Not authorized (PS3.7 C.5.22).
@@ -66,6 +70,7 @@ impl DimseStatus {
             0x0118 => "no such SOP class",
             0x0119 => "class-instance conflict",
             0x0122 => "SOP class not supported",
+            0x0123 => "no such action",
             0x0124 => "not authorized",
             0x0131 => "duplicate transaction UID",
             0x0210 => "duplicate invocation",

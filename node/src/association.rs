@@ -26,6 +26,11 @@ pub(crate) trait Service {
     /// Takes a piece of a message. An answer is the command set of a response, for the message's own context.
     fn message(&mut self, event: DimseEvent<'_>) -> Option<Vec<u8>>;
 
+    /// A request of ours for the peer, if one waits: its context, command set and data set. Asked between two messages.
+    fn take_request(&mut self) -> Option<(u8, Vec<u8>, Vec<u8>)> {
+        None
+    }
+
     /// Bytes came (`true`), or all that came was dealt with and no message is unfinished (`false`).
     fn set_busy(&mut self, _busy: bool) {}
 
@@ -127,7 +132,20 @@ impl Driver<'_> {
                     service.set_busy(self.inside_message());
                 }
             }
+            self.send_requests(service)?;
         }
+    }
+
+    fn send_requests(&mut self, service: &mut dyn Service) -> io::Result<()> {
+        while self.acceptor.may_send_data()
+            && !self.inside_message()
+            && let Some((context, command, data)) = service.take_request()
+        {
+            let mut out = Vec::new();
+            write_message(&mut out, context, &command, Some(&data), self.peer_max);
+            (&*self.stream).write_all(&out)?;
+        }
+        Ok(())
     }
 
     /// Ends an association that stands, between two messages.

@@ -16,8 +16,9 @@ use sonode_pipeline::{
 };
 use tokio::net::TcpListener;
 
-use crate::config::{self, Config};
+use crate::config::{self, Commitment, Config};
 use crate::header::FileHeaders;
+use crate::mailbox::Mailboxes;
 use crate::metrics::Metrics;
 use crate::places::{Places, Rules};
 use crate::refused::Refused;
@@ -41,6 +42,7 @@ pub(crate) struct Node {
     next_association: AtomicU64,
     last_calls: Mutex<HashMap<String, Timestamp>>,
     refused: Refused,
+    mailboxes: Mailboxes,
 }
 
 impl Node {
@@ -63,6 +65,11 @@ impl Node {
     /// What was refused for want of room and has not arrived since.
     pub(crate) fn refused(&self) -> &Refused {
         &self.refused
+    }
+
+    /// Requests of ours that wait for an association of the peer's.
+    pub(crate) fn mailboxes(&self) -> &Mailboxes {
+        &self.mailboxes
     }
 
     /// Whether the disk has room for one association more: every one that stands has [`limits::FREE_BYTES_MIN`] in
@@ -236,6 +243,7 @@ impl Running {
             next_association: AtomicU64::new(1),
             last_calls: Mutex::default(),
             refused: Refused::default(),
+            mailboxes: Mailboxes::default(),
         });
         sender.attach(&node);
         tokio::spawn(listener::accept(dicom_socket, Arc::clone(&node)));
@@ -318,6 +326,12 @@ fn routing(config: &Config) -> Routing {
             .peers
             .iter()
             .filter_map(|peer| Some((peer.name.clone(), peer.commit_timeout?)))
+            .collect(),
+        relays: config
+            .peers
+            .iter()
+            .filter(|peer| peer.commitment == Commitment::Relay)
+            .map(|peer| peer.name.clone())
             .collect(),
         peer_names: config
             .peers

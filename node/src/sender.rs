@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use sonode_dimse::Proposal;
 use sonode_pipeline::{
     AssociationFailure, CommitmentJob, CommitmentOutcome, CommitmentReport, DeliveryJob,
-    DeliveryObject, DeliveryReport, ObjectResult, RenderError, ReportKey, ReportSender,
+    DeliveryObject, DeliveryReport, ObjectResult, RelayReport, RenderError, ReportKey,
+    ReportSender,
 };
 use sonode_sr_writer::{Form, ReportForm, Syntax};
 
@@ -13,6 +14,7 @@ use crate::commitment;
 use crate::config::Config;
 use crate::node::Node;
 use crate::part10::Part10;
+use crate::relay;
 use crate::scu::{self, Association, ScuError, Timeouts};
 
 /// The pipeline's way out. Made before the node, since the pipeline needs it, and attached to it afterwards.
@@ -87,6 +89,19 @@ impl ReportSender for Sender {
                 answer(node, commitment::ask(node, &job));
             },
             move |node, failure| answer(node, CommitmentOutcome::NoAssociation(failure)),
+        );
+    }
+
+    fn report(&self, report: RelayReport) {
+        let id = report.id;
+        self.run(
+            move |node| {
+                let span = tracing::info_span!("relay", peer = report.peer, id);
+                let _entered = span.enter();
+                node.pipeline()
+                    .relay_reported(id, relay::report(node, &report));
+            },
+            move |node, failure| node.pipeline().relay_reported(id, Err(failure.detail)),
         );
     }
 }

@@ -1,27 +1,31 @@
 //! What an association may use beside storage: the normalized services, by the peer's configuration.
 
 use std::collections::HashMap;
+use std::sync::mpsc::SyncSender;
 
 use sonode_conformance::transfer_syntax::{self, Encoding};
 use sonode_conformance::{DimseStatus, limits, sop_class};
-use sonode_dimse::command::Command;
+use sonode_dimse::command::{Command, RawUid, Request, Response};
+use sonode_dimse::response::event_report_request;
 use sonode_dimse::{AssociateRequest, NegotiatedContext, RoleSelection, respond};
 
 use crate::commitment;
-use crate::config::{Config, Peer};
+use crate::config::{Commitment, Config, Peer};
+use crate::mailbox::Outgoing;
 use crate::node::Node;
+use crate::relay;
 
 /// The classes that a peer may use.
 pub(crate) fn offered(config: &Config, peer: &Peer) -> Vec<&'static str> {
     let mut classes = Vec::new();
-    if config.asks_commitment_of(&peer.name) {
+    if config.asks_commitment_of(&peer.name) || peer.commitment == Commitment::Relay {
         classes.push(sop_class::STORAGE_COMMITMENT);
     }
     classes
 }
 
-/// The roles that are agreed to (PS3.7 annex D.3.3.4): a peer that is asked for commitment is the SCP of it. One that
-/// proposes no role and reports all the same is understood.
+/// The roles that are agreed to (PS3.7 annex D.3.3.4): a peer that is asked for commitment is the SCP of it, a cart that
+/// asks is its SCU. A peer that proposes no role and reports all the same is understood.
 pub(crate) fn roles(
     config: &Config,
     peer: &Peer,
@@ -32,7 +36,7 @@ pub(crate) fn roles(
         .filter(|role| role.sop_class == sop_class::STORAGE_COMMITMENT)
         .map(|role| RoleSelection {
             sop_class: role.sop_class.clone(),
-            scu: false,
+            scu: role.scu && peer.commitment == Commitment::Relay,
             scp: role.scp && config.asks_commitment_of(&peer.name),
         })
         .collect()
@@ -52,6 +56,10 @@ pub(crate) struct Services {
     /// Abstract syntax and encoding by context.
     contexts: HashMap<u8, (&'static str, Encoding)>,
     incoming: Option<Incoming>,
+    /// Requests of ours on this association.
+    sent: u16,
+    /// Who waits for which response.
+    awaiting: HashMap<u16, SyncSender<DimseStatus>>,
 }
 
 impl Services {
@@ -63,7 +71,7 @@ impl Services {
         });
         Self {
             contexts: contexts.collect(),
-            incoming: None,
+            ..Self::default()
         }
     }
 
@@ -74,7 +82,10 @@ impl Services {
         };
         let is_served = matches!(
             (*class, command),
-            (sop_class::STORAGE_COMMITMENT, Command::EventReportRq(..))
+            (
+                sop_class::STORAGE_COMMITMENT,
+                Command::EventReportRq(..) | Command::ActionRq(..)
+            )
         );
         if is_served {
             self.incoming = Some(Incoming {
@@ -96,7 +107,7 @@ impl Services {
     pub(crate) fn data(
         &mut self,
         node: &Node,
-        peer: &str,
+        (peer, association): (&Peer, u64),
         bytes: &[u8],
         is_last: bool,
     ) -> Option<Vec<u8>> {
@@ -115,13 +126,56 @@ impl Services {
             let comment = "the data set is longer than 8 MiB";
             return respond(&incoming.command, DimseStatus::PROCESSING_FAILURE, comment);
         }
-        let (status, _) = commitment::take_event(
-            node,
-            peer,
-            &incoming.command,
-            &incoming.data,
-            incoming.encoding,
-        );
-        respond(&incoming.command, status, "")
+        let Incoming {
+            command,
+            encoding,
+            data,
+            ..
+        } = incoming;
+        let (status, comment) = match &command {
+            Command::ActionRq(_, action) if peer.commitment == Commitment::Relay => {
+                relay::take_action(node, (&peer.name, association), *action, &data, encoding)
+            }
+            Command::EventReportRq(..) => {
+                let (status, _) =
+                    commitment::take_event(node, &peer.name, &command, &data, encoding);
+                (status, String::new())
+            }
+            _ => (
+                DimseStatus::NOT_AUTHORIZED,
+                "this peer may not ask for commitment".to_owned(),
+            ),
+        };
+        respond(&command, status, &comment)
+    }
+
+    /// An N-EVENT-REPORT of ours that waits for this association.
+    pub(crate) fn take_request(
+        &mut self,
+        node: &Node,
+        association: u64,
+    ) -> Option<(u8, Vec<u8>, Vec<u8>)> {
+        let is_its =
+            |(_, (class, _)): &(&u8, &(&str, Encoding))| *class == sop_class::STORAGE_COMMITMENT;
+        let (context, (class, encoding)) = self.contexts.iter().find(is_its)?;
+        let Outgoing { result, answer } = node.mailboxes().take(association)?;
+        self.sent = self.sent.wrapping_add(1).max(1);
+        let request = Request {
+            message_id: self.sent,
+            sop_class: RawUid::from(*class),
+            sop_instance: RawUid::from(sop_class::STORAGE_COMMITMENT_INSTANCE),
+        };
+        let command = event_report_request(&request, result.event_type());
+        let data = result.encode(*encoding);
+        self.awaiting.insert(self.sent, answer);
+        Some((*context, command, data))
+    }
+
+    /// A response to such a request.
+    pub(crate) fn on_response(&mut self, response: &Response) {
+        if let Some(answer) = self.awaiting.remove(&response.message_id) {
+            // Nobody waits any more: the report is sent again.
+            answer.try_send(response.status).unwrap_or_default();
+        }
     }
 }

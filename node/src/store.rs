@@ -19,7 +19,7 @@ use sonode_pipeline::spool::{Committed, FileMeta, InstanceWriter, ReceiveError};
 use sonode_pipeline::{Arrival, Timestamp};
 
 use crate::association::Service;
-use crate::config::Peer;
+use crate::config::{Commitment, Peer};
 use crate::header;
 use crate::metrics::{AssociationResult, StoreResult};
 use crate::node::{Node, OpenAssociation};
@@ -142,7 +142,11 @@ impl StoreService {
                 respond(command, refusal.status(), &refusal.comment())
             }
             other if has_data_set && self.services.begin(context, other) => None,
-            // Responses and C-CANCEL answer nothing that we asked; `respond` has no answer to them either.
+            Command::EventReportRsp(response) => {
+                self.services.on_response(response);
+                None
+            }
+            // Other responses and C-CANCEL answer nothing that we asked; `respond` has no answer to them either.
             other => {
                 let comment = format!("{} is not offered on this context", other.name());
                 let answer = respond(other, DimseStatus::UNRECOGNIZED_OPERATION, &comment);
@@ -221,7 +225,7 @@ impl StoreService {
 
     fn data(&mut self, bytes: &[u8], is_last: bool) -> Option<Vec<u8>> {
         if self.services.is_receiving() {
-            let peer = self.peer.as_ref().map_or("", |peer| peer.name.as_str());
+            let peer = (self.peer.as_ref()?, self.association);
             return self.services.data(&self.node, peer, bytes, is_last);
         }
         if let Some(incoming) = &mut self.incoming {
@@ -356,6 +360,9 @@ impl Service for StoreService {
             .pipeline()
             .association_opened(self.association, &peer.name);
         let roles = services::roles(&config, &peer, request);
+        if peer.commitment == Commitment::Relay {
+            self.node.mailboxes().open(self.association);
+        }
         self.peer = Some(peer);
         self.open = Some(open);
         Ok(Acceptance {
@@ -375,6 +382,10 @@ impl Service for StoreService {
         }
     }
 
+    fn take_request(&mut self) -> Option<(u8, Vec<u8>, Vec<u8>)> {
+        self.services.take_request(&self.node, self.association)
+    }
+
     fn set_busy(&mut self, busy: bool) {
         if let Some(open) = &self.open {
             open.set_busy(busy);
@@ -389,6 +400,7 @@ impl Service for StoreService {
 impl Drop for StoreService {
     fn drop(&mut self) {
         if self.peer.is_some() {
+            self.node.mailboxes().close(self.association);
             self.node.pipeline().association_closed(self.association);
         }
     }

@@ -25,12 +25,12 @@ mod workers;
 
 pub use companions::CompanionKey;
 pub use header::{HeaderSummary, RawRequest};
-pub use pipeline::{Arrival, CommandError, Pipeline, RenderError, StartError};
+pub use pipeline::{Arrival, CommandError, Pipeline, RelayError, RenderError, StartError};
 pub use ports::{
     AssociationFailure, Clock, CommitmentJob, CommitmentNotice, CommitmentObject,
-    CommitmentOutcome, CommitmentQuestion, CommitmentReport, CompanionFile, DeliveryJob,
-    DeliveryObject, DeliveryReport, Headers, ObjectResult, Ports, RenderedReport, ReportKey,
-    ReportSender, SystemClock,
+    CommitmentOutcome, CommitmentQuestion, CommitmentReference, CommitmentReport, CompanionFile,
+    DeliveryJob, DeliveryObject, DeliveryReport, Headers, ObjectResult, Ports, RelayReport,
+    RelayRequest, RenderedReport, ReportKey, ReportSender, SystemClock,
 };
 pub use report::{content_date_time, series_number};
 pub use settings::{ReportUnmeasured, RetrySettings, Route, Routing, Settings, WorkerSettings};

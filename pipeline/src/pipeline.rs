@@ -12,7 +12,8 @@ use sonode_sr_writer::Form;
 use crate::engine::Command;
 use crate::header::HeaderSummary;
 use crate::ports::{
-    CommitmentNotice, CommitmentReport, DeliveryReport, Ports, RenderedReport, ReportKey,
+    CommitmentNotice, CommitmentReport, DeliveryReport, Ports, RelayRequest, RenderedReport,
+    ReportKey,
 };
 use crate::report::Renderer;
 use crate::runtime::{self, Message};
@@ -97,6 +98,23 @@ pub enum CommandError {
     Stopping,
 }
 
+/// Why a cart's request for commitment was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RelayError {
+    /// No route forwards the cart's images.
+    #[error("no route forwards images of this peer")]
+    NoArchive,
+    /// Too many requests wait.
+    #[error("too many requests for commitment wait")]
+    TooMany,
+    /// It could not be kept.
+    #[error("the request can't be kept: {0}")]
+    Storage(String),
+    /// The pipeline has ended.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
 /// Why a report could not be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
@@ -167,6 +185,20 @@ impl Pipeline {
     /// request of ours to this peer, or `None` while the node stops.
     pub fn committed(&self, notice: CommitmentNotice) -> Option<bool> {
         self.ask(|reply| Message::Committed(notice, reply))
+    }
+
+    /// A cart's request for commitment. It is durable when this returns.
+    ///
+    /// # Errors
+    /// Each [`RelayError`] variant.
+    pub fn relay(&self, request: RelayRequest) -> Result<(), RelayError> {
+        self.ask(|reply| Message::Relay(request, reply))
+            .unwrap_or(Err(RelayError::Stopping))
+    }
+
+    /// Whether a cart was told: in words, why not.
+    pub fn relay_reported(&self, id: u64, outcome: Result<(), String>) {
+        self.tell(Message::RelayReported(id, outcome));
     }
 
     /// Renders a document in the best form that the peer accepts, commits it to disk and says in which form and where.

@@ -34,6 +34,9 @@ pub trait ReportSender: Send {
     /// Takes a question to a peer and returns at once. Its answer comes by [`crate::Pipeline::commitment_answered`], under
     /// the rules of [`Self::submit`].
     fn ask(&self, job: CommitmentJob);
+    /// Takes the answer to a cart's request for commitment and returns at once. Whether the cart took it comes by
+    /// [`crate::Pipeline::relay_reported`], under the rules of [`Self::submit`].
+    fn report(&self, report: RelayReport);
 }
 
 /// Reads the header of a stored file.
@@ -240,6 +243,47 @@ pub struct CommitmentNotice {
     pub committed: Vec<SopInstanceUid>,
     /// What it doesn't keep, each with its Failure Reason (0008,1197).
     pub failed: Vec<(SopInstanceUid, u16)>,
+}
+
+/// An instance as Storage Commitment names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitmentReference {
+    /// Referenced SOP Class UID (0008,1150).
+    pub sop_class: SopClassUid,
+    /// Referenced SOP Instance UID (0008,1155).
+    pub sop_instance: SopInstanceUid,
+}
+
+/// A cart's request for commitment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayRequest {
+    /// The cart's name in the configuration.
+    pub peer: String,
+    /// The association on which it came.
+    pub association: u64,
+    /// Transaction UID (0008,1195).
+    pub transaction: Uid,
+    /// What the cart wants to be kept.
+    pub references: Vec<CommitmentReference>,
+}
+
+/// The answer to a [`RelayRequest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayReport {
+    /// Comes back with the outcome.
+    pub id: u64,
+    /// The cart's name in the configuration.
+    pub peer: String,
+    /// The name of the peer that has committed itself.
+    pub archive: String,
+    /// The request's Transaction UID.
+    pub transaction: Uid,
+    /// The association on which the request came, if this process took it.
+    pub association: Option<u64>,
+    /// What the archive keeps.
+    pub committed: Vec<CommitmentReference>,
+    /// What it doesn't, each with a Failure Reason (0008,1197).
+    pub failed: Vec<(CommitmentReference, u16)>,
 }
 
 /// What became of one object.

@@ -7,6 +7,7 @@ mod actions;
 mod arrivals;
 mod questions;
 mod recovery;
+mod relay;
 #[cfg(test)]
 mod tests;
 
@@ -19,8 +20,10 @@ use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_sr_writer::Form;
 
 use crate::engine::{Action, Command, Engine, Event};
-use crate::pipeline::{Arrival, CommandError, StartError};
-use crate::ports::{CommitmentNotice, CommitmentReport, DeliveryReport, Ports, ReportKey};
+use crate::pipeline::{Arrival, CommandError, RelayError, StartError};
+use crate::ports::{
+    CommitmentNotice, CommitmentReport, DeliveryReport, Ports, RelayRequest, ReportKey,
+};
 use crate::pruning::PrunerThread;
 use crate::queue::Queue;
 use crate::report::{Member, Renderer, ReportPlan, Station};
@@ -45,6 +48,8 @@ pub(crate) enum Message {
     Delivered(Box<DeliveryReport>),
     CommitmentAnswered(CommitmentReport),
     Committed(CommitmentNotice, Reply<bool>),
+    Relay(RelayRequest, Reply<Result<(), RelayError>>),
+    RelayReported(u64, Result<(), String>),
     Plan(ReportKey, Reply<Option<ReportPlan>>),
     Rendered(ReportKey, Form, SopInstanceUid, Reply<()>),
     Studies(Reply<Vec<StudyStatus>>),
@@ -181,6 +186,11 @@ impl Runtime {
                 }
                 answer(&reply, study.is_some());
             }
+            Message::Relay(request, reply) => {
+                let result = self.relay(request);
+                answer(&reply, result);
+            }
+            Message::RelayReported(id, outcome) => self.event(Event::RelayReported(id, outcome)),
             Message::Plan(key, reply) => answer(&reply, self.engine.plan(&key)),
             Message::Rendered(key, form, sop, reply) => {
                 self.event(Event::Rendered(key, form, sop));

@@ -92,6 +92,8 @@ pub struct Routing {
     /// How long single peers have to show that they keep what they took, by name; the others have
     /// [`limits::COMMIT_TIMEOUT`].
     pub commit_timeout: BTreeMap<String, Duration>,
+    /// Names of the carts that may ask for storage commitment.
+    pub relays: BTreeSet<String>,
     /// Names of the peers by AE title, aliases included: a file that outlived a crash names its sender by the title alone.
     pub peer_names: BTreeMap<AeTitle, String>,
 }

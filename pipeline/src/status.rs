@@ -304,6 +304,10 @@ pub struct Counters {
     pub deliveries_confirmed: u64,
     /// Objects that a peer took and never showed to keep.
     pub deliveries_unconfirmed: u64,
+    /// Requests for storage commitment that carts made.
+    pub relays_asked: u64,
+    /// Of these, those whose answer the cart has.
+    pub relays_reported: u64,
 }
 
 /// One peer that objects are routed to.

@@ -18,7 +18,13 @@ import time
 from pathlib import Path
 
 from pydicom.dataset import Dataset
-from pynetdicom import AE, AllStoragePresentationContexts, build_role, evt
+from pynetdicom import (
+    AE,
+    ALL_TRANSFER_SYNTAXES,
+    AllStoragePresentationContexts,
+    build_role,
+    evt,
+)
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
@@ -117,7 +123,8 @@ def find(event):
 
 
 ae = AE(ae_title=mode.upper())
-ae.supported_contexts = AllStoragePresentationContexts
+for context in AllStoragePresentationContexts:
+    ae.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
 ae.add_supported_context(Verification)
 ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
 if mode != "refusing":

@@ -131,6 +131,18 @@ impl Orthanc {
         self.http.post_bytes("/instances", &fs::read(file)?)
     }
 
+    /// Has it send an instance to a modality and ask for storage commitment; gives the Transaction UID.
+    pub fn store_with_commitment(&self, modality: &str, sop_instance: &str) -> Result<String> {
+        let found = self.http.post("/tools/lookup", sop_instance)?;
+        let id = ids(&found, "Instance").into_iter().next();
+        let request = json!({ "Resources": [id], "StorageCommitment": true, "Synchronous": true });
+        let path = format!("/modalities/{modality}/store");
+        let done = self.http.post(&path, &request.to_string())?;
+        let transaction = text(&done, "/StorageCommitmentTransactionUID");
+        anyhow::ensure!(!transaction.is_empty(), "no transaction: {done}");
+        Ok(transaction)
+    }
+
     /// Everything that it holds of a study.
     pub fn holds(&self, study_uid: &str) -> Result<Vec<Held>> {
         let found = self.http.post("/tools/lookup", study_uid)?;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use anyhow::Result;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::node::files_under;
+use crate::node::{Node, files_under};
 use crate::paths;
 use crate::process::{Daemon, Run};
-use crate::wait::{free_port, listening};
+use crate::wait::{eventually, free_port, listening};
 
 /// Runs one of the scripts in `tests/peers/`.
 pub fn run<S: AsRef<OsStr>>(script: &str, arguments: &[S]) -> Result<Run> {
@@ -73,6 +73,53 @@ impl CommittingPacs {
         let lines = log.unwrap_or_default();
         let lines = lines.lines().map(serde_json::from_str);
         Ok(lines.collect::<Result<_, _>>()?)
+    }
+}
+
+/// A cart that sends files and asks for storage commitment: see `tests/peers/committing_cart.py`. Dropping it kills it.
+#[derive(Debug)]
+pub struct CommittingCart {
+    // First, so that it ends before its folder goes.
+    process: Daemon,
+    _folder: TempDir,
+}
+
+impl CommittingCart {
+    /// Starts it: it sends and asks at once.
+    pub fn start(
+        node: &Node,
+        own_port: u16,
+        title: &str,
+        mode: &str,
+        missing: &str,
+        files: &[&Path],
+    ) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(paths::peer("python")?);
+        command
+            .arg("-B")
+            .arg(paths::repository().join("tests/peers/committing_cart.py"))
+            .arg(node.address().port().to_string())
+            .arg(own_port.to_string())
+            .args([title, mode, missing])
+            .args(files);
+        Ok(Self {
+            process: Daemon::start(&mut command, &folder.path().join("cart.log"))?,
+            _folder: folder,
+        })
+    }
+
+    /// Waits until something has happened, and gives everything that has.
+    pub fn until(&self, what: &str, within: Duration) -> Result<Vec<Value>> {
+        eventually(&format!("the cart's {what:?}"), within, || {
+            let log = self.process.log();
+            let events: Vec<Value> = log
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect();
+            let is_there = events.last().is_some_and(|event| event["what"] == what);
+            Ok(is_there.then_some(events))
+        })
     }
 }
 

@@ -9,8 +9,9 @@ use sonode_sr_writer::{Document, Style};
 
 use super::reader::{Problem, Problems, Section};
 use super::{
-    CharsetTerm, CompanionName, Config, Device, Inference, Limits, Node, Peer, PeerAddress,
-    ReportName, Route, SecondReader, Send, Storage, Study, default_models_dir, default_worker,
+    CharsetTerm, Commitment, CompanionName, Config, Device, Inference, Limits, Node, Peer,
+    PeerAddress, ReportName, Route, SecondReader, Send, Storage, Study, default_models_dir,
+    default_worker,
 };
 use std::collections::BTreeSet;
 
@@ -58,6 +59,7 @@ impl Config {
             &mut problems,
         );
         unambiguous(&peers, &mut problems);
+        relays(&peers, &routes, &mut problems);
         silent(&peers, &routes, &mut warnings);
         match node {
             Some(node) if problems.0.is_empty() => {
@@ -240,6 +242,7 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
     let quiet_period = section
         .number("quiet_period_s", 1..=604_800, problems)
         .map(Duration::from_secs);
+    let commitment = section.parsed("commitment", problems).unwrap_or_default();
     let commit_timeout = section
         .number("commit_timeout_s", 1..=2_592_000, problems)
         .map(Duration::from_secs);
@@ -267,6 +270,7 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
             "allow_from",
             "accept_unknown",
             "quiet_period_s",
+            "commitment",
             "commit_timeout_s",
             "charset_if_missing",
         ],
@@ -280,6 +284,7 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
         allow_from,
         accept_unknown,
         quiet_period,
+        commitment,
         commit_timeout,
         charset_if_missing,
     })
@@ -411,6 +416,36 @@ fn silent(peers: &[Peer], routes: &[Route], warnings: &mut Problems) {
             "route",
             "there is no [[route]], so no report is sent anywhere",
         );
+    }
+}
+
+/// Whoever asks for commitment has to be answered, and only an archive can answer.
+fn relays(peers: &[Peer], routes: &[Route], problems: &mut Problems) {
+    let relays = peers
+        .iter()
+        .enumerate()
+        .filter(|(_, peer)| peer.commitment == Commitment::Relay);
+    for (i, peer) in relays {
+        let key = format!("peer[{i}].commitment");
+        if peer.address.is_none() {
+            problems.push(
+                &key,
+                "\"relay\" needs the peer's host and port: the answer may have to go out on an association of ours",
+            );
+        }
+        let forwards = |route: &Route| {
+            let takes = route
+                .from
+                .as_ref()
+                .is_none_or(|from| from.contains(&peer.name));
+            takes && route.send.contains(&Send::Images) && route.to != peer.name
+        };
+        if !routes.iter().any(forwards) {
+            problems.push(
+                &key,
+                "\"relay\" needs a [[route]] from this peer that sends \"images\": the node is no archive and answers for nobody",
+            );
+        }
     }
 }
 

@@ -155,6 +155,8 @@ pub struct Peer {
     pub accept_unknown: bool,
     /// Its own `quiet_period_s`.
     pub quiet_period: Option<Duration>,
+    /// `commitment`: whether it may ask for storage commitment of what it sent. Default off.
+    pub commitment: Commitment,
     /// `commit_timeout_s`: see [`sonode_conformance::limits::COMMIT_TIMEOUT`].
     pub commit_timeout: Option<Duration>,
     /// `charset_if_missing`: Specific Character Set of its objects that name none, as PS3.3 spells it.
@@ -171,6 +173,27 @@ impl Peer {
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.allow_from.is_empty() || self.allow_from.iter().any(|net| net.contains(&address))
+    }
+}
+
+/// Whether a peer may ask for storage commitment of what it sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Commitment {
+    /// The presentation context is rejected: the node is no archive.
+    #[default]
+    Off,
+    /// It is told what the receiver of its images has committed itself to.
+    Relay,
+}
+
+impl std::str::FromStr for Commitment {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            "relay" => Ok(Self::Relay),
+            _ => Err("write \"off\" or \"relay\""),
+        }
     }
 }
 
@@ -386,10 +409,22 @@ impl Config {
         })
     }
 
-    /// Whether a peer is asked to commit itself to what it took.
+    /// Whether a peer is asked to commit itself to what it took: a route says so, or forwards the images of a cart that is
+    /// told of it.
     pub fn asks_commitment_of(&self, peer: &str) -> bool {
         let mut routes = self.routes.iter();
-        routes.any(|route| route.commit && route.to == peer)
+        let is_relayed = |route: &Route| {
+            let mut carts = self.peers.iter();
+            let takes = |cart: &Peer| {
+                route
+                    .from
+                    .as_ref()
+                    .is_none_or(|from| from.contains(&cart.name))
+            };
+            route.send.contains(&Send::Images)
+                && carts.any(|cart| cart.commitment == Commitment::Relay && takes(cart))
+        };
+        routes.any(|route| route.to == peer && (route.commit || is_relayed(route)))
     }
 
     /// The peer of this name.

@@ -65,6 +65,29 @@ fn a_peer_has_aliases_and_a_route_asks_for_commitment() {
 }
 
 #[test]
+fn whoever_relays_commitment_has_an_address_and_an_archive() {
+    let relay = "ae_title = \"CART1\"\ncommitment = \"relay\"";
+    let text = HOSPITAL.replace("ae_title = \"CART1\"", relay);
+    let keys = |text: &str| -> Vec<String> {
+        let problems = check(text).unwrap_err().into_iter();
+        problems.map(|problem| problem.to_string()).collect()
+    };
+    let found = keys(&text);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("peer[1].commitment:") && found[0].contains("host and port"));
+
+    let with_address = text.replace(relay, &format!("{relay}\nhost = \"10.0.7.9\"\nport = 104"));
+    let config = check(&with_address).unwrap();
+    assert_eq!(config.peers[1].commitment, Commitment::Relay);
+    // The archive is asked, although no route says so.
+    assert!(config.asks_commitment_of("pacs"));
+
+    let found = keys(&with_address.replace("\"sr\", \"images\"", "\"sr\""));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains("sends \"images\""), "{found:?}");
+}
+
+#[test]
 fn a_route_names_its_documents_and_how_they_are_written() {
     let more = r#"
 documents = ["tid5200", "tid1500"]

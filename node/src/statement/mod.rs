@@ -28,6 +28,7 @@ fn write(text: &mut String) -> std::fmt::Result {
     services::statuses(text)?;
     services::sent(text)?;
     services::commitment(text)?;
+    services::relay(text)?;
     configuration(text)?;
     network(text)?;
     security(text)?;
@@ -48,7 +49,7 @@ fn overview(text: &mut String) -> std::fmt::Result {
         "## 1 Overview\n\nSonode receives ultrasound studies by C-STORE, measures the left ventricle, and sends Structured \
          Reports by C-STORE. It is no archive.\n\n| Service | SCU | SCP |\n| --- | --- | --- |\n\
          | Verification | yes | yes |\n| Storage | yes | yes |\n\
-         | Storage Commitment | yes | no |\n\
+         | Storage Commitment | yes | as a relay, where configured |\n\
          | Query | at IMAGE level | no |\n\
          | Retrieve, Modality Worklist, Modality Performed Procedure Step, Print | no | no |\n\
          | Media interchange, DICOMweb, real-time video | no | no |\n"
@@ -100,6 +101,7 @@ fn configuration(text: &mut String) -> std::fmt::Result {
          | `node.ae_title`, `node.listen` | AE title and address | required, 0.0.0.0:11112 |\n\
          | `[[peer]]` `ae_title`, `host`, `port`, `allow_from` | a peer's title, where it is called, from where it may call | |\n\
          | `[[peer]]` `aliases` | further titles under which it may call | none |\n\
+         | `[[peer]]` `commitment` | `off`, `relay`: may it ask for storage commitment | `off` |\n\
          | `[[peer]]` `commit_timeout_s` | how long it has to show that it keeps what it took | 86400 |\n\
          | `[[peer]]` `charset_if_missing` | the character set of its objects that name none | none |\n\
          | `[[peer]]` `accept_unknown` | store classes that aren't listed | true |\n\

@@ -193,3 +193,46 @@ pub(super) fn commitment(text: &mut String) -> std::fmt::Result {
         limits::COMMIT_DENIALS_MAX
     )
 }
+
+/// Storage Commitment for carts.
+pub(super) fn relay(text: &mut String) -> std::fmt::Result {
+    let class = sop_class::STORAGE_COMMITMENT;
+    let name = sop_class::find_service(class).map_or("", |service| service.name);
+    writeln!(
+        text,
+        "### 5.5 Storage Commitment as SCP\n\n{name} ({class}) is accepted from peers with `commitment = \"relay\"`, in \
+         Explicit or Implicit VR Little Endian; from others its presentation context is rejected. The node is no archive and \
+         commits itself to nothing: an instance is reported as committed when the peer to which the first route forwards this \
+         peer's images has committed itself to it by Storage Commitment, and Retrieve AE Title (0008,0054) names that peer. It is \
+         asked for that as in 5.4, whether the route says `commit` or not.\n\n\
+         N-ACTION is answered 0000 when the request is on the disk; 0115 when it can't be read; 0123 for another Action Type ID \
+         than {}; 0110 where no route forwards the peer's images; 0213 when it can't be kept. N-EVENT-REPORT follows when \
+         everything is known: on the association of the request if that stands {} s later, else on a new one to the peer's host \
+         and port, where the SCP role is proposed and an answer to that isn't waited for. It is tried again with growing waits, \
+         {} hours at most.\n\n| Failure Reason | When |\n| --- | --- |",
+        commitment::REQUEST,
+        limits::RELAY_SAME_ASSOCIATION.as_secs(),
+        limits::RELAY_TRIES.as_secs() / 3600
+    )?;
+    let arrival = limits::RELAY_ARRIVAL.as_secs();
+    let wait = limits::RELAY_TRIES.as_secs() / 3600;
+    for (reason, when) in [
+        (
+            commitment::reason::NO_SUCH_INSTANCE,
+            format!("the instance did not come within {arrival} s"),
+        ),
+        (
+            commitment::reason::CLASS_INSTANCE_CONFLICT,
+            "it has another SOP class, or came with several contents under its UID".to_owned(),
+        ),
+        (
+            commitment::reason::PROCESSING_FAILURE,
+            format!(
+                "the archive refused it, did not commit itself to it, or has been silent for {wait} hours"
+            ),
+        ),
+    ] {
+        writeln!(text, "| {reason:04X}H | {when} |")?;
+    }
+    writeln!(text)
+}

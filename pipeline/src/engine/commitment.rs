@@ -43,6 +43,8 @@ pub(crate) struct Proof {
     transactions: VecDeque<Uid>,
     /// How often the peer said that it doesn't have it.
     denied: u32,
+    /// By what it was shown.
+    shown: Option<PeerMark>,
 }
 
 /// What a peer has to show.
@@ -59,6 +61,16 @@ enum Wanted {
 }
 
 impl Proof {
+    /// By what the peer has shown that it keeps it.
+    pub(crate) fn shown(&self) -> Option<PeerMark> {
+        self.shown
+    }
+
+    /// A mark in the spool says so.
+    pub(super) fn set_shown(&mut self, mark: PeerMark) {
+        self.shown = Some(mark);
+    }
+
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted != Wanted::Nothing
     }
@@ -252,7 +264,13 @@ impl Study {
 
 impl Engine {
     /// What a peer has to show of what it is sent of a study, if it takes it now.
-    pub(super) fn proof_wanted(&self, study: &Study, peer: &str, now: Timestamp) -> Proof {
+    pub(super) fn proof_wanted(
+        &self,
+        study: &Study,
+        peer: &str,
+        object: &ObjectKey,
+        now: Timestamp,
+    ) -> Proof {
         let takes = |from: &String, route: &crate::settings::Route| route.takes(from);
         let mut routes = self.settings.routing.routes.iter();
         let is_demanded = routes.any(|route| {
@@ -260,14 +278,46 @@ impl Engine {
                 && route.to == peer
                 && (route.from.is_none() || study.from.iter().any(|from| takes(from, route)))
         });
+        // A cart that may ask for commitment gets an answer only if the archive was asked.
+        let mut carts = study.from.iter();
+        let is_relayed = matches!(object, ObjectKey::Image(_))
+            && carts.any(|cart| {
+                self.settings.routing.relays.contains(cart)
+                    && self.archive_of(cart).as_deref() == Some(peer)
+            });
+        let shown = [PeerMark::Committed, PeerMark::Found]
+            .into_iter()
+            .find(|mark| study.is_marked(*mark, peer, object));
         Proof {
-            wanted: if is_demanded {
+            shown,
+            wanted: if is_demanded || is_relayed {
                 Wanted::Commitment
             } else {
                 Wanted::Nothing
             },
             taken: now,
             ..Proof::default()
+        }
+    }
+
+    /// A cart asks for what was delivered before anybody demanded a commitment.
+    pub(super) fn demand_commitment(
+        &mut self,
+        uid: &StudyInstanceUid,
+        peer: &str,
+        key: &ObjectKey,
+        now: Timestamp,
+    ) {
+        let mut is_new = false;
+        self.with_delivery(uid, peer, key, |delivery| {
+            is_new = delivery.proof.wanted != Wanted::Commitment && delivery.proof.shown.is_none();
+            if is_new {
+                delivery.proof.wanted = Wanted::Commitment;
+                delivery.proof.restart(now);
+            }
+        });
+        if is_new {
+            self.schedule_proof(uid, peer);
         }
     }
 
@@ -681,6 +731,7 @@ impl Engine {
             return;
         }
         self.counters.deliveries_confirmed += 1;
+        self.with_delivery(uid, peer, key, |delivery| delivery.proof.set_shown(mark));
         self.with_delivery(uid, peer, key, |delivery| {
             let how = match mark {
                 PeerMark::Committed => "storage commitment",
@@ -745,7 +796,7 @@ impl Engine {
                  then `sonode studies retry UID` asks again."
             )
         });
-        unconfirmed.collect()
+        unconfirmed.chain(self.relays.alarms()).collect()
     }
 }
 

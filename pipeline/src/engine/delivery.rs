@@ -124,7 +124,7 @@ impl Engine {
         let Some(study) = self.studies.get(uid) else {
             return;
         };
-        let proof = self.proof_wanted(study, peer, now);
+        let proof = self.proof_wanted(study, peer, &object, now);
         let Some(study) = self.studies.get_mut(uid) else {
             return;
         };

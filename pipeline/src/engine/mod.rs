@@ -16,6 +16,7 @@ mod page_instead;
 mod readings;
 mod record;
 mod recover;
+mod relay;
 #[cfg(test)]
 mod tests;
 mod unsorted;
@@ -31,7 +32,8 @@ use sonode_sr_writer::{Document, Form};
 
 use crate::companions::CompanionKey;
 use crate::ports::{
-    CommitmentJob, CommitmentNotice, CommitmentReport, DeliveryJob, DeliveryReport, ReportKey,
+    CommitmentJob, CommitmentNotice, CommitmentReport, DeliveryJob, DeliveryReport, RelayReport,
+    ReportKey,
 };
 use crate::settings::{Routing, Settings};
 use crate::spool::{PeerMark, StoredInstance};
@@ -44,6 +46,7 @@ pub(crate) use commands::Command;
 pub(crate) use commitment::StoredAs;
 pub(crate) use record::{FoundMark, Lane, Rendered, Study};
 pub(crate) use recover::{Recovered, RecoveredInstance};
+pub(crate) use relay::{RELAYS_MAX, Relay, RelayKey};
 pub(crate) use unsorted::{Filing, UnsortedArrival};
 
 /// What happens.
@@ -84,6 +87,10 @@ pub(crate) enum Event {
     CommitmentAnswered(CommitmentReport),
     /// A peer's answer to a request for commitment.
     Committed(CommitmentNotice),
+    /// A cart's request for commitment is on disk.
+    RelayKept(Box<Relay>),
+    /// The sender's answer to [`Action::Report`].
+    RelayReported(u64, Result<(), String>),
     Reload(Routing),
     /// Nothing new begins any more.
     Drain,
@@ -158,6 +165,12 @@ pub(crate) enum Action {
     Submit(DeliveryJob),
     /// Have the sender ask a peer.
     Ask(CommitmentJob),
+    /// Have the sender answer a cart.
+    Report(Box<RelayReport>),
+    /// Keep a cart's request durably.
+    KeepRelay(Box<Relay>),
+    /// A cart's request is over.
+    DropRelay(RelayKey),
     /// Keep a mark of a delivery durably.
     MarkPeer(PeerMark, StudyInstanceUid, String, SopInstanceUid),
     /// Remember a report's UID as our own.
@@ -182,6 +195,7 @@ pub(crate) struct Engine {
     unsorted: unsorted::Unsorted,
     sending: delivery::Sending,
     proving: commitment::Proving,
+    relays: relay::Relays,
     counters: Counters,
     draining: bool,
     actions: Vec<Action>,
@@ -199,6 +213,7 @@ impl Engine {
             unsorted: unsorted::Unsorted::default(),
             sending: delivery::Sending::default(),
             proving: commitment::Proving::default(),
+            relays: relay::Relays::default(),
             counters: Counters::default(),
             draining: false,
             actions: Vec::new(),
@@ -231,6 +246,8 @@ impl Engine {
             Event::Delivered(report) => self.on_delivered(*report, now),
             Event::CommitmentAnswered(report) => self.on_commitment_answered(report, now),
             Event::Committed(notice) => self.on_committed(&notice, now),
+            Event::RelayKept(relay) => self.keep_relay(*relay),
+            Event::RelayReported(id, outcome) => self.on_relay_reported(id, outcome, now),
             Event::Reload(routing) => self.on_reload(routing, now),
             Event::Drain => self.draining = true,
             Event::Tick => {}
@@ -245,6 +262,7 @@ impl Engine {
             self.worker_deadline(),
             self.delivery_deadline(),
             self.proof_deadline(),
+            self.relay_deadline(),
         ];
         std::iter::once(closing).chain(others).flatten().min()
     }
@@ -271,6 +289,7 @@ impl Engine {
         self.check_worker(now);
         self.dispatch_analyses(now);
         self.dispatch_deliveries(now);
+        self.review_relays(now);
         self.dispatch_proofs(now);
         std::mem::take(&mut self.actions)
     }
@@ -348,6 +367,7 @@ impl Engine {
         }
         study.carried_by.clear();
         study.lanes.clear();
+        self.tell_relays(&study);
         self.proving.forget(&study);
         study.proofs.clear();
         tracing::info_span!("study", %uid).in_scope(|| tracing::info!("study done"));

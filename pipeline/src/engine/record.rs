@@ -319,6 +319,17 @@ impl Study {
         })
     }
 
+    /// The images whose receivers had to show that they keep them.
+    pub(crate) fn proven_images(&self) -> impl Iterator<Item = &SopInstanceUid> {
+        self.deliveries
+            .iter()
+            .filter(|delivery| delivery.proof.is_wanted())
+            .filter_map(|delivery| match &delivery.object {
+                ObjectKey::Image(sop) => Some(sop),
+                ObjectKey::Report(..) | ObjectKey::Companion(_) => None,
+            })
+    }
+
     /// The SOP Instance UID under which an object was delivered.
     pub(crate) fn delivered_as(&self, delivery: &Delivery) -> Option<SopInstanceUid> {
         match &delivery.object {

@@ -227,14 +227,28 @@ pub(super) fn settle_delivered(study: &mut Study) {
             .collect()
     };
     let rounds = [
-        (marked(PeerMark::Delivered), DeliveryEvent::Accepted),
-        (marked(PeerMark::Committed), DeliveryEvent::Confirmation),
-        (marked(PeerMark::Found), DeliveryEvent::Confirmation),
-    ];
-    for (marked, event) in rounds {
-        for (delivery, marked) in study.deliveries.iter_mut().zip(marked) {
-            if marked && let Ok(next) = delivery.state.after(event) {
+        PeerMark::Delivered,
+        // The stronger one last.
+        PeerMark::Found,
+        PeerMark::Committed,
+    ]
+    .map(|mark| (mark, marked(mark)));
+    for (mark, marked) in rounds {
+        let event = match mark {
+            PeerMark::Delivered => DeliveryEvent::Accepted,
+            PeerMark::Found | PeerMark::Committed => DeliveryEvent::Confirmation,
+        };
+        for (delivery, _) in study
+            .deliveries
+            .iter_mut()
+            .zip(marked)
+            .filter(|(_, is)| *is)
+        {
+            if let Ok(next) = delivery.state.after(event) {
                 delivery.state = next;
+            }
+            if event == DeliveryEvent::Confirmation {
+                delivery.proof.set_shown(mark);
             }
         }
     }

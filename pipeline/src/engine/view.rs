@@ -111,7 +111,10 @@ impl Engine {
 
     /// Whether nothing runs that a stop would cut short.
     pub(crate) fn is_idle(&self) -> bool {
-        self.analysis.is_idle() && self.sending.is_idle() && self.proving.is_idle()
+        self.analysis.is_idle()
+            && self.sending.is_idle()
+            && self.proving.is_idle()
+            && self.relays.is_idle()
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use sled::{Batch, Db, Tree};
+use sled::{Batch, Db, IVec, Tree};
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
 use crate::engine::{Lane, Mark, Study};
@@ -34,6 +34,8 @@ pub(crate) struct Queue {
     issued: Tree,
     /// Study UID -> when (as in `finished_by_time`) and record, of the studies that are done.
     finished: Tree,
+    /// SOP Instance UID of an image whose receiver had to show that it keeps it -> its study, of the studies that are done.
+    images: Tree,
     /// Time (big-endian), study -> its line in the list, so that listing reads no records.
     finished_by_time: Tree,
     /// Entries of `finished_by_time`, which sled would count one by one.
@@ -98,6 +100,7 @@ impl Queue {
             marks: db.open_tree("marks")?,
             issued: db.open_tree("issued")?,
             finished: db.open_tree("finished")?,
+            images: db.open_tree("images")?,
             finished_by_time: db.open_tree("finished-by-time")?,
             finished_count: 0,
             due_keys: BTreeMap::new(),
@@ -261,13 +264,20 @@ impl Queue {
         self.finished_by_time
             .insert(finished_key(&time, study.uid.as_str()), line)?;
         self.finished_count += 1;
+        for image in study.proven_images() {
+            self.images.insert(image.as_str(), study.uid.as_str())?;
+        }
         self.drop_open(&study.uid)?;
         while self.finished_count > FINISHED_MAX {
             let Some((key, _)) = self.finished_by_time.pop_min()? else {
                 break;
             };
             self.finished_count -= 1;
-            self.finished.remove(key.get(8..).unwrap_or_default())?;
+            let oldest = self.finished.remove(key.get(8..).unwrap_or_default())?;
+            let oldest = oldest.as_ref().and_then(finished_record);
+            for image in oldest.iter().flat_map(Study::proven_images) {
+                self.images.remove(image.as_str())?;
+            }
         }
         Ok(())
     }
@@ -290,7 +300,13 @@ impl Queue {
     /// The record of a study that is done.
     pub(crate) fn finished(&self, study: &StudyInstanceUid) -> Option<Study> {
         let value = self.finished.get(study.as_str()).ok()??;
-        serde_json::from_slice(value.get(8..)?).ok()
+        finished_record(&value)
+    }
+
+    /// The study, done, of an image whose receiver had to show that it keeps it.
+    pub(crate) fn study_of(&self, image: &SopInstanceUid) -> Option<StudyInstanceUid> {
+        let value = self.images.get(image.as_str()).ok()??;
+        StudyInstanceUid::parse(&value).ok()
     }
 
     /// The studies that are done, latest first, at most `max`.
@@ -345,6 +361,11 @@ fn set_aside(folder: &Path) -> Result<PathBuf, QueueError> {
         source,
     })?;
     Ok(aside)
+}
+
+/// The record behind its time.
+fn finished_record(value: &IVec) -> Option<Study> {
+    serde_json::from_slice(value.get(8..)?).ok()
 }
 
 fn finished_key(time: &[u8], study: &str) -> Vec<u8> {

@@ -64,6 +64,18 @@ impl Runtime {
                 self.ports.sender.ask(job);
                 None
             }
+            Action::Report(report) => {
+                self.ports.sender.report(*report);
+                None
+            }
+            Action::KeepRelay(relay) => {
+                note("decision", self.keep_relay(&relay));
+                None
+            }
+            Action::DropRelay(key) => {
+                self.drop_relay(key);
+                None
+            }
             Action::MarkPeer(mark, study, peer, sop) => {
                 // Where the mark is lost, the same bytes are sent again, or the peer is asked again, and no more.
                 note("delivery mark", self.spool.mark(mark, &study, &peer, &sop));

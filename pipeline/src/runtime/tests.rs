@@ -15,8 +15,9 @@ use crate::spool::{Committed, FileMeta, OpenError, Spool};
 use crate::workers::fake;
 use crate::{
     Arrival, CommitmentJob, DeliveryJob, DeliveryObject, DeliveryReport, HeaderSummary, Headers,
-    ObjectResult, Pipeline, Ports, RenderError, RenderedReport, ReportKey, ReportSender,
-    ReportUnmeasured, Route, Settings, StudyDetail, SystemClock, WorkerSettings, WorkerState,
+    ObjectResult, Pipeline, Ports, RelayReport, RenderError, RenderedReport, ReportKey,
+    ReportSender, ReportUnmeasured, Route, Settings, StudyDetail, SystemClock, WorkerSettings,
+    WorkerState,
 };
 
 struct TestSender(Mutex<Sender<DeliveryJob>>);
@@ -28,6 +29,10 @@ impl ReportSender for TestSender {
 
     fn ask(&self, job: CommitmentJob) {
         panic!("no route asks for commitment: {job:?}");
+    }
+
+    fn report(&self, report: RelayReport) {
+        panic!("no cart asks for commitment: {report:?}");
     }
 }
 

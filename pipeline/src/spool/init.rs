@@ -37,6 +37,7 @@ pub(super) fn prepare(shared: &Shared) -> Result<Uid, OpenError> {
         layout.open(),
         layout.done(),
         layout.unsorted(),
+        layout.kept(),
     ]
     .into_iter()
     .chain(layout.open_groups())
@@ -52,10 +53,10 @@ pub(super) fn prepare(shared: &Shared) -> Result<Uid, OpenError> {
     if !known {
         write_file(shared, &layout.version(), &format!("{VERSION}\n"))?;
     }
-    // What an earlier process made and didn't live to sync is visible and will be built upon: `open/<hh>` and
-    // `done/<day>` here, each study's folder when the committer first touches it.
+    // What an earlier process made and didn't live to sync is visible and will be built upon: `open/<hh>`, `done/<day>` and
+    // what is in `kept/` here, each study's folder when the committer first touches it.
     let root = layout.root();
-    let mut folders = vec![layout.open(), layout.done(), root.to_owned()];
+    let mut folders = vec![layout.open(), layout.done(), layout.kept(), root.to_owned()];
     folders.extend(root.ancestors().skip(1).map(Path::to_owned));
     for folder in folders {
         match shared.disk.sync_folder(&folder) {

@@ -53,6 +53,10 @@ impl Layout {
         self.root.join("done")
     }
 
+    pub(super) fn kept(&self) -> PathBuf {
+        self.root.join("kept")
+    }
+
     pub(super) fn unsorted(&self) -> PathBuf {
         self.root.join("unsorted")
     }

@@ -21,6 +21,9 @@
 //!     found-<peer>-<SOPUID>            empty: the peer had it when it was queried
 //!     <SOPUID>.<hash16>.dcm.<uuid>.damaged    a damaged file whose instance was received again
 //!   done/<yyyymmdd>/<StudyUID>/ the same, when nothing is owed any more
+//!   kept/                       promises of no study
+//!     commitment-<hash32>.json         a cart's request for storage commitment, until the cart has the answer
+//!     procedure-step-<SOPUID>.json     a performed procedure step (MPPS)
 //!   unsorted/                   instances without a readable Study Instance UID, until the worker can name their study
 //!   queue/                      the queue's own; not the spool's
 //! ```
@@ -35,12 +38,12 @@
 //!
 //! | version | since | change |
 //! | --- | --- | --- |
-//! | 1 | 0.1.0 | the first; companions, `committed-` and `found-` are names that it passes over if it doesn't know them |
+//! | 1 | 0.1.0 | the first; companions, `committed-` and `found-` are names that it passes over if it doesn't know them; `kept/` is a folder that it doesn't look into |
 //!
 //! # Architecture invariants
 //!
-//! - One thread, the committer, makes, moves and removes every name outside `incoming/`. Its order of steps is in
-//!   [`committer`]'s documentation. Callers only write and fdatasync files in `incoming/`.
+//! - One thread, the committer, makes, moves and removes every name outside `incoming/` and `kept/`. Its order of steps is
+//!   in [`committer`]'s documentation. Callers only write and fdatasync files in `incoming/`; [`kept`] has its own folder.
 //! - Nothing is acknowledged before its contents, its name and its folder's name are durable.
 //! - A failed fsync poisons the spool until a restart.
 //! - Names are made from validated UIDs only.
@@ -51,6 +54,7 @@ mod error;
 mod init;
 mod instance;
 mod integrity;
+mod kept;
 mod layout;
 mod moves;
 mod part10;
@@ -71,6 +75,8 @@ pub use disk::{Disk, DiskFile, Entry, RealDisk, Space};
 pub use error::{OpenError, ReceiveError, SpoolError};
 pub use instance::{Committed, Digest, DigestError, FileMeta, ShortDigest, StoredInstance};
 use integrity::read_instance;
+use kept::KeptLock;
+pub use kept::KeptName;
 pub use layout::{Day, PeerMark};
 use layout::{Layout, Name};
 use moves::Move;
@@ -92,6 +98,7 @@ struct Inner {
     node_uid: Uid,
     requests: Option<Sender<Request>>,
     committer: Option<JoinHandle<()>>,
+    kept: KeptLock,
     /// Dropped last.
     _lock: Box<dyn Send + Sync>,
 }
@@ -145,6 +152,7 @@ impl Spool {
                 node_uid,
                 requests: Some(requests),
                 committer: Some(committer),
+                kept: KeptLock::default(),
                 _lock: lock,
             }),
         })

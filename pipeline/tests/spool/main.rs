@@ -11,4 +11,5 @@ mod crash_disk;
 mod durability;
 mod faults;
 mod filing;
+mod kept;
 mod oracle;

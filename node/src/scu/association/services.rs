@@ -5,7 +5,7 @@ use std::time::Instant;
 use sonode_conformance::DimseStatus;
 use sonode_conformance::transfer_syntax::{self, Encoding};
 use sonode_dimse::command::{RawUid, Request, Response};
-use sonode_dimse::response::{action_request, find_request, respond};
+use sonode_dimse::response::{action_request, event_report_request, find_request, respond};
 use sonode_dimse::write_message;
 
 use super::{Association, Message};
@@ -33,6 +33,23 @@ impl Association {
         let request = self.request(object);
         let message_id = request.message_id;
         self.message(context, &action_request(&request, action), information)?;
+        Ok(self.response(message_id)?.0)
+    }
+
+    /// N-EVENT-REPORT, where we are the SCP.
+    ///
+    /// # Errors
+    /// [`ScuError::Broken`].
+    pub(crate) fn event_report(
+        &mut self,
+        context: u8,
+        object: (&str, &str),
+        event: u16,
+        information: &[u8],
+    ) -> Result<Response, ScuError> {
+        let request = self.request(object);
+        let message_id = request.message_id;
+        self.message(context, &event_report_request(&request, event), information)?;
         Ok(self.response(message_id)?.0)
     }
 

@@ -82,6 +82,10 @@ pub(super) struct World {
     pub(super) questions: VecDeque<CommitmentJob>,
     /// Every request for commitment that a peer has got.
     pub(super) requests: Vec<CommitmentJob>,
+    /// Answers to carts.
+    pub(super) relay_reports: VecDeque<RelayReport>,
+    /// Requests of carts on disk.
+    pub(super) kept: BTreeMap<RelayKey, String>,
     /// What a peer has shown to keep.
     pub(super) shown: BTreeSet<(String, SopInstanceUid)>,
     pub(super) accepted: Vec<(String, StudyInstanceUid, u32)>,
@@ -169,6 +173,8 @@ impl World {
             jobs: VecDeque::new(),
             questions: VecDeque::new(),
             requests: Vec::new(),
+            relay_reports: VecDeque::new(),
+            kept: BTreeMap::new(),
             shown: BTreeSet::new(),
             accepted: Vec::new(),
             suspects: BTreeSet::new(),
@@ -274,6 +280,15 @@ impl World {
                 );
                 assert!(!job.objects.is_empty());
                 self.questions.push_back(job);
+            }
+            Action::Report(report) => self.relay_reports.push_back(*report),
+            Action::KeepRelay(relay) => {
+                let key = (relay.peer.clone(), relay.transaction.clone());
+                self.kept
+                    .insert(key, serde_json::to_string(&relay).unwrap());
+            }
+            Action::DropRelay(key) => {
+                self.kept.remove(&key);
             }
             Action::MarkPeer(mark, study, peer, sop) => {
                 self.marked.insert((mark, study, peer, sop));
@@ -510,10 +525,14 @@ impl World {
         self.late.clear();
         self.jobs.clear();
         self.questions.clear();
+        self.relay_reports.clear();
         self.lives += 1;
         self.engine = Engine::new(self.settings.clone());
         for uid in self.open.clone() {
             self.recover(uid);
+        }
+        for json in self.kept.values() {
+            self.engine.keep_relay(serde_json::from_str(json).unwrap());
         }
         for instance in self.unsorted.values() {
             self.engine.keep_unsorted(UnsortedArrival {
@@ -590,6 +609,8 @@ impl World {
                 self.peer_answers(&success(), None);
             } else if !self.questions.is_empty() {
                 self.peer_shows_all();
+            } else if let Some(report) = self.relay_reports.pop_front() {
+                self.event(Event::RelayReported(report.id, Ok(())));
             } else if let Some(next) = self.engine.next_deadline() {
                 self.now = self.now.max(next);
                 self.event(Event::Tick);
