@@ -321,7 +321,7 @@ fn a_network_of_the_cavity_alone_measures_where_something_tells_the_view() {
     let mut clip = beating();
     let untold = read_clip(&clip, &models);
     assert_eq!(rejection(&untold), Some(Rejection::View));
-    assert!(untold.rejected.unwrap().1.contains("no view model"));
+    assert!(untold.rejected.unwrap().1.text().contains("no view model"));
 
     clip.header_view = Some(ViewLabel::A4C);
     let reading = read_clip(&clip, &models);
@@ -422,7 +422,7 @@ fn a_quality_model_judges_measured_and_refused_clips_alike() {
     let spoilt = read(other, -40.0);
     assert_eq!(rejection(&spoilt), Some(Rejection::Quality));
     assert_eq!(spoilt.view.unwrap().label, ViewLabel::Other);
-    assert!(spoilt.rejected.unwrap().1.contains("quality model"));
+    assert!(spoilt.rejected.unwrap().1.text().contains("quality model"));
 }
 
 #[test]
