@@ -68,9 +68,9 @@ fn pixelmed_finds_the_templates_kept() {
     for pair in files.chunks(2) {
         std::thread::scope(|scope| {
             for (fixture, path) in pair {
-                let knows = tools::pixelmed_knows(fixture.request.document).unwrap();
+                let about = tools::pixelmed_knows(fixture.request.document).unwrap();
                 scope.spawn(move || {
-                    let complaints = tools::pixelmed(path, knows);
+                    let complaints = tools::pixelmed(path, about);
                     assert_eq!(complaints, [""; 0], "{}", fixture.name);
                 });
             }
