@@ -110,8 +110,8 @@ fn catches(gate: Gate, path: &Path) -> bool {
         Dciodvfy => !tools::dciodvfy(path).is_empty(),
         Dsrdump => !tools::dsrdump(path).is_empty(),
         PixelMed => {
-            let knows = PixelMedKnows::Template("Root Template TID_1500");
-            !tools::pixelmed(path, knows).is_empty()
+            let about = PixelMedKnows::Template("Root Template TID_1500");
+            !tools::pixelmed(path, about).is_empty()
         }
         Lint(rule) => lint(&std::fs::read(path).unwrap())
             .iter()

@@ -68,9 +68,9 @@ fn pixelmed_finds_the_templates_kept() {
     for pair in files.chunks(2) {
         std::thread::scope(|scope| {
             for (fixture, path) in pair {
-                let knows = tools::pixelmed_knows(fixture.request.document).unwrap();
+                let about = tools::pixelmed_knows(fixture.request.document).unwrap();
                 scope.spawn(move || {
-                    let complaints = tools::pixelmed(path, knows);
+                    let complaints = tools::pixelmed(path, about);
                     assert_eq!(complaints, [""; 0], "{}", fixture.name);
                 });
             }
@@ -114,6 +114,54 @@ fn highdicom_reads_the_same_numbers_contours_and_identifiers_back() {
         check_function(name, findings, &got["functions"]);
         check_contours(name, findings, &got["contours"]);
         check_tracking(name, got);
+    }
+}
+
+/// What highdicom can say of the documents that it has no template of: a key object's references and the numbers of a TID
+/// 5200 tree. The class of TID 5300 it refuses, so that nothing of it is claimed.
+#[test]
+fn highdicom_reads_key_objects_and_the_numbers_of_echo_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = files(folder.path());
+    files.retain(|(fixture, _)| fixture.request.document != Document::MeasurementReport);
+    let paths: Vec<&Path> = files.iter().map(|(_, path)| path.as_path()).collect();
+    let read = tools::python("read_others.py", &paths);
+    for (fixture, _) in &files {
+        let (name, got) = (fixture.name, &read[fixture.name]);
+        let lv = &fixture.findings.lv.as_ref().unwrap().measurement;
+        match fixture.request.document {
+            Document::KeyObject => {
+                let references = fixture.findings.sources().into_iter().map(|clip| {
+                    let mut frames: Vec<u32> = clip.contours.iter().map(|c| c.frame).collect();
+                    frames.sort_unstable();
+                    // Study, series and instance are found in the evidence.
+                    json!([source_uid(clip), frames, 3])
+                });
+                let references: Vec<Value> = references.collect();
+                assert_eq!(got["references"], json!(references), "{name}");
+            }
+            Document::EchoReport => {
+                let numbers = got["numbers"].as_array().unwrap();
+                // The selected value of each quantity comes after those of the beats.
+                let last = |code: &str| {
+                    let found = numbers.iter().rfind(|number| number[0] == code);
+                    found.map(|number| (number[1].as_f64().unwrap(), number[2].clone()))
+                };
+                let tenth = |value: f64| (value * 10.0).round() / 10.0;
+                assert_eq!(
+                    last("18043-0"),
+                    Some((tenth(lv.lvef_percent), "%".into())),
+                    "{name}"
+                );
+                let volume = |ml: Option<f64>| ml.map(|ml| (tenth(ml), "ml".into()));
+                assert_eq!(last("18026-5"), volume(lv.edv_ml), "{name}");
+                assert_eq!(last("18148-7"), volume(lv.esv_ml), "{name}");
+            }
+            _ => {
+                let refusal = got["refused"].as_str().unwrap();
+                assert!(refusal.contains("not supported"), "{name}: {refusal}");
+            }
+        }
     }
 }
 

@@ -163,6 +163,23 @@ impl Language {
 
     /// A warning or failed check.
     pub fn check(self, check: &Check) -> String {
+        let (name, said) = (self.check_name(&check.id), self.outcome(check));
+        match self {
+            Self::En => format!("Check {name}: {said}"),
+            Self::Zh => format!("检查项 {name}：{said}"),
+        }
+    }
+
+    /// The same in a list of checks.
+    pub(crate) fn check_line(self, check: &Check) -> String {
+        let (name, said) = (self.check_title(&check.id), self.outcome(check));
+        match self {
+            Self::En => format!("{name}: {said}"),
+            Self::Zh => format!("{name}：{said}"),
+        }
+    }
+
+    fn outcome(self, check: &Check) -> String {
         let outcome = match (self, check.outcome) {
             (Self::En, CheckOutcome::Fail) => "failed",
             (Self::En, CheckOutcome::Warn) => "warning",
@@ -173,10 +190,10 @@ impl Language {
             (Self::Zh, CheckOutcome::Pass) => "通过",
             (Self::Zh, CheckOutcome::Skipped) => "无法进行",
         };
-        let (name, detail) = (self.check_name(&check.id), self.say(&check.sentence()));
+        let detail = self.say(&check.sentence());
         match self {
-            Self::En => format!("Check {name}: {outcome}: {detail}"),
-            Self::Zh => format!("检查项 {name}：{outcome}：{detail}"),
+            Self::En => format!("{outcome}: {detail}"),
+            Self::Zh => format!("{outcome}：{detail}"),
         }
     }
 

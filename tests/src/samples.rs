@@ -99,11 +99,17 @@ impl Phantom {
     }
 }
 
-/// Draws a phantom study into a folder.
+/// Draws a phantom study of one four-chamber cine into a folder.
 pub fn phantom(seed: u64, folder: &Path) -> Result<Phantom> {
+    phantom_of("a4c", seed, folder)
+}
+
+/// Draws a phantom study of these views, separated by commas, into a folder.
+pub fn phantom_of(views: &str, seed: u64, folder: &Path) -> Result<Phantom> {
     let mut command = Command::new(paths::program("sonode-worker")?);
     command
-        .args(["phantom", "--seed", &seed.to_string(), "--out"])
+        .args(["phantom", "--study-of", views, "--seed", &seed.to_string()])
+        .arg("--out")
         .arg(folder);
     Run::of(&mut command)?.success()?;
     let mut files = Vec::new();

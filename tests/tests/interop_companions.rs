@@ -12,6 +12,8 @@ use sonode_tests::wait::{eventually, throughout};
 use sonode_tests::{dcmtk, python, samples};
 
 const REPORT: Duration = Duration::from_mins(4);
+/// A heart whose two planes agree well enough to be combined.
+const BIPLANE_SEED: u64 = 13;
 /// Several quiet periods.
 const SETTLED: Duration = Duration::from_secs(8);
 
@@ -121,6 +123,43 @@ fn a_pacs_gets_report_page_cine_and_document_once_and_their_echo_changes_nothing
         });
         Ok(is_quiet && made(pacs.holds(&study)?).len() == 4)
     })
+}
+
+#[test]
+fn a_biplane_measurement_comes_with_a_cine_of_each_plane() -> Result<()> {
+    let pacs = Pacs::new()?;
+    let mut config = Config::with_pacs(pacs.dicom_port(), ORTHANC);
+    config.routes[0].more = "companions = [\"overlay-cine\"]";
+    let node = Node::start(&config)?;
+    let pacs = pacs.start()?;
+    let folder = tempfile::tempdir()?;
+    let phantom = samples::phantom_of("a4c,a2c", BIPLANE_SEED, folder.path())?;
+    let list = python::json("attributes.py", &phantom.files)?;
+    let study = list
+        .pointer("/0/study")
+        .and_then(Value::as_str)
+        .context("no study")?
+        .to_owned();
+    dcmtk::dcmsend(node.address(), &phantom.files)?.success()?;
+    pacs.report(&study, REPORT)?;
+    node.study_done(&study, REPORT)?;
+    let mut shown = BTreeSet::new();
+    let mut series = BTreeSet::new();
+    for held in pacs.holds(&study)? {
+        if held.modality == "SR" {
+            continue;
+        }
+        let said = read(&pacs, &held, folder.path())?;
+        series.insert(text(&said, "series")?.to_owned());
+        let sources = said.get("sources").and_then(Value::as_array);
+        let [source] = sources.map_or(&[][..], Vec::as_slice) else {
+            anyhow::bail!("not of one clip: {said}");
+        };
+        shown.insert(source.to_string());
+    }
+    // Two cines, each of another clip, in one series.
+    assert_eq!((shown.len(), series.len()), (2, 1), "{shown:?}");
+    Ok(())
 }
 
 #[test]

@@ -83,7 +83,7 @@ pub(crate) fn pixelmed_knows(document: Document) -> Option<PixelMedKnows> {
 
 /// PixelMed's `DicomSRValidator`, the only checker of templates: its errors, and its warnings about the order of rows.
 /// Its exit status is 0 whatever it finds.
-pub(crate) fn pixelmed(file: &Path, knows: PixelMedKnows) -> Vec<String> {
+pub(crate) fn pixelmed(file: &Path, about: PixelMedKnows) -> Vec<String> {
     let mut command = Command::new("java");
     command
         // The style sheet is 6 MB of XPath, run once: neither the optimising compiler nor a parallel collector pays.
@@ -119,7 +119,7 @@ pub(crate) fn pixelmed(file: &Path, knows: PixelMedKnows) -> Vec<String> {
             || is_property;
         (error || order) && !known
     });
-    let (PixelMedKnows::Template(what) | PixelMedKnows::ClassAlone(what)) = knows;
+    let (PixelMedKnows::Template(what) | PixelMedKnows::ClassAlone(what)) = about;
     if !stdout.contains(&format!("Found {what}")) {
         complaints.push(format!("PixelMed found no {what}"));
     }

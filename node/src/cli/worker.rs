@@ -12,7 +12,7 @@ pub(super) fn command(subcommand: &str) -> Command {
     let mut command = Command::new(default_worker());
     command.arg(subcommand);
     if std::env::var_os("RUST_LOG").is_none() {
-        command.env("RUST_LOG", "warn");
+        command.env("RUST_LOG", "warn,usvg=error");
     }
     command
 }

@@ -73,7 +73,8 @@ fn sheet(
         2 => format!("{}  ", view_name(clip)),
         _ => String::new(),
     };
-    let place = format!("{view}{} {frame}/{count}{mark}", texts.frame);
+    let number = texts.frame.replace("{}", &format!("{frame}/{count}"));
+    let place = format!("{view}{number}{mark}");
     let colour = phase.map_or(DARK.faint, colour_on_image);
     svg.text(
         [columns - size * 0.5, baseline],

@@ -127,7 +127,7 @@ fn ticks(clip: &InstanceFindings, last: f64, texts: &PageTexts) -> Vec<(f64, Str
         None => [0.0, 0.5, 1.0]
             .map(|share: f64| 1.0 + (share * (last - 1.0)).round())
             .into_iter()
-            .map(|frame| (frame, format!("{} {frame:.0}", texts.frame)))
+            .map(|frame| (frame, texts.frame.replace("{}", &format!("{frame:.0}"))))
             .collect(),
     }
 }

@@ -222,8 +222,11 @@ impl Page {
             .collect();
         let after = x + width(self.texts.checks, title) + 16.0;
         let style = Style::new(17.0, faint);
-        self.svg
-            .text([after, bounds.y + 26.0], style, &counts.join(", "));
+        self.svg.text(
+            [after, bounds.y + 26.0],
+            style,
+            &counts.join(self.texts.comma),
+        );
         let mut y = bounds.y + 54.0;
         let mut remarkable: Vec<&Check> = checks
             .iter()
@@ -244,7 +247,7 @@ impl Page {
                 .into_iter()
                 .rfind(|lines| f64::from(*lines) <= left);
             let lines = usize::try_from(lines.unwrap_or(1)).unwrap_or(1);
-            let text = self.language.check(check);
+            let text = self.language.check_line(check);
             y = self
                 .svg
                 .paragraph([x, y], style, bounds.width - 32.0, lines, &text);
@@ -328,7 +331,8 @@ impl Page {
             })
             .collect();
         if !models.is_empty() {
-            let text = format!("{}: {}", self.texts.models, models.join(", "));
+            let PageTexts { comma, colon, .. } = self.texts;
+            let text = format!("{}{colon}{}", self.texts.models, models.join(comma));
             self.svg
                 .paragraph([MARGIN, y], small, WIDTH - 2.0 * MARGIN, 2, &text);
         }
@@ -498,8 +502,8 @@ fn date(text: &str) -> String {
 fn made(request: &CompanionRequest, texts: &PageTexts) -> String {
     let revision = if request.revision > 1 {
         format!(
-            "{} {}, {}",
-            texts.revision, request.revision, texts.replaces
+            "{} {}{}{}",
+            texts.revision, request.revision, texts.comma, texts.replaces
         )
     } else {
         format!("{} {}", texts.revision, request.revision)

@@ -47,7 +47,8 @@ impl Panel<'_> {
             CardiacPhase::EndSystole => texts.end_systole,
         };
         let view = self.view.map(|view| format!("{view} ")).unwrap_or_default();
-        let caption = format!("{view}{phase}, {} {}", texts.frame, self.contour.frame);
+        let frame = texts.frame.replace("{}", &self.contour.frame.to_string());
+        let caption = format!("{view}{phase}{}{frame}", texts.comma);
         svg.text(
             [bounds.x + 34.0, baseline],
             Style::new(if self.view.is_some() { 17.0 } else { 19.0 }, palette.ink).bold(),

@@ -326,18 +326,18 @@ pub(super) fn wrapped(text: &str, style: Style, room: f64, lines_max: usize) -> 
     lines
 }
 
-/// Words with the space after them, and single wide letters, each with the sign that mustn't begin a line.
+/// Words with the space after them, and single wide letters, each with the signs that mustn't begin or end a line.
 fn pieces(text: &str) -> Vec<String> {
     let mut pieces: Vec<String> = Vec::new();
     let mut before: Option<char> = None;
     for letter in text.chars() {
         let sticks = matches!(
             letter,
-            '%' | '，' | '。' | '；' | '：' | '）' | '、' | '！' | '？'
+            '%' | '，' | '。' | '；' | '：' | '）' | '”' | '、' | '！' | '？'
         );
         let begins = match before {
             None => true,
-            Some(_) if sticks || letter == ' ' => false,
+            Some(before) if sticks || letter == ' ' || matches!(before, '（' | '“') => false,
             Some(before) => before == ' ' || is_wide(before) || is_wide(letter),
         };
         match pieces.last_mut().filter(|_| !begins) {
@@ -368,6 +368,7 @@ mod tests {
         for text in [
             "A sentence of several words that doesn't fit into one line",
             "未报告容积和面积：图像没有可用的标定。射血分数为比值，不需要标定。",
+            "左心室射血分数的分级参考（低于正常范围）和（临界偏低）和（轻度降低）",
         ] {
             let lines = wrapped(text, PLAIN, 120.0, 9);
             assert!(lines.len() > 2, "{lines:?}");
@@ -376,6 +377,7 @@ mod tests {
                 "{lines:?}"
             );
             assert_eq!(lines.concat().replace(' ', ""), text.replace(' ', ""));
+            assert!(!lines.iter().any(|line| line.ends_with('（')), "{lines:?}");
             let cut = wrapped(text, PLAIN, 120.0, 2);
             assert_eq!(cut.len(), 2);
             assert!(cut[1].ends_with('\u{2026}'), "{cut:?}");

@@ -69,6 +69,7 @@ const IMAGE_ENTRY: &[Acquisition<InstanceFindings>] = &[
 ];
 
 /// Which rows stand at the head of a document.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Headed {
     /// Language and observer.
     Report,

@@ -39,8 +39,12 @@ pub struct PageTexts {
     pub end_diastole: &'static str,
     /// End systole.
     pub end_systole: &'static str,
-    /// A frame.
+    /// A frame, with a place for its number.
     pub frame: &'static str,
+    /// Between two parts of a line.
+    pub comma: &'static str,
+    /// Before what is named.
+    pub colon: &'static str,
     /// The volume curve.
     pub volume: &'static str,
     /// The unit of a curve without calibration.
@@ -79,7 +83,9 @@ const ENGLISH: PageTexts = PageTexts {
     quality: "Image quality",
     end_diastole: "End diastole",
     end_systole: "End systole",
-    frame: "frame",
+    frame: "frame {}",
+    comma: ", ",
+    colon: ": ",
     volume: "Volume",
     share_of_largest: "% of the largest",
     checks: "Checks",
@@ -88,7 +94,7 @@ const ENGLISH: PageTexts = PageTexts {
     replaces: "replaces the earlier page of this study",
     not_measured: "The left ventricle was not measured",
     models: "Models",
-    more: "Every number and its source: Structured Report of this study",
+    more: "Every number and its source: the Structured Report, where the archive takes one",
 };
 
 const CHINESE: PageTexts = PageTexts {
@@ -109,7 +115,9 @@ const CHINESE: PageTexts = PageTexts {
     quality: "图像质量",
     end_diastole: "舒张末期",
     end_systole: "收缩末期",
-    frame: "帧",
+    frame: "第 {} 帧",
+    comma: "，",
+    colon: "：",
     volume: "容积",
     share_of_largest: "占最大值的 %",
     checks: "检查项",
@@ -118,7 +126,7 @@ const CHINESE: PageTexts = PageTexts {
     replaces: "取代该检查先前的页面",
     not_measured: "未测量左心室",
     models: "模型",
-    more: "全部数值及其来源见本检查的结构化报告",
+    more: "全部数值及其来源见结构化报告（若存档系统接收）",
 };
 
 impl Language {

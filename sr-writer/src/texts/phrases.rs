@@ -16,11 +16,20 @@ impl Language {
 
     /// What a check is called, with its id, by which it is found in the findings. English has no other name for it.
     pub fn check_name(self, id: &str) -> String {
+        let title = self.check_title(id);
+        if title == id {
+            return title.to_owned();
+        }
+        format!("{title}（{id}）")
+    }
+
+    /// What a check is called.
+    pub(crate) fn check_title(self, id: &str) -> &str {
         let name = match self {
             Self::En => None,
             Self::Zh => find(CHECKS_IN_CHINESE, id),
         };
-        name.map_or_else(|| id.to_owned(), |name| format!("{name}（{id}）"))
+        name.unwrap_or(id)
     }
 }
 

@@ -144,14 +144,15 @@ impl SecondReaderArgs {
     }
 }
 
+/// What is logged unless the environment says otherwise. That a second font is taken for Chinese is no warning.
+const LOG: &str = "info,usvg=error";
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_ansi(false)
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
-        )
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG)))
         .init();
     match run(Cli::parse().command) {
         Ok(code) => code,
