@@ -8,6 +8,7 @@ use sonode_dimse::{HeaderFacts, HeaderScanner, Tag};
 use sonode_pipeline::{HeaderSummary, Headers};
 
 use crate::part10::Part10;
+use crate::rejection;
 
 /// The attributes that the pipeline keeps, still as the peer wrote them.
 pub(crate) fn summary(facts: &HeaderFacts) -> HeaderSummary {
@@ -30,6 +31,7 @@ pub(crate) fn summary(facts: &HeaderFacts) -> HeaderSummary {
         study_id: raw(Tag::STUDY_ID),
         study_description: raw(Tag::STUDY_DESCRIPTION),
         timezone_offset_from_utc: raw(Tag::TIMEZONE_OFFSET),
+        rejection: None,
         requests: Vec::new(),
     }
 }
@@ -59,6 +61,8 @@ impl Headers for FileHeaders {
             .map_or(transfer_syntax::Encoding::ExplicitLittle, |row| {
                 row.encoding
             });
-        summary(&scan(&mut part10, encoding))
+        let mut header = summary(&scan(&mut part10, encoding));
+        header.rejection = rejection::note(path);
+        header
     }
 }

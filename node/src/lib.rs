@@ -20,6 +20,7 @@ mod node;
 mod part10;
 mod places;
 mod refused;
+mod rejection;
 mod relay;
 mod scu;
 mod sender;

@@ -24,6 +24,7 @@ use crate::header;
 use crate::metrics::{AssociationResult, StoreResult};
 use crate::node::{Node, OpenAssociation};
 use crate::refused::RefusedObject;
+use crate::rejection;
 use crate::services::{self, Services};
 
 /// Why a C-STORE failed. One variant, one status.
@@ -287,9 +288,13 @@ impl StoreService {
                     .refused()
                     .arrived(&committed.instance().sop_instance);
                 let answer = respond(&command, DimseStatus::SUCCESS, "");
+                let mut header = header::summary(&facts);
+                if let Some(note) = rejection::note(&committed.instance().path) {
+                    header.rejection = Some(note);
+                }
                 self.node.pipeline().stored(Arrival {
                     committed,
-                    header: header::summary(&facts),
+                    header,
                     peer: self.peer_name().unwrap_or_default().to_owned(),
                     association: self.association,
                 });

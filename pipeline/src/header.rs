@@ -42,8 +42,19 @@ pub struct HeaderSummary {
     pub study_description: Vec<u8>,
     /// Timezone Offset From UTC (0008,0201).
     pub timezone_offset_from_utc: Vec<u8>,
+    /// What the object says if it is a rejection note.
+    pub rejection: Option<RejectionNote>,
     /// Request Attributes Sequence (0040,0275), as far as it was read; empty where the scanner doesn't enter sequences.
     pub requests: Vec<RawRequest>,
+}
+
+/// What a rejection note says: a Key Object Selection whose title tells why instances are not to be used (IHE IOCM).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectionNote {
+    /// Its title: a code of DCM with its meaning.
+    pub title: &'static str,
+    /// How many instances it names.
+    pub instances: usize,
 }
 
 /// One item of the Request Attributes Sequence, raw.

@@ -24,7 +24,7 @@ mod time;
 mod workers;
 
 pub use companions::CompanionKey;
-pub use header::{HeaderSummary, RawRequest};
+pub use header::{HeaderSummary, RawRequest, RejectionNote};
 pub use pipeline::{Arrival, CommandError, Pipeline, RelayError, RenderError, StartError};
 pub use ports::{
     AssociationFailure, Clock, CommitmentJob, CommitmentNotice, CommitmentObject,

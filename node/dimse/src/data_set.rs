@@ -20,12 +20,16 @@ const LONG: [&[u8; 2]; 13] = [
 ];
 
 /// Sequences that a peer may write with a defined length in Implicit VR, where nothing else tells that they are some.
-const SEQUENCES: [Tag; 3] = [
+const SEQUENCES: [Tag; 6] = [
     // Failed SOP Sequence, Referenced SOP Sequence.
     Tag(0x0008, 0x1198),
     Tag(0x0008, 0x1199),
-    // Referenced Image Sequence.
+    // Referenced Series Sequence, Referenced Image Sequence.
+    Tag(0x0008, 0x1115),
     Tag(0x0008, 0x1140),
+    // Concept Name Code Sequence, Current Requested Procedure Evidence Sequence.
+    Tag(0x0040, 0xA043),
+    Tag(0x0040, 0xA375),
 ];
 
 /// Why a data set can't be read.

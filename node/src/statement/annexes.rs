@@ -74,7 +74,9 @@ pub(super) fn mapping(text: &mut String) -> std::fmt::Result {
          | Referenced Request Sequence: Accession Number, Requested Procedure ID and Description, Placer and Filler Order Number | Request Attributes Sequence |\n\
          | Specific Character Set | the same, or ISO_IR 192, by `charset` |\n\n\
          A date or time that is none is left empty. Instances of one study that contradict each other in Patient ID hold it \
-         until the operator decides.\n"
+         until the operator decides. An instance that comes again with other bytes is measured again and a revision is made, with the \
+         attributes of the later header. A Key Object Selection with the title 113001, 113037, 113038 or 113039 (DCM) holds its \
+         study: nothing more of it is sent until the operator decides.\n"
     )
 }
 

@@ -252,12 +252,17 @@ impl Engine {
         }
         study.timeline.analysed = Some(now);
         tracing::info!(study = %uid, sop_instance = %sop, rejected = ?findings.rejected, "instance analysed");
+        // It came again while it was being analysed.
+        let again = instance.take_wanted();
         // The findings are durable before the record says that there are some.
         self.actions
             .push(Action::PutFindings(stored, Box::new(findings)));
         self.save(uid);
         if is_late_evidence {
             self.reopen(uid, now);
+        }
+        if again {
+            self.queue_analysis(uid, sop, now);
         }
         self.settle(uid, now);
     }

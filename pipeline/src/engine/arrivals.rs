@@ -1,12 +1,13 @@
 //! Instances and associations.
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
-use sonode_findings::{Phi, Rejection, Sentence, StudyContext, phrases};
+use sonode_findings::{Rejection, Sentence, StudyContext, phrases};
 use sonode_sr_writer::Style;
 
+use super::late::contradict;
 use super::record::{Instance, ObjectKey, Study, Version, is_analysable};
 use super::{ArrivalKind, Engine, Stored};
-use crate::states::{InstanceEvent, InstanceState, StudyEvent, StudyState};
+use crate::states::{InstanceEvent, StudyEvent, StudyState};
 use crate::text;
 use crate::time::Timestamp;
 
@@ -31,6 +32,7 @@ impl Engine {
         let sop = stored.instance.sop_instance.clone();
         let (own, association, peer) = (stored.own, stored.association, stored.peer.clone());
         let context = stored.context.clone();
+        let rejection = stored.rejection.clone().filter(|_| !own);
         let is_new = self.take_in(&uid, stored, now);
         if own {
             self.counters.own_objects += u64::from(is_new);
@@ -41,6 +43,7 @@ impl Engine {
             }
             self.carry(&uid, association, now, is_new);
             self.check_patient(&uid, &context);
+            self.check_rejection(&uid, rejection.as_ref().filter(|_| is_new));
         }
         self.save(&uid);
         self.settle(&uid, now);
@@ -48,6 +51,7 @@ impl Engine {
 
     /// Files the object under its study; says whether it was new to the engine.
     fn take_in(&mut self, uid: &StudyInstanceUid, arrived: Stored, now: Timestamp) -> bool {
+        let is_correction = !arrived.own && !self.is_receiver(arrived.peer.as_deref());
         let Stored {
             instance: stored,
             context,
@@ -76,14 +80,9 @@ impl Engine {
                 stored,
                 received: now,
             });
-            if matches!(known.state, InstanceState::Rejected(_)) && !known.own && !own {
-                // What could not be measured before may be whole now.
-                known.current = known.versions.len() - 1;
-                known.attempts = 0;
-                known.suspect = false;
+            if is_correction && !known.own {
                 known.late = late;
-                advance_instance(known, InstanceEvent::TryAgain);
-                self.queue_analysis(uid, &sop, now);
+                self.correct(uid, &sop, &context, now);
             }
             return true;
         }
@@ -200,22 +199,6 @@ impl Engine {
         }
     }
 
-    /// Two Patient IDs in one study: a report could go to the wrong patient.
-    fn check_patient(&mut self, uid: &StudyInstanceUid, arrived: &StudyContext) {
-        let Some(study) = self.studies.get(uid) else {
-            return;
-        };
-        let is_active = !study.released && study.state.reason().is_none();
-        if is_active && contradict(&study.context, arrived) {
-            self.step(
-                uid,
-                StudyEvent::Contradiction(
-                    "the study's instances carry different Patient IDs".to_owned(),
-                ),
-            );
-        }
-    }
-
     pub(super) fn owe_image(
         &mut self,
         uid: &StudyInstanceUid,
@@ -245,13 +228,6 @@ impl Engine {
             .map(|route| route.to.clone())
             .collect()
     }
-}
-
-/// Whether two objects name different patients; what one of them leaves empty is no contradiction.
-fn contradict(known: &StudyContext, arrived: &StudyContext) -> bool {
-    let differ = |a: &Phi, b: &Phi| !a.is_empty() && !b.is_empty() && a != b;
-    differ(&known.patient_id, &arrived.patient_id)
-        || differ(&known.issuer_of_patient_id, &arrived.issuer_of_patient_id)
 }
 
 /// Moves an instance along its table. A prohibited step changes nothing.

@@ -73,6 +73,7 @@ impl Engine {
             return result;
         }
         study.released |= matches!(study.state, StudyState::Held(_));
+        study.rejected = None;
         self.close_study(uid, now);
         self.relane(uid, now);
         Ok(())

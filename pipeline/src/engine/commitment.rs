@@ -233,9 +233,7 @@ impl Study {
             .iter()
             .find(|delivery| self.delivered_as(delivery).as_ref() == Some(sop))?;
         Some(match &delivery.object {
-            ObjectKey::Image(sop) => {
-                StoredAs::Instance(&self.instances.get(sop)?.version()?.stored)
-            }
+            ObjectKey::Image(_) => StoredAs::Instance(self.sent_version(delivery)?),
             ObjectKey::Report(revision, _) => StoredAs::Report(*revision),
             ObjectKey::Companion(key) => StoredAs::Companion(key.revision),
         })
@@ -796,7 +794,17 @@ impl Engine {
                  then `sonode studies retry UID` asks again."
             )
         });
-        unconfirmed.chain(self.relays.alarms()).collect()
+        let rejected = self.studies.values().filter_map(|study| {
+            let reason = study.rejected.as_ref()?;
+            Some(format!(
+                "study {}: {reason}. Nothing more of it is sent: `sonode studies discard`, or `close` to go on all the same.",
+                study.uid
+            ))
+        });
+        unconfirmed
+            .chain(self.relays.alarms())
+            .chain(rejected)
+            .collect()
     }
 }
 

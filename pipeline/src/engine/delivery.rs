@@ -139,6 +139,7 @@ impl Engine {
             refused: 0,
             failed_here: 0,
             broke: 0,
+            version: None,
             style,
             rendered: None,
             answers: Vec::new(),
@@ -473,6 +474,9 @@ impl Engine {
 
 /// What may leave a study for a peer now; marks it as being in flight.
 fn take_due(study: &mut Study, peer: &str, room: usize) -> Vec<(ObjectKey, DeliveryObject)> {
+    if study.rejected.is_some() {
+        return Vec::new();
+    }
     let may_report = study.may_report();
     let mut keys: Vec<(u32, ObjectKey)> = study
         .deliveries
@@ -493,11 +497,16 @@ fn take_due(study: &mut Study, peer: &str, room: usize) -> Vec<(ObjectKey, Deliv
                 document: *document,
                 peer: peer.to_owned(),
             })),
-            ObjectKey::Image(sop) => study
-                .instances
-                .get(sop)
-                .and_then(|instance| instance.version())
-                .map(|version| DeliveryObject::Image(version.stored.clone())),
+            ObjectKey::Image(_) => {
+                let stored = study
+                    .delivery(peer, &key)
+                    .and_then(|delivery| study.sent_version(delivery))
+                    .cloned();
+                if let (Some(stored), Some(delivery)) = (&stored, study.delivery_mut(peer, &key)) {
+                    delivery.version = Some(stored.digest);
+                }
+                stored.map(DeliveryObject::Image)
+            }
             // What isn't drawn yet follows.
             ObjectKey::Companion(key) => study.drawn(*key).map(|sop| {
                 DeliveryObject::Companion(CompanionFile {

@@ -11,6 +11,7 @@ mod commands;
 mod commitment;
 mod companions;
 mod delivery;
+mod late;
 mod outcome;
 mod page_instead;
 mod readings;
@@ -31,6 +32,7 @@ use sonode_findings::{Findings, InstanceFindings, StudyContext};
 use sonode_sr_writer::{Document, Form};
 
 use crate::companions::CompanionKey;
+use crate::header::RejectionNote;
 use crate::ports::{
     CommitmentJob, CommitmentNotice, CommitmentReport, DeliveryJob, DeliveryReport, RelayReport,
     ReportKey,
@@ -107,6 +109,8 @@ pub(crate) struct Stored {
     pub(crate) association: u64,
     /// Made by this node.
     pub(crate) own: bool,
+    /// What it says if it is a rejection note.
+    pub(crate) rejection: Option<RejectionNote>,
 }
 
 /// What the spool did with an object.

@@ -38,6 +38,9 @@ pub(crate) struct Study {
     pub(crate) companions: Vec<Drawing>,
     /// Why no report is owed.
     pub(crate) unreported: Option<String>,
+    /// A rejection note came, in words: nothing of it leaves.
+    #[serde(default)]
+    pub(crate) rejected: Option<String>,
     /// The operator has released it although its instances contradict each other.
     pub(crate) released: bool,
     /// Nothing is owed any more: it lies under `done/`.
@@ -73,6 +76,9 @@ pub(crate) struct Instance {
     pub(crate) versions: Vec<Version>,
     /// Index of the version that is analysed.
     pub(crate) current: usize,
+    /// The version that is to be analysed after the current one.
+    #[serde(default)]
+    pub(crate) wanted: Option<Digest>,
     /// Made by this node and come back.
     pub(crate) own: bool,
     /// Came when the study was not receiving.
@@ -146,6 +152,9 @@ pub(crate) struct Delivery {
     /// Associations that ended while this object was on its way. The more, the later its turn in a job.
     #[serde(default)]
     pub(crate) broke: u32,
+    /// The version of an image that this peer is sent, since it was sent first: a UID has one content.
+    #[serde(default)]
+    pub(crate) version: Option<Digest>,
     /// How a document is written for this peer; as the route said when it came to be owed.
     #[serde(default)]
     pub(crate) style: Style,
@@ -227,6 +236,7 @@ impl Study {
             deliveries: Vec::new(),
             companions: Vec::new(),
             unreported: None,
+            rejected: None,
             released: false,
             done: false,
             found_reports: Vec::new(),
@@ -242,6 +252,12 @@ impl Study {
     /// The current report.
     pub(crate) fn report(&self) -> Option<&Report> {
         self.reports.last()
+    }
+
+    pub(crate) fn delivery(&self, peer: &str, object: &ObjectKey) -> Option<&Delivery> {
+        self.deliveries
+            .iter()
+            .find(|delivery| delivery.peer == peer && delivery.object == *object)
     }
 
     pub(crate) fn delivery_mut(&mut self, peer: &str, object: &ObjectKey) -> Option<&mut Delivery> {
@@ -291,6 +307,21 @@ impl Study {
                 })
             })
             .collect()
+    }
+
+    /// The version of an image that a delivery is about.
+    pub(crate) fn sent_version(&self, delivery: &Delivery) -> Option<&StoredInstance> {
+        let ObjectKey::Image(sop) = &delivery.object else {
+            return None;
+        };
+        let instance = self.instances.get(sop)?;
+        let mut versions = instance.versions.iter();
+        let pinned = delivery
+            .version
+            .and_then(|digest| versions.find(|version| version.stored.digest == digest));
+        // What came first, where nothing was sent yet.
+        let version = pinned.or_else(|| instance.versions.first());
+        version.map(|version| &version.stored)
     }
 
     /// Whether the record knows this version.
@@ -353,10 +384,7 @@ impl Study {
     /// The SOP class of what was delivered; none where only its file tells.
     pub(crate) fn class_of(&self, delivery: &Delivery) -> Option<SopClassUid> {
         match &delivery.object {
-            ObjectKey::Image(sop) => {
-                let stored = &self.instances.get(sop)?.version()?.stored;
-                Some(stored.sop_class.clone())
-            }
+            ObjectKey::Image(_) => Some(self.sent_version(delivery)?.sop_class.clone()),
             ObjectKey::Report(..) => {
                 let made = delivery.rendered.as_ref()?;
                 made.form.class.sop_class().parse().ok()
@@ -380,6 +408,7 @@ impl Instance {
             detail: None,
             versions: vec![Version { stored, received }],
             current: 0,
+            wanted: None,
             own: false,
             late: false,
             attempts: 0,

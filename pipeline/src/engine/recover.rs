@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::{Rejection, StudyContext};
 
+use super::late::{TWO_PATIENTS, contradict, rejected_by};
 use super::record::{FoundMark, Instance, Study, Version, is_analysable};
 use super::{Action, Engine, Mark};
+use crate::header::RejectionNote;
 use crate::spool::{Digest, PeerMark, StoredInstance};
-use crate::states::{DeliveryEvent, InstanceEvent, InstanceState, StudyState};
+use crate::states::{DeliveryEvent, InstanceEvent, InstanceState, StudyEvent, StudyState};
 use crate::text;
 use crate::time::Timestamp;
 
@@ -40,6 +42,8 @@ pub(crate) struct RecoveredInstance {
     pub(crate) peer: Option<String>,
     /// Made by this node.
     pub(crate) own: bool,
+    /// What it says if it is a rejection note; read only where the record doesn't know the version.
+    pub(crate) rejection: Option<RejectionNote>,
 }
 
 impl Engine {
@@ -61,8 +65,23 @@ impl Engine {
         study.found_marks = found.peer_marks;
         drop_missing(&mut study, &found.instances);
         let mut arrived = Vec::new();
-        for instance in found.instances {
-            if let Some(sop) = take_up(&mut study, instance) {
+        let mut instances = found.instances;
+        // The latest version counts, as it did when they came.
+        instances.sort_by_key(|instance| instance.modified);
+        let mut holds = Vec::new();
+        for instance in instances {
+            let is_patient = |context: &StudyContext| contradict(&study.context, context);
+            if !instance.own && !study.released && instance.context.as_ref().is_some_and(is_patient)
+            {
+                holds.push(TWO_PATIENTS.to_owned());
+            }
+            if let Some(note) = instance.rejection.as_ref().filter(|_| !instance.own) {
+                let reason = rejected_by(note);
+                study.rejected = Some(reason.clone());
+                holds.push(reason);
+            }
+            let is_correction = !instance.own && !self.is_receiver(instance.peer.as_deref());
+            if let Some(sop) = take_up(&mut study, instance, is_correction) {
                 arrived.push(sop);
             }
         }
@@ -71,6 +90,15 @@ impl Engine {
                 // In flight when the node died: nobody is charged, and the next run is alone.
                 instance.suspect |= mark.suspect || mark.started;
                 instance.attempts = instance.attempts.max(mark.attempts);
+            }
+        }
+        for instance in study.instances.values_mut() {
+            // Whether it was analysed already is found out by doing it.
+            instance.take_wanted();
+        }
+        for reason in holds {
+            if let Ok(held) = study.state.after(StudyEvent::Contradiction(reason)) {
+                study.state = held;
             }
         }
         let lanes = std::mem::take(&mut study.lanes);
@@ -132,13 +160,21 @@ fn drop_missing(study: &mut Study, found: &[RecoveredInstance]) {
 fn take_up(
     study: &mut Study,
     found: RecoveredInstance,
+    is_correction: bool,
 ) -> Option<(SopInstanceUid, Option<String>)> {
     let sop = found.stored.sop_instance.clone();
     let digest = found.stored.digest;
     if let Some(context) = &found.context
         && !found.own
     {
-        text::complete(&mut study.context, context);
+        let is_newer = is_correction && study.instances.contains_key(&sop);
+        if is_newer && !contradict(&study.context, context) {
+            let mut corrected = context.clone();
+            text::complete(&mut corrected, &study.context);
+            study.context = corrected;
+        } else {
+            text::complete(&mut study.context, context);
+        }
     }
     let late = study.state != StudyState::Receiving;
     let known = study.instances.get_mut(&sop);
@@ -155,12 +191,17 @@ fn take_up(
                 .versions
                 .iter_mut()
                 .find(|version| version.stored.digest == digest);
-            match place {
-                Some(version) => version.stored = found.stored,
-                None => instance.versions.push(Version {
+            if let Some(version) = place {
+                version.stored = found.stored;
+            } else {
+                instance.versions.push(Version {
                     stored: found.stored,
                     received: found.modified,
-                }),
+                });
+                if is_correction && !instance.own {
+                    instance.current = instance.versions.len() - 1;
+                    instance.late = late;
+                }
             }
             instance
         }

@@ -45,6 +45,7 @@ impl Runtime {
             peer: Some(arrival.peer),
             association: arrival.association,
             own,
+            rejection: arrival.header.rejection,
         })));
     }
 
@@ -80,6 +81,7 @@ impl Runtime {
             peer: arrival.peer,
             association: arrival.association,
             own,
+            rejection: header.rejection,
         }))
     }
 

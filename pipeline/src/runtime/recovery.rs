@@ -160,6 +160,7 @@ impl Runtime {
             own: header
                 .as_ref()
                 .is_some_and(|header| self.is_own(stored, header)),
+            rejection: header.as_ref().and_then(|header| header.rejection.clone()),
             context: header.map(|header| {
                 let charset = self.routing.charset_of(peer.as_deref());
                 header.context(found.uid.clone(), charset)

@@ -32,9 +32,9 @@ impl InstanceState {
     /// ```text
     ///             Measured
     ///   Stored ---------------> Analysed
-    ///    |  ^
-    ///    |  | TryAgain          Analysed is final: other bytes under the UID of a measured
-    ///    |  |                   instance are kept and noted, and change no report.
+    ///    |  ^ ^                    |
+    ///    |  | +------TryAgain------+
+    ///    |  | TryAgain
     ///    |  +-----------------+
     ///    | Refused(reason)    |
     ///    +--------------> Rejected(reason)
@@ -46,7 +46,7 @@ impl InstanceState {
         match (self, event) {
             (Self::Stored, InstanceEvent::Measured) => Ok(Self::Analysed),
             (Self::Stored, InstanceEvent::Refused(reason)) => Ok(Self::Rejected(reason)),
-            (Self::Rejected(_), InstanceEvent::TryAgain) => Ok(Self::Stored),
+            (Self::Analysed | Self::Rejected(_), InstanceEvent::TryAgain) => Ok(Self::Stored),
             // Anything not allowed is prohibited.
             (state, event) => Err(Prohibited::new("instance", &state, &event)),
         }
@@ -67,17 +67,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_measured_instance_stays_measured() {
+    fn a_measured_instance_is_measured_again_only_when_it_came_again() {
         let measured = InstanceState::Stored
             .after(InstanceEvent::Measured)
             .unwrap();
         for event in [
             InstanceEvent::Measured,
             InstanceEvent::Refused(Rejection::View),
-            InstanceEvent::TryAgain,
         ] {
             assert!(measured.after(event).is_err(), "{event:?}");
         }
+        assert_eq!(
+            measured.after(InstanceEvent::TryAgain),
+            Ok(InstanceState::Stored)
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 mod commitment;
 mod companions;
+mod late;
 mod properties;
 mod readings;
 mod relay;

@@ -167,20 +167,6 @@ fn late_evidence_makes_a_new_revision_and_nothing_else_does() {
 }
 
 #[test]
-fn other_bytes_under_the_uid_of_a_measured_instance_are_noted_and_change_no_report() {
-    let mut world = reporting();
-    world.come_to_rest();
-    world.arrive(1, MEASURABLE, 0, 1, 1);
-    world.come_to_rest();
-    let study = &world.finished[&study_uid(1)];
-    assert_eq!(study.reports.len(), 1);
-    assert_eq!(
-        study.instances[&sop_uid(1, MEASURABLE, 0)].versions.len(),
-        2
-    );
-}
-
-#[test]
 fn a_route_decides_what_is_said_about_an_unmeasured_study() {
     for (kind, setting, is_reported) in [
         (OTHER_VIEW, ReportUnmeasured::EchoOnly, true),
@@ -202,22 +188,6 @@ fn a_route_decides_what_is_said_about_an_unmeasured_study() {
         let status = world.finished[&study_uid(1)].status();
         assert_eq!(status.reason.is_none(), is_reported, "{kind} {setting:?}");
     }
-}
-
-#[test]
-fn two_patients_in_one_study_are_held_until_the_operator_releases_them() {
-    let mut world = World::new();
-    world.worker_ready();
-    world.arrive_of(1, MEASURABLE, 0, 0, 0, "A");
-    world.arrive_of(1, MEASURABLE, 1, 0, 0, "B");
-    world.worker_works(0);
-    world.worker_works(0);
-    world.pass(QUIET * 2);
-    assert_eq!(state(&world, 1), "held");
-    assert!(world.jobs.is_empty());
-    world.operate(&study_uid(1), Command::Close).unwrap();
-    world.come_to_rest();
-    assert_eq!(world.accepted.len(), 2);
 }
 
 #[test]

@@ -57,6 +57,11 @@ pub(super) struct World {
     pub(super) settings: Settings,
     /// Who sends what arrives.
     pub(super) peer: &'static str,
+    /// Patient's Name in what arrives.
+    pub(super) name: String,
+    /// What arrives is this rejection note.
+    pub(super) rejection: Option<RejectionNote>,
+    contexts: BTreeMap<(SopInstanceUid, Digest), StudyContext>,
     // The spool.
     pub(super) files: BTreeMap<(StudyInstanceUid, SopInstanceUid, Digest), StoredInstance>,
     /// The files of `unsorted/`.
@@ -155,6 +160,9 @@ impl World {
             now: Timestamp::from_millis(1_000_000),
             settings,
             peer: "cart",
+            name: String::new(),
+            rejection: None,
+            contexts: BTreeMap::new(),
             files: BTreeMap::new(),
             unsorted: BTreeMap::new(),
             findings: BTreeMap::new(),
@@ -481,6 +489,8 @@ impl World {
         }
         let mut context = StudyContext::unknown(uid);
         context.patient_id = Phi::new(patient);
+        context.patient_name = Phi::new(&self.name);
+        self.contexts.insert((sop.clone(), digest), context.clone());
         Event::Stored(Box::new(Stored {
             own: kind_of(&sop) == Kind::Own,
             instance,
@@ -488,6 +498,7 @@ impl World {
             context,
             peer: Some(self.peer.to_owned()),
             association,
+            rejection: self.rejection.clone(),
         }))
     }
 
@@ -557,6 +568,7 @@ impl World {
     }
 
     fn recover(&mut self, uid: StudyInstanceUid) {
+        let is_lost = !self.records.contains_key(&uid) && !self.finished.contains_key(&uid);
         let instances = self.files.iter().filter(|((study, ..), _)| *study == uid);
         let instances = instances
             .map(|((_, sop, digest), stored)| RecoveredInstance {
@@ -566,7 +578,10 @@ impl World {
                     .findings
                     .get(&(uid.clone(), *digest))
                     .map(|found| (found.rejected, found.rejected_detail.clone())),
-                context: None,
+                context: is_lost
+                    .then(|| self.contexts.get(&(sop.clone(), *digest)).cloned())
+                    .flatten(),
+                rejection: self.rejection.clone().filter(|_| is_lost),
                 peer: Some("cart".to_owned()),
                 own: kind_of(sop) == Kind::Own,
             })
