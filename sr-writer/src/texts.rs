@@ -10,8 +10,8 @@ mod phrases;
 use serde::{Deserialize, Serialize};
 use sonode_findings::grade::{EfGrade, EfLabel, Profile};
 use sonode_findings::{
-    CardiacPhase, Check, CheckOutcome, Grade, InstanceFindings, LvMeasurement, Method, ModelRef,
-    Rejection, SecondReading, Sentence, ViewLabel,
+    Beat, CardiacPhase, Check, CheckOutcome, Grade, InstanceFindings, LvMeasurement, Method,
+    ModelRef, Rejection, SecondReading, Sentence, ViewLabel,
 };
 
 use crate::codes::{self, Code};
@@ -135,15 +135,31 @@ impl Language {
     /// The interval of the ejection fraction, both ends in percent with one digit after the point.
     pub fn interval(self, low: &str, high: &str) -> String {
         match self {
-            Self::En => format!("LVEF interval: {low} to {high} %"),
-            Self::Zh => format!("LVEF 区间：{low} 至 {high} %"),
+            Self::En => format!("LVEF, 90 % interval: {low} to {high} %"),
+            Self::Zh => format!("LVEF 90 % 区间：{low} 至 {high} %"),
         }
     }
 
-    /// How the summary was made.
-    pub fn derivation(self, method: Method, beats: usize) -> String {
+    /// How the summary was made, of which beats.
+    pub fn derivation<'a>(
+        self,
+        method: Method,
+        beats: impl IntoIterator<Item = &'a Beat>,
+    ) -> String {
         let method = self.method(method);
+        let (mut count, mut complete) = (0_usize, true);
+        for beat in beats {
+            count += 1;
+            complete &= beat.complete;
+        }
+        let beats = count;
         match self {
+            Self::En if !complete => {
+                format!("{method}; no complete beat: one end diastole and one end systole.")
+            }
+            Self::Zh if !complete => {
+                format!("{method}；无完整心动周期：一个舒张末期与一个收缩末期。")
+            }
             Self::En if beats == 1 => format!("{method}; one beat."),
             Self::En => format!("{method}; median of {beats} beats."),
             Self::Zh if beats == 1 => format!("{method}；单个心动周期。"),
@@ -166,7 +182,7 @@ impl Language {
         let (name, said) = (self.check_name(&check.id), self.outcome(check));
         match self {
             Self::En => format!("Check {name}: {said}"),
-            Self::Zh => format!("检查项 {name}：{said}"),
+            Self::Zh => format!("核查 {name}：{said}"),
         }
     }
 

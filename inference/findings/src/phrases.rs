@@ -106,7 +106,7 @@ patterns! {
     FRAMES_ANALYSED[2] = "frames-analysed", "{0} of the {1} stated frames were analysed.";
     NO_COMPLETE_BEAT[0] = "no-complete-beat", "The clip holds no complete beat: measured from one end diastole and one end systole.";
     VOLUMES_WITHHELD[0] = "volumes-withheld", "Volumes are not reported: they are outside what a heart can have.";
-    REGION_SCALED[1] = "region-scaled", "The ultrasound regions are stated for a raster {0} times as large as the image; box and calibration were scaled by it.";
+    REGION_SCALED[1] = "region-scaled", "The header states the calibration for an image {0} times as large as this one: it was scaled to this image, and all sizes rest on that.";
     REGION_UNEXPLAINED[0] = "region-unexplained", "The ultrasound regions lie outside the image and no common raster explains it; they were not used, so there is no calibration.";
     NO_USABLE_CALIBRATION[0] = "no-usable-calibration", "The image states no usable calibration in centimetres, so volumes are not given in millilitres.";
 

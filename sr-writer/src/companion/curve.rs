@@ -2,6 +2,7 @@
 
 use sonode_findings::{CardiacPhase, InstanceFindings};
 
+use super::page::view_name;
 use super::panel::phase_colour;
 use super::svg::{Anchor, Palette, Rect, Stroke, Style, Svg};
 use crate::texts::page::PageTexts;
@@ -20,9 +21,13 @@ pub(super) fn draw(
     } else {
         texts.share_of_largest
     };
-    let caption = format!("{} ({unit})", texts.volume);
+    let caption = format!("{} {} ({unit})", view_name(clip), texts.volume);
     let style = Style::new(17.0, palette.ink).bold();
-    svg.text([bounds.x + 16.0, bounds.y + 26.0], style, &caption);
+    svg.text(
+        [bounds.x + 16.0, bounds.y + 26.0],
+        style,
+        caption.trim_start(),
+    );
     let plot = Rect::new(
         bounds.x + 62.0,
         bounds.y + 44.0,

@@ -107,7 +107,7 @@ impl Page {
             curve::draw(&mut self.svg, bounds, clip, &self.palette, self.texts);
         }
         let bounds = Rect::new(MARGIN + half + GAP, LOWER, half, height);
-        self.checks(&findings.checks, bounds);
+        self.checks(findings, bounds);
     }
 
     /// The column of numbers.
@@ -150,10 +150,8 @@ impl Page {
 
     /// Method, grades, and what is missing.
     fn remarks(&self, findings: &Findings, lv: &LvSummary) -> Vec<String> {
-        let beats = findings
-            .sources()
-            .first()
-            .map_or(0, |clip| clip.beats.len());
+        let sources = findings.sources();
+        let beats = sources.first().into_iter().flat_map(|clip| &clip.beats);
         let mut remarks = vec![self.language.derivation(lv.measurement.method, beats)];
         if lv.measurement.edv_ml.is_none() {
             remarks.push(self.language.no_calibration().to_owned());
@@ -182,7 +180,7 @@ impl Page {
                     contour,
                     volume,
                     frame: self.frames.len(),
-                    view: (shown.len() > 1).then(|| view_name(clip)),
+                    view: view_name(clip),
                 };
                 let bounds = Rect::new(x, y, width, height);
                 panel.draw(&mut self.svg, bounds, &self.palette, self.texts);
@@ -194,7 +192,9 @@ impl Page {
         }
     }
 
-    fn checks(&mut self, checks: &[Check], bounds: Rect) {
+    /// How the checks ended, what they and the notes of the clips say.
+    fn checks(&mut self, findings: &Findings, bounds: Rect) {
+        let checks = &findings.checks;
         let Palette {
             ink,
             faint,
@@ -233,21 +233,29 @@ impl Page {
             .filter(|check| check.outcome != CheckOutcome::Pass)
             .collect();
         remarkable.sort_by_key(|check| OUTCOMES.iter().rposition(|o| *o == check.outcome));
-        for check in remarkable {
-            let left = ((bounds.bottom() - y) / 21.0).floor();
-            if left < 1.0 {
-                break;
-            }
+        let checks = remarkable.into_iter().map(|check| {
             let colour = match check.outcome {
                 CheckOutcome::Fail | CheckOutcome::Warn => warning,
                 CheckOutcome::Pass | CheckOutcome::Skipped => faint,
             };
+            (colour, self.language.check_line(check))
+        });
+        let sources = findings.sources();
+        let notes = sources.iter().flat_map(|clip| {
+            let notes = clip.notes.iter().map(|note| clip.sentence(note));
+            notes.map(|note| (ink, self.language.note(&note)))
+        });
+        let lines: Vec<(&str, String)> = checks.chain(notes).collect();
+        for (colour, text) in lines {
+            let left = ((bounds.bottom() - y) / 21.0).floor();
+            if left < 1.0 {
+                break;
+            }
             let style = Style::new(16.0, colour);
             let lines = [1, 2, 3, 4]
                 .into_iter()
                 .rfind(|lines| f64::from(*lines) <= left);
             let lines = usize::try_from(lines.unwrap_or(1)).unwrap_or(1);
-            let text = self.language.check_line(check);
             y = self
                 .svg
                 .paragraph([x, y], style, bounds.width - 32.0, lines, &text);
@@ -516,7 +524,7 @@ fn made(request: &CompanionRequest, texts: &PageTexts) -> String {
     let day = date(&request.content.date);
     joined(&[
         revision,
-        format!("{day} {clock}"),
+        format!("{} {day} {clock}", texts.created),
         format!(
             "{} {} ({})",
             sonode_conformance::implementation::MODEL_NAME,

@@ -15,8 +15,8 @@ pub(super) struct Panel<'a> {
     pub(super) volume: Option<f64>,
     /// The frame's index among those of the page.
     pub(super) frame: usize,
-    /// The view, where the page has panels of two.
-    pub(super) view: Option<&'static str>,
+    /// The view; empty where it is none of those that are measured.
+    pub(super) view: &'static str,
 }
 
 /// From image pixels to the page.
@@ -46,13 +46,12 @@ impl Panel<'_> {
             CardiacPhase::EndDiastole => texts.end_diastole,
             CardiacPhase::EndSystole => texts.end_systole,
         };
-        let view = self.view.map(|view| format!("{view} ")).unwrap_or_default();
         let frame = texts.frame.replace("{}", &self.contour.frame.to_string());
-        let caption = format!("{view}{phase}{}{frame}", texts.comma);
+        let caption = format!("{} {phase}{}{frame}", self.view, texts.comma);
         svg.text(
             [bounds.x + 34.0, baseline],
-            Style::new(if self.view.is_some() { 17.0 } else { 19.0 }, palette.ink).bold(),
-            &caption,
+            Style::new(17.0, palette.ink).bold(),
+            caption.trim_start(),
         );
         if let Some(volume) = self.volume {
             let style = Style::new(20.0, colour).bold().at(Anchor::End);

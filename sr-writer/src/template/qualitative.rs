@@ -119,7 +119,7 @@ fn result(source: &Source<'_>) -> Result<Vec<Text>, WriteError> {
             items.push(comment(&language.interval(low.as_str(), high.as_str())));
         }
         let clips = source.measured()?;
-        let beats: usize = clips.iter().map(|clip| clip.beats.len()).sum();
+        let beats = clips.iter().flat_map(|clip| &clip.beats);
         items.push(comment(&language.derivation(lv.measurement.method, beats)));
         if clips.iter().any(|clip| clip.calibration.is_none()) {
             items.push(comment(language.no_calibration()));

@@ -55,6 +55,8 @@ pub struct PageTexts {
     pub outcomes: [&'static str; 4],
     /// Revision of the report.
     pub revision: &'static str,
+    /// When the page was made.
+    pub created: &'static str,
     /// That it replaces another one.
     pub replaces: &'static str,
     /// Not measured.
@@ -73,7 +75,7 @@ const ENGLISH: PageTexts = PageTexts {
     study: "Study of",
     accession: "accession number",
     ejection_fraction: "LV ejection fraction",
-    interval: "interval",
+    interval: "90 % interval",
     edv: "End-diastolic volume",
     esv: "End-systolic volume",
     edv_index: "EDV index",
@@ -91,10 +93,11 @@ const ENGLISH: PageTexts = PageTexts {
     checks: "Checks",
     outcomes: ["passed", "warnings", "failed", "not possible"],
     revision: "Revision",
+    created: "created",
     replaces: "replaces the earlier page of this study",
     not_measured: "The left ventricle was not measured",
     models: "Models",
-    more: "Every number and its source: the Structured Report, where the archive takes one",
+    more: "All numbers with their sources: see the Structured Report",
 };
 
 const CHINESE: PageTexts = PageTexts {
@@ -105,7 +108,7 @@ const CHINESE: PageTexts = PageTexts {
     study: "检查日期",
     accession: "检查号",
     ejection_fraction: "左室射血分数",
-    interval: "区间",
+    interval: "90 % 区间",
     edv: "舒张末期容积",
     esv: "收缩末期容积",
     edv_index: "EDV 指数",
@@ -120,13 +123,14 @@ const CHINESE: PageTexts = PageTexts {
     colon: "：",
     volume: "容积",
     share_of_largest: "占最大值的 %",
-    checks: "检查项",
+    checks: "核查",
     outcomes: ["通过", "警告", "未通过", "无法进行"],
-    revision: "版本",
+    revision: "报告修订",
+    created: "生成于",
     replaces: "取代该检查先前的页面",
     not_measured: "未测量左心室",
     models: "模型",
-    more: "全部数值及其来源见结构化报告（若存档系统接收）",
+    more: "全部数值及其来源见结构化报告",
 };
 
 impl Language {

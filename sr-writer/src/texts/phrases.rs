@@ -14,19 +14,18 @@ impl Language {
         }
     }
 
-    /// What a check is called, with its id, by which it is found in the findings. English has no other name for it.
+    /// What a check is called, with its id, by which it is found in the findings. In English the id says it.
     pub fn check_name(self, id: &str) -> String {
-        let title = self.check_title(id);
-        if title == id {
-            return title.to_owned();
+        match (self, self.check_title(id)) {
+            (Self::Zh, title) if title != id => format!("{title}（{id}）"),
+            _ => id.to_owned(),
         }
-        format!("{title}（{id}）")
     }
 
     /// What a check is called.
     pub(crate) fn check_title(self, id: &str) -> &str {
         let name = match self {
-            Self::En => None,
+            Self::En => find(CHECKS_IN_ENGLISH, id),
             Self::Zh => find(CHECKS_IN_CHINESE, id),
         };
         name.unwrap_or(id)
@@ -177,7 +176,7 @@ const IN_CHINESE: Table = &[
     ("volumes-withheld", "未报告容积：数值超出心脏可能的范围。"),
     (
         "region-scaled",
-        "超声区域所依据的像素矩阵为图像的 {0} 倍；区域与标定已按此比例换算。",
+        "图像头信息中的标定对应于本图像 {0} 倍大小的图像：已换算至本图像，所有尺寸均以此为据。",
     ),
     (
         "region-unexplained",
@@ -270,6 +269,37 @@ const IN_CHINESE: Table = &[
     ("another-size", "帧的大小与标明的不符"),
 ];
 
+const CHECKS_IN_ENGLISH: Table = &[
+    ("esv-below-edv", "ESV below EDV"),
+    ("ef-range", "Range of EF"),
+    ("edv-range", "Range of EDV"),
+    ("lv-length", "Length of the ventricle"),
+    ("length-change", "Shortening of the long axis"),
+    ("cardiac-output", "Cardiac output"),
+    ("es-ed-interval", "Duration of systole"),
+    ("contour-in-sector", "Contour inside the sector"),
+    ("one-region", "Contour is one region"),
+    ("apex-towards-probe", "Apex towards the probe"),
+    ("annulus-seen", "Mitral annulus seen"),
+    ("atrium-beyond-annulus", "Atrium beyond the annulus"),
+    ("apex-travel", "Movement of the apex"),
+    ("area-length-agreement", "Agreement with area-length"),
+    ("foreshortening", "Foreshortening"),
+    (
+        "ef-regression-agreement",
+        "Agreement with the EF regression",
+    ),
+    ("biplane-heart-rates", "Heart rates of the two planes"),
+    ("biplane-lengths", "Lengths of the two planes"),
+    ("planes-agree", "EF of the two planes"),
+    ("cart-ef-agreement", "Agreement with the cart's report"),
+    ("second-reader", "Second reader"),
+    ("second-reader-lvef", "Second reader's LVEF"),
+    ("second-reader-view", "Second reader's view"),
+    ("second-reader-quality", "Second reader's image quality"),
+    ("second-reader-narrative", "Second reader's words"),
+];
+
 const CHECKS_IN_CHINESE: Table = &[
     ("esv-below-edv", "ESV 小于 EDV"),
     ("ef-range", "EF 范围"),
@@ -277,7 +307,7 @@ const CHECKS_IN_CHINESE: Table = &[
     ("lv-length", "左心室长径"),
     ("length-change", "长轴变化"),
     ("cardiac-output", "心输出量"),
-    ("es-ed-interval", "收缩时间"),
+    ("es-ed-interval", "收缩期时长"),
     ("contour-in-sector", "轮廓位于扇区内"),
     ("one-region", "分割区域完整"),
     ("apex-towards-probe", "心尖朝向探头"),
@@ -328,6 +358,8 @@ mod tests {
             assert!(find(CHECKS_IN_CHINESE, rule.id()).is_some(), "{rule:?}");
         }
         assert_eq!(CHECKS_IN_CHINESE.len(), phrases::rule::ALL.len());
+        let ids = |table: Table| table.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+        assert_eq!(ids(CHECKS_IN_ENGLISH), ids(CHECKS_IN_CHINESE));
     }
 
     #[test]
