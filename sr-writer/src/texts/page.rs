@@ -94,7 +94,7 @@ const ENGLISH: PageTexts = PageTexts {
     replaces: "replaces the earlier page of this study",
     not_measured: "The left ventricle was not measured",
     models: "Models",
-    more: "Every number and its source: the Structured Report, where the archive takes one",
+    more: "Every number and its source: Structured Report, if archived",
 };
 
 const CHINESE: PageTexts = PageTexts {
