@@ -4,11 +4,12 @@
 //! id and its values and has its wording in `phrases`; words that are not ours come through as they are.
 
 mod cart;
+mod grades;
 pub(crate) mod page;
 mod phrases;
+mod refusals;
 
 use serde::{Deserialize, Serialize};
-use sonode_findings::grade::{EfGrade, EfLabel, Profile};
 use sonode_findings::{
     Beat, CardiacPhase, Check, CheckOutcome, Grade, InstanceFindings, LvMeasurement, Method,
     ModelRef, Rejection, SecondReading, Sentence, ViewLabel,
@@ -331,14 +332,6 @@ impl Language {
         }
     }
 
-    /// Why an instance is not measured.
-    pub const fn rejection(self, reason: Rejection) -> &'static str {
-        match self {
-            Self::En => english_rejection(reason),
-            Self::Zh => chinese_rejection(reason),
-        }
-    }
-
     /// A model that took part.
     pub fn model(self, name: &str, version: &str, research: bool) -> String {
         match (self, research) {
@@ -405,60 +398,6 @@ impl Language {
         }
     }
 
-    /// What a reference profile calls the ejection fraction, and from where to where it does.
-    pub fn ef_grade(self, grade: &EfGrade) -> String {
-        let [least, most] = match self {
-            Self::En => ["at least", "at most"],
-            Self::Zh => ["至少", "至多"],
-        };
-        let range = match grade.range_percent {
-            [Some(low), Some(high)] => format!("{low:.0}-{high:.0} %"),
-            [None, Some(high)] => format!("{most} {high:.0} %"),
-            [Some(low), None] => format!("{least} {low:.0} %"),
-            [None, None] => String::new(),
-        };
-        let (profile, label) = (self.profile(grade.profile), self.ef_label(grade.label));
-        match self {
-            Self::En => format!("LVEF by {profile}: {label} ({range})"),
-            Self::Zh => format!("LVEF 分级（{profile}）：{label}（{range}）"),
-        }
-    }
-
-    /// The name of a reference profile.
-    pub(crate) const fn profile(self, profile: Profile) -> &'static str {
-        match (self, profile) {
-            (Self::En, Profile::AseEacvi2015Men) => "ASE/EACVI 2015, men",
-            (Self::En, Profile::AseEacvi2015Women) => "ASE/EACVI 2015, women",
-            (Self::Zh, Profile::AseEacvi2015Men) => "ASE/EACVI 2015，男性",
-            (Self::Zh, Profile::AseEacvi2015Women) => "ASE/EACVI 2015，女性",
-            (_, Profile::Bse2020) => "BSE 2020",
-            (_, Profile::EscHf) => "ESC HF",
-        }
-    }
-
-    const fn ef_label(self, label: EfLabel) -> &'static str {
-        match (self, label) {
-            (Self::En, EfLabel::BelowNormal) => "below the normal range",
-            (Self::En, EfLabel::Normal) => "normal",
-            (Self::En, EfLabel::AboveNormal) => "above the normal range",
-            (Self::En, EfLabel::SeverelyImpaired) => "severely impaired",
-            (Self::En, EfLabel::Impaired) => "impaired",
-            (Self::En, EfLabel::BorderlineLow) => "borderline low",
-            (Self::En, EfLabel::Reduced) => "reduced",
-            (Self::En, EfLabel::MildlyReduced) => "mildly reduced",
-            (Self::En, EfLabel::Preserved) => "preserved",
-            (Self::Zh, EfLabel::BelowNormal) => "低于正常范围",
-            (Self::Zh, EfLabel::Normal) => "正常",
-            (Self::Zh, EfLabel::AboveNormal) => "高于正常范围",
-            (Self::Zh, EfLabel::SeverelyImpaired) => "重度受损",
-            (Self::Zh, EfLabel::Impaired) => "受损",
-            (Self::Zh, EfLabel::BorderlineLow) => "临界偏低",
-            (Self::Zh, EfLabel::Reduced) => "降低",
-            (Self::Zh, EfLabel::MildlyReduced) => "轻度降低",
-            (Self::Zh, EfLabel::Preserved) => "保留",
-        }
-    }
-
     const fn method(self, method: Method) -> &'static str {
         match (self, method) {
             (Self::En, Method::ModA4c) => "Method of disks, single plane, apical four-chamber",
@@ -487,50 +426,6 @@ const fn view_label(view: Option<ViewLabel>) -> &'static str {
         Some(ViewLabel::A4C) => "A4C ",
         Some(ViewLabel::A2C) => "A2C ",
         Some(ViewLabel::Other) | None => "",
-    }
-}
-
-const fn english_rejection(reason: Rejection) -> &'static str {
-    match reason {
-        Rejection::NotAnImage => "not an image",
-        Rejection::Undecodable => "the pixels can't be decoded",
-        Rejection::NotACine => "a single frame, not a cine",
-        Rejection::NotAnEcho => "not an echocardiogram",
-        Rejection::View => "neither an apical four-chamber nor an apical two-chamber view",
-        Rejection::Quality => "image quality too poor",
-        Rejection::NoBeat => "no end diastole or no end systole inside the clip",
-        Rejection::ColourDoppler => "a colour Doppler box lies over the tissue",
-        Rejection::MMode => "M-mode",
-        Rejection::SpectralDoppler => "spectral Doppler",
-        Rejection::Multiple2dRegions => "several 2D regions on the screen",
-        Rejection::StressStage => "a stage of a stress echo other than rest",
-        Rejection::Contrast => "a contrast agent opacifies the cavity",
-        Rejection::Tee => "transoesophageal",
-        Rejection::Paediatric => "the patient is under 18 years old",
-        Rejection::Fetal => "a fetal heart",
-        Rejection::TestPatient => "a test patient",
-    }
-}
-
-const fn chinese_rejection(reason: Rejection) -> &'static str {
-    match reason {
-        Rejection::NotAnImage => "不是图像",
-        Rejection::Undecodable => "像素数据无法解码",
-        Rejection::NotACine => "单帧图像，不是动态图像",
-        Rejection::NotAnEcho => "不是超声心动图",
-        Rejection::View => "既非心尖四腔切面，也非心尖两腔切面",
-        Rejection::Quality => "图像质量过差",
-        Rejection::NoBeat => "片段内没有舒张末期或收缩末期",
-        Rejection::ColourDoppler => "组织上叠加了彩色多普勒取样框",
-        Rejection::MMode => "M 型",
-        Rejection::SpectralDoppler => "频谱多普勒",
-        Rejection::Multiple2dRegions => "屏幕上有多个二维区域",
-        Rejection::StressStage => "负荷超声的非静息阶段",
-        Rejection::Contrast => "心腔内有造影剂",
-        Rejection::Tee => "经食管超声",
-        Rejection::Paediatric => "患者未满 18 岁",
-        Rejection::Fetal => "胎儿心脏",
-        Rejection::TestPatient => "测试患者",
     }
 }
 
