@@ -4,5 +4,6 @@ mod late;
 mod properties;
 mod relay;
 mod scenarios;
+mod steps;
 mod unsorted;
 mod world;
