@@ -51,7 +51,9 @@ fn a_completed_step_closes_its_study_after_a_minute() -> Result<()> {
 fn a_rejection_note_stops_its_study() -> Result<()> {
     let port = free_port()?;
     let mut config = Config::default();
-    config.peers.push(Peer::on_port("pacs", dcmtk::STORE_SCP, port));
+    config
+        .peers
+        .push(Peer::on_port("pacs", dcmtk::STORE_SCP, port));
     config.routes.push(Route {
         send: vec!["sr".to_owned(), "images".to_owned()],
         report_unmeasured: Some("always".to_owned()),

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 /// A performed procedure step, as it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Step {
-    pub(crate) step: SopInstanceUid,
+    pub(crate) uid: SopInstanceUid,
     /// The cart's name in the configuration.
     pub(crate) peer: String,
     pub(crate) studies: BTreeSet<StudyInstanceUid>,
@@ -39,8 +39,8 @@ impl Engine {
     /// Takes in what is on disk.
     pub(super) fn on_step(&mut self, step: Step, now: Timestamp) {
         let studies = step.studies.clone();
-        tracing::info!(peer = step.peer, step = %step.step, ended = ?step.ended, instances = step.instances.len(), "performed procedure step");
-        self.steps.0.insert(step.step.clone(), step);
+        tracing::info!(peer = step.peer, step = %step.uid, ended = ?step.ended, instances = step.instances.len(), "performed procedure step");
+        self.steps.0.insert(step.uid.clone(), step);
         for study in studies {
             self.settle(&study, now);
         }
@@ -72,7 +72,7 @@ impl Engine {
             .0
             .values()
             .filter(|step| step.ended.is_some() && step.studies.is_empty())
-            .map(|step| step.step.clone())
+            .map(|step| step.uid.clone())
             .collect();
         for step in over {
             self.steps.0.remove(&step);

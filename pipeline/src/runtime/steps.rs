@@ -1,5 +1,6 @@
 //! Performed procedure steps: on disk before they are answered.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use sonode_conformance::SopInstanceUid;
@@ -19,10 +20,10 @@ impl Runtime {
             (Some(known), false) if known.ended.is_some() => return Err(StepError::Ended),
             (Some(known), false) => known.clone(),
             (None, true) => Step {
-                step: request.step.clone(),
+                uid: request.step.clone(),
                 peer: request.peer,
-                studies: Default::default(),
-                instances: Default::default(),
+                studies: BTreeSet::new(),
+                instances: BTreeSet::new(),
                 ended: None,
                 changed: self.now(),
                 data_sets: Vec::new(),
@@ -52,7 +53,7 @@ impl Runtime {
 
     pub(super) fn recover_step(&mut self, step: Step) {
         if step.is_stale(self.now()) {
-            self.drop_step(step.step);
+            self.drop_step(step.uid);
         } else {
             self.event(Event::Step(Box::new(step)));
         }

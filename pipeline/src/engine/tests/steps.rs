@@ -13,7 +13,7 @@ const SHORT: Duration = Duration::from_mins(1);
 /// A step of study 1 that lists these instances.
 fn step(world: &mut World, number: u8, instances: &[u8], ended: Option<bool>) {
     let step = Step {
-        step: format!("1.9.{number}").parse().unwrap(),
+        uid: format!("1.9.{number}").parse().unwrap(),
         peer: "cart".to_owned(),
         studies: BTreeSet::from([study_uid(1)]),
         instances: instances
