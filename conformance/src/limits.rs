@@ -55,6 +55,10 @@ pub const ASSOCIATIONS: usize = 64;
 pub const SHARE_IDLE: Duration = Duration::from_secs(30);
 /// Without a new instance before a study closes.
 pub const QUIET_PERIOD: Duration = Duration::from_mins(5);
+/// The same, when its performed procedure step is COMPLETED and every instance that it lists is here.
+pub const QUIET_PERIOD_COMPLETE: Duration = Duration::from_mins(1);
+/// How long a performed procedure step is kept whose study never came.
+pub const STEP_KEPT: Duration = Duration::from_hours(14 * 24);
 /// Longest time that a study stays open although instances keep coming.
 pub const OPEN_MAX: Duration = Duration::from_hours(4);
 /// One analysis of one instance.

@@ -65,6 +65,8 @@ pub const EXTENSIBLE_SR: &str = "1.2.840.10008.5.1.4.1.1.88.35";
 pub const STORAGE_COMMITMENT: &str = "1.2.840.10008.1.20.1";
 /// The one instance of [`STORAGE_COMMITMENT`] (PS3.4 section J.3.5).
 pub const STORAGE_COMMITMENT_INSTANCE: &str = "1.2.840.10008.1.20.1.1";
+/// Modality Performed Procedure Step (PS3.4 annex F.7).
+pub const PERFORMED_PROCEDURE_STEP: &str = "1.2.840.10008.3.1.2.3.3";
 /// Study Root Query/Retrieve Information Model - FIND (PS3.4 section C.6.2).
 pub const STUDY_ROOT_FIND: &str = "1.2.840.10008.5.1.4.1.2.2.1";
 
@@ -88,6 +90,12 @@ pub const SERVICES: &[Service] = &[
         name: "Storage Commitment Push Model",
         scu: "of what a route with `commit = true` sent",
         scp: "for peers with `commitment = \"relay\"`",
+    },
+    Service {
+        uid: PERFORMED_PROCEDURE_STEP,
+        name: "Modality Performed Procedure Step",
+        scu: "",
+        scp: "for peers with `mpps = true`",
     },
     Service {
         uid: STUDY_ROOT_FIND,

@@ -22,6 +22,8 @@ impl DimseStatus {
     pub const INVALID_SOP_INSTANCE: Self = Self(0x0117);
     /// Duplicate SOP instance (PS3.7 C.5.5).
     pub const DUPLICATE_SOP_INSTANCE: Self = Self(0x0111);
+    /// Invalid attribute value (PS3.7 C.5.6).
+    pub const INVALID_ATTRIBUTE: Self = Self(0x0106);
     /// No such SOP instance (PS3.7 C.5.9).
     pub const NO_SUCH_INSTANCE: Self = Self(0x0112);
     /// No such action type (PS3.7 C.5.8).

@@ -19,6 +19,7 @@ mod metrics;
 mod node;
 mod part10;
 mod places;
+mod procedure_step;
 mod refused;
 mod rejection;
 mod relay;

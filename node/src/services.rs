@@ -13,6 +13,7 @@ use crate::commitment;
 use crate::config::{Commitment, Config, Peer};
 use crate::mailbox::Outgoing;
 use crate::node::Node;
+use crate::procedure_step;
 use crate::relay;
 
 /// The classes that a peer may use.
@@ -20,6 +21,9 @@ pub(crate) fn offered(config: &Config, peer: &Peer) -> Vec<&'static str> {
     let mut classes = Vec::new();
     if config.asks_commitment_of(&peer.name) || peer.commitment == Commitment::Relay {
         classes.push(sop_class::STORAGE_COMMITMENT);
+    }
+    if peer.mpps {
+        classes.push(sop_class::PERFORMED_PROCEDURE_STEP);
     }
     classes
 }
@@ -85,6 +89,9 @@ impl Services {
             (
                 sop_class::STORAGE_COMMITMENT,
                 Command::EventReportRq(..) | Command::ActionRq(..)
+            ) | (
+                sop_class::PERFORMED_PROCEDURE_STEP,
+                Command::CreateRq(_) | Command::SetRq(_)
             )
         );
         if is_served {
@@ -135,6 +142,9 @@ impl Services {
         let (status, comment) = match &command {
             Command::ActionRq(_, action) if peer.commitment == Commitment::Relay => {
                 relay::take_action(node, (&peer.name, association), *action, &data, encoding)
+            }
+            Command::CreateRq(_) | Command::SetRq(_) => {
+                procedure_step::take(node, &peer.name, &command, &data, encoding)
             }
             Command::EventReportRq(..) => {
                 let (status, _) =

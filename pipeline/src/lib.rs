@@ -25,12 +25,14 @@ mod workers;
 
 pub use companions::CompanionKey;
 pub use header::{HeaderSummary, RawRequest, RejectionNote};
-pub use pipeline::{Arrival, CommandError, Pipeline, RelayError, RenderError, StartError};
+pub use pipeline::{
+    Arrival, CommandError, Pipeline, RelayError, RenderError, StartError, StepError,
+};
 pub use ports::{
     AssociationFailure, Clock, CommitmentJob, CommitmentNotice, CommitmentObject,
     CommitmentOutcome, CommitmentQuestion, CommitmentReference, CommitmentReport, CompanionFile,
     DeliveryJob, DeliveryObject, DeliveryReport, Headers, ObjectResult, Ports, RelayReport,
-    RelayRequest, RenderedReport, ReportKey, ReportSender, SystemClock,
+    RelayRequest, RenderedReport, ReportKey, ReportSender, StepRequest, SystemClock,
 };
 pub use report::{content_date_time, series_number};
 pub use settings::{ReportUnmeasured, RetrySettings, Route, Routing, Settings, WorkerSettings};

@@ -13,7 +13,7 @@ use crate::engine::Command;
 use crate::header::HeaderSummary;
 use crate::ports::{
     CommitmentNotice, CommitmentReport, DeliveryReport, Ports, RelayRequest, RenderedReport,
-    ReportKey,
+    ReportKey, StepRequest,
 };
 use crate::report::Renderer;
 use crate::runtime::{self, Message};
@@ -115,6 +115,26 @@ pub enum RelayError {
     Stopping,
 }
 
+/// Why a performed procedure step was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// N-CREATE of a step that is known.
+    #[error("the performed procedure step is known already")]
+    Known,
+    /// N-SET of a step that isn't.
+    #[error("there is no such performed procedure step")]
+    Unknown,
+    /// N-SET of a step that has ended (PS3.4 section F.7.2.2.2).
+    #[error("the performed procedure step may no longer be updated")]
+    Ended,
+    /// It could not be kept.
+    #[error("the performed procedure step can't be kept: {0}")]
+    Storage(String),
+    /// The pipeline has ended.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
 /// Why a report could not be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
@@ -194,6 +214,15 @@ impl Pipeline {
     pub fn relay(&self, request: RelayRequest) -> Result<(), RelayError> {
         self.ask(|reply| Message::Relay(request, reply))
             .unwrap_or(Err(RelayError::Stopping))
+    }
+
+    /// What a cart says of a performed procedure step. It is durable when this returns.
+    ///
+    /// # Errors
+    /// Each [`StepError`] variant.
+    pub fn procedure_step(&self, request: StepRequest) -> Result<(), StepError> {
+        self.ask(|reply| Message::Step(request, reply))
+            .unwrap_or(Err(StepError::Stopping))
     }
 
     /// Whether a cart was told: in words, why not.

@@ -267,6 +267,25 @@ pub struct RelayRequest {
     pub references: Vec<CommitmentReference>,
 }
 
+/// What a cart says of a performed procedure step (MPPS): N-CREATE or N-SET.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRequest {
+    /// The cart's name in the configuration.
+    pub peer: String,
+    /// SOP Instance UID of the step.
+    pub step: SopInstanceUid,
+    /// Whether it is N-CREATE.
+    pub is_new: bool,
+    /// COMPLETED (`true`) or DISCONTINUED; none: in progress.
+    pub ended: Option<bool>,
+    /// The studies that it names.
+    pub studies: Vec<StudyInstanceUid>,
+    /// The instances that it lists; none where it says nothing of them.
+    pub instances: Option<Vec<SopInstanceUid>>,
+    /// The attribute list as it came, and its Transfer Syntax UID.
+    pub data_set: (Vec<u8>, String),
+}
+
 /// The answer to a [`RelayRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayReport {

@@ -8,6 +8,7 @@ mod arrivals;
 mod questions;
 mod recovery;
 mod relay;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +21,9 @@ use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_sr_writer::Form;
 
 use crate::engine::{Action, Command, Engine, Event};
-use crate::pipeline::{Arrival, CommandError, RelayError, StartError};
+use crate::pipeline::{Arrival, CommandError, RelayError, StartError, StepError};
 use crate::ports::{
-    CommitmentNotice, CommitmentReport, DeliveryReport, Ports, RelayRequest, ReportKey,
+    CommitmentNotice, CommitmentReport, DeliveryReport, Ports, RelayRequest, ReportKey, StepRequest,
 };
 use crate::pruning::PrunerThread;
 use crate::queue::Queue;
@@ -50,6 +51,7 @@ pub(crate) enum Message {
     Committed(CommitmentNotice, Reply<bool>),
     Relay(RelayRequest, Reply<Result<(), RelayError>>),
     RelayReported(u64, Result<(), String>),
+    Step(StepRequest, Reply<Result<(), StepError>>),
     Plan(ReportKey, Reply<Option<ReportPlan>>),
     Rendered(ReportKey, Form, SopInstanceUid, Reply<()>),
     Studies(Reply<Vec<StudyStatus>>),
@@ -188,6 +190,10 @@ impl Runtime {
             }
             Message::Relay(request, reply) => {
                 let result = self.relay(request);
+                answer(&reply, result);
+            }
+            Message::Step(request, reply) => {
+                let result = self.step(request);
                 answer(&reply, result);
             }
             Message::RelayReported(id, outcome) => self.event(Event::RelayReported(id, outcome)),

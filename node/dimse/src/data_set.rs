@@ -20,13 +20,17 @@ const LONG: [&[u8; 2]; 13] = [
 ];
 
 /// Sequences that a peer may write with a defined length in Implicit VR, where nothing else tells that they are some.
-const SEQUENCES: [Tag; 6] = [
+const SEQUENCES: [Tag; 9] = [
     // Failed SOP Sequence, Referenced SOP Sequence.
     Tag(0x0008, 0x1198),
     Tag(0x0008, 0x1199),
     // Referenced Series Sequence, Referenced Image Sequence.
     Tag(0x0008, 0x1115),
     Tag(0x0008, 0x1140),
+    // Referenced Non-Image Composite SOP Instance, Scheduled Step Attributes, Performed Series Sequence.
+    Tag(0x0040, 0x0220),
+    Tag(0x0040, 0x0270),
+    Tag(0x0040, 0x0340),
     // Concept Name Code Sequence, Current Requested Procedure Evidence Sequence.
     Tag(0x0040, 0xA043),
     Tag(0x0040, 0xA375),

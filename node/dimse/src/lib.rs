@@ -6,7 +6,7 @@
 //! | [`associate`] | A-ASSOCIATE-RQ and -AC as types, [`negotiate`] |
 //! | [`refusal`] | A-ASSOCIATE-RJ and A-ABORT as types and as plain words |
 //! | [`acceptor`], [`requestor`] | the two association state machines; their common table is in `machine` |
-//! | [`data_set`], [`commitment`] | small data sets of the normalized services, and those of Storage Commitment |
+//! | [`data_set`], [`commitment`], [`procedure_step`] | small data sets of the normalized services |
 //! | [`assembler`] | PDVs into [`Command`]s and data set bytes |
 //! | [`command`], [`response`] | command sets, read and written |
 //! | [`encoder`] | command and data sets into P-DATA-TF PDUs |
@@ -92,6 +92,7 @@ pub mod encoder;
 pub mod header;
 mod machine;
 pub mod pdu;
+pub mod procedure_step;
 pub mod refusal;
 pub mod requestor;
 pub mod response;

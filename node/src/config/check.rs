@@ -61,6 +61,12 @@ impl Config {
         unambiguous(&peers, &mut problems);
         relays(&peers, &routes, &mut problems);
         silent(&peers, &routes, &mut warnings);
+        for (i, _) in peers.iter().enumerate().filter(|(_, peer)| peer.mpps) {
+            warnings.push(
+                format!("peer[{i}].mpps"),
+                "the RIS needs this peer's MPPS: have it sent here too, and don't take it away from there",
+            );
+        }
         match node {
             Some(node) if problems.0.is_empty() => {
                 let warnings = warnings.0;
@@ -243,6 +249,7 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
         .number("quiet_period_s", 1..=604_800, problems)
         .map(Duration::from_secs);
     let commitment = section.parsed("commitment", problems).unwrap_or_default();
+    let mpps = section.flag("mpps", problems).unwrap_or(false);
     let commit_timeout = section
         .number("commit_timeout_s", 1..=2_592_000, problems)
         .map(Duration::from_secs);
@@ -271,6 +278,7 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
             "accept_unknown",
             "quiet_period_s",
             "commitment",
+            "mpps",
             "commit_timeout_s",
             "charset_if_missing",
         ],
@@ -285,6 +293,7 @@ fn peer(mut section: Section, problems: &mut Problems) -> Option<Peer> {
         accept_unknown,
         quiet_period,
         commitment,
+        mpps,
         commit_timeout,
         charset_if_missing,
     })

@@ -157,6 +157,8 @@ pub struct Peer {
     pub quiet_period: Option<Duration>,
     /// `commitment`: whether it may ask for storage commitment of what it sent. Default off.
     pub commitment: Commitment,
+    /// `mpps`: its performed procedure steps are taken. Default false.
+    pub mpps: bool,
     /// `commit_timeout_s`: see [`sonode_conformance::limits::COMMIT_TIMEOUT`].
     pub commit_timeout: Option<Duration>,
     /// `charset_if_missing`: Specific Character Set of its objects that name none, as PS3.3 spells it.

@@ -88,6 +88,16 @@ fn whoever_relays_commitment_has_an_address_and_an_archive() {
 }
 
 #[test]
+fn whoever_sends_mpps_here_is_reminded_of_the_ris() {
+    let text = HOSPITAL.replace("ae_title = \"CART1\"", "ae_title = \"CART1\"\nmpps = true");
+    let config = check(&text).unwrap();
+    assert!(config.peers[1].mpps);
+    assert_eq!(config.warnings.len(), 1);
+    assert_eq!(config.warnings[0].key, "peer[1].mpps");
+    assert!(config.warnings[0].what.contains("RIS"));
+}
+
+#[test]
 fn a_route_names_its_documents_and_how_they_are_written() {
     let more = r#"
 documents = ["tid5200", "tid1500"]

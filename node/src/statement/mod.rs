@@ -29,6 +29,7 @@ fn write(text: &mut String) -> std::fmt::Result {
     services::sent(text)?;
     services::commitment(text)?;
     services::relay(text)?;
+    services::procedure_step(text)?;
     configuration(text)?;
     network(text)?;
     security(text)?;
@@ -51,7 +52,8 @@ fn overview(text: &mut String) -> std::fmt::Result {
          | Verification | yes | yes |\n| Storage | yes | yes |\n\
          | Storage Commitment | yes | as a relay, where configured |\n\
          | Query | at IMAGE level | no |\n\
-         | Retrieve, Modality Worklist, Modality Performed Procedure Step, Print | no | no |\n\
+         | Modality Performed Procedure Step | no | where configured |\n\
+         | Retrieve, Modality Worklist, Print | no | no |\n\
          | Media interchange, DICOMweb, real-time video | no | no |\n"
     )?;
     let sets: Vec<String> = charset::terms()
@@ -102,6 +104,7 @@ fn configuration(text: &mut String) -> std::fmt::Result {
          | `[[peer]]` `ae_title`, `host`, `port`, `allow_from` | a peer's title, where it is called, from where it may call | |\n\
          | `[[peer]]` `aliases` | further titles under which it may call | none |\n\
          | `[[peer]]` `commitment` | `off`, `relay`: may it ask for storage commitment | `off` |\n\
+         | `[[peer]]` `mpps` | its performed procedure steps are taken | false |\n\
          | `[[peer]]` `commit_timeout_s` | how long it has to show that it keeps what it took | 86400 |\n\
          | `[[peer]]` `charset_if_missing` | the character set of its objects that name none | none |\n\
          | `[[peer]]` `accept_unknown` | store classes that aren't listed | true |\n\

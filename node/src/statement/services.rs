@@ -236,3 +236,46 @@ pub(super) fn relay(text: &mut String) -> std::fmt::Result {
     }
     writeln!(text)
 }
+
+/// Modality Performed Procedure Step.
+pub(super) fn procedure_step(text: &mut String) -> std::fmt::Result {
+    let class = sop_class::PERFORMED_PROCEDURE_STEP;
+    let name = sop_class::find_service(class).map_or("", |service| service.name);
+    writeln!(
+        text,
+        "### 5.6 Modality Performed Procedure Step as SCP\n\n{name} ({class}) is accepted from peers with `mpps = true`, in Explicit \
+         or Implicit VR Little Endian. N-CREATE and N-SET are kept on disk before they are answered, and for nobody else: the RIS \
+         needs them all the same. When every step of a study is COMPLETED and all instances that they list are here, the study \
+         closes {} s after the last of them instead of after `quiet_period_s`. Steps of studies that are done, and those of which \
+         nothing was heard for {} days, are deleted.\n\n| Status | When |\n| --- | --- |",
+        limits::QUIET_PERIOD_COMPLETE.as_secs(),
+        limits::STEP_KEPT.as_secs() / 86_400
+    )?;
+    for (status, when) in [
+        (DimseStatus::SUCCESS, "it is durable"),
+        (
+            DimseStatus::INVALID_ATTRIBUTE,
+            "the data set can't be read, has a status that isn't known, or creates a step that isn't IN PROGRESS",
+        ),
+        (
+            DimseStatus::DUPLICATE_SOP_INSTANCE,
+            "N-CREATE of a step that is known",
+        ),
+        (
+            DimseStatus::NO_SUCH_INSTANCE,
+            "N-SET of a step that isn't known",
+        ),
+        (
+            DimseStatus::PROCESSING_FAILURE,
+            "N-SET of a step that has ended, or the node stops",
+        ),
+        (
+            DimseStatus::INVALID_SOP_INSTANCE,
+            "no SOP Instance UID, or an invalid one",
+        ),
+        (DimseStatus::RESOURCE_LIMITATION, "it can't be kept"),
+    ] {
+        writeln!(text, "| {status} | {when} |")?;
+    }
+    writeln!(text)
+}

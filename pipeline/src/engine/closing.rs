@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid, limits};
 use sonode_findings::Findings;
 use sonode_sr_writer::{Document, Form, Style};
 
@@ -49,6 +49,15 @@ impl Engine {
     }
 
     fn quiet_period(&self, study: &Study) -> Duration {
+        let longest = self.quiet_period_of_peers(study);
+        if self.is_complete(study) {
+            longest.min(limits::QUIET_PERIOD_COMPLETE)
+        } else {
+            longest
+        }
+    }
+
+    fn quiet_period_of_peers(&self, study: &Study) -> Duration {
         let of_peers = study
             .from
             .iter()

@@ -18,6 +18,7 @@ mod readings;
 mod record;
 mod recover;
 mod relay;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod unsorted;
@@ -49,6 +50,7 @@ pub(crate) use commitment::StoredAs;
 pub(crate) use record::{FoundMark, Lane, Rendered, Study};
 pub(crate) use recover::{Recovered, RecoveredInstance};
 pub(crate) use relay::{RELAYS_MAX, Relay, RelayKey};
+pub(crate) use steps::Step;
 pub(crate) use unsorted::{Filing, UnsortedArrival};
 
 /// What happens.
@@ -91,6 +93,8 @@ pub(crate) enum Event {
     Committed(CommitmentNotice),
     /// A cart's request for commitment is on disk.
     RelayKept(Box<Relay>),
+    /// What is known of a performed procedure step is on disk.
+    Step(Box<Step>),
     /// The sender's answer to [`Action::Report`].
     RelayReported(u64, Result<(), String>),
     Reload(Routing),
@@ -173,6 +177,8 @@ pub(crate) enum Action {
     Report(Box<RelayReport>),
     /// Keep a cart's request durably.
     KeepRelay(Box<Relay>),
+    /// A performed procedure step is of no more use.
+    DropStep(SopInstanceUid),
     /// A cart's request is over.
     DropRelay(RelayKey),
     /// Keep a mark of a delivery durably.
@@ -200,6 +206,7 @@ pub(crate) struct Engine {
     sending: delivery::Sending,
     proving: commitment::Proving,
     relays: relay::Relays,
+    steps: steps::Steps,
     counters: Counters,
     draining: bool,
     actions: Vec<Action>,
@@ -218,6 +225,7 @@ impl Engine {
             sending: delivery::Sending::default(),
             proving: commitment::Proving::default(),
             relays: relay::Relays::default(),
+            steps: steps::Steps::default(),
             counters: Counters::default(),
             draining: false,
             actions: Vec::new(),
@@ -251,6 +259,7 @@ impl Engine {
             Event::CommitmentAnswered(report) => self.on_commitment_answered(report, now),
             Event::Committed(notice) => self.on_committed(&notice, now),
             Event::RelayKept(relay) => self.keep_relay(*relay),
+            Event::Step(step) => self.on_step(*step, now),
             Event::RelayReported(id, outcome) => self.on_relay_reported(id, outcome, now),
             Event::Reload(routing) => self.on_reload(routing, now),
             Event::Drain => self.draining = true,
@@ -372,6 +381,7 @@ impl Engine {
         study.carried_by.clear();
         study.lanes.clear();
         self.tell_relays(&study);
+        self.drop_steps(uid);
         self.proving.forget(&study);
         study.proofs.clear();
         tracing::info_span!("study", %uid).in_scope(|| tracing::info!("study done"));

@@ -72,6 +72,10 @@ impl Runtime {
                 note("decision", self.keep_relay(&relay));
                 None
             }
+            Action::DropStep(step) => {
+                self.drop_step(step);
+                None
+            }
             Action::DropRelay(key) => {
                 self.drop_relay(key);
                 None

@@ -56,7 +56,7 @@ impl Runtime {
             self.settle_stray(&uid, &record);
         }
         self.recover_unsorted();
-        self.recover_relays();
+        self.recover_kept();
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Carts' requests for storage commitment: on disk before they are answered.
 
 use super::{Runtime, note};
-use crate::engine::{Event, RELAYS_MAX, Relay, RelayKey};
+use crate::engine::{Event, RELAYS_MAX, Relay, RelayKey, Step};
 use crate::pipeline::RelayError;
 use crate::ports::RelayRequest;
 use crate::spool::{KeptName, SpoolError};
@@ -55,16 +55,20 @@ impl Runtime {
         note("end of a request", self.spool.release(&name));
     }
 
-    pub(super) fn recover_relays(&mut self) {
+    pub(super) fn recover_kept(&mut self) {
         let kept = self.spool.kept().unwrap_or_else(|error| {
             tracing::error!(%error, "kept/ can't be read: what carts asked for is answered after the next start");
             Vec::new()
         });
         for json in kept {
-            // What is none is a procedure step.
+            // They have no field in common but the peer.
             if let Ok(mut relay) = serde_json::from_slice::<Relay>(&json) {
                 self.look_into_finished(&mut relay);
                 self.event(Event::RelayKept(Box::new(relay)));
+            } else if let Ok(step) = serde_json::from_slice::<Step>(&json) {
+                self.recover_step(step);
+            } else {
+                tracing::error!("a file of kept/ can't be understood and is left alone");
             }
         }
     }

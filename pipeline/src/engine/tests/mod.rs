@@ -5,5 +5,6 @@ mod properties;
 mod readings;
 mod relay;
 mod scenarios;
+mod steps;
 mod unsorted;
 mod world;

@@ -89,6 +89,8 @@ pub(super) struct World {
     pub(super) requests: Vec<CommitmentJob>,
     /// Answers to carts.
     pub(super) relay_reports: VecDeque<RelayReport>,
+    /// Performed procedure steps that are no longer kept.
+    pub(super) dropped_steps: Vec<SopInstanceUid>,
     /// Requests of carts on disk.
     pub(super) kept: BTreeMap<RelayKey, String>,
     /// What a peer has shown to keep.
@@ -183,6 +185,7 @@ impl World {
             requests: Vec::new(),
             relay_reports: VecDeque::new(),
             kept: BTreeMap::new(),
+            dropped_steps: Vec::new(),
             shown: BTreeSet::new(),
             accepted: Vec::new(),
             suspects: BTreeSet::new(),
@@ -295,6 +298,7 @@ impl World {
                 self.kept
                     .insert(key, serde_json::to_string(&relay).unwrap());
             }
+            Action::DropStep(step) => self.dropped_steps.push(step),
             Action::DropRelay(key) => {
                 self.kept.remove(&key);
             }
