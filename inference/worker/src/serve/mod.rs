@@ -138,13 +138,6 @@ fn converse(
         move || read_jobs(input, &job_sender, &ended)
     })?;
     start("opener", move || open_jobs(&jobs, &clip_sender))?;
-    // Answers that are held for a reading must not keep the next measurement waiting.
-    let credits = CREDITS
-        + if reviewer.is_some() {
-            readings::HELD_MAX
-        } else {
-            0
-        };
     let mut refs = models.refs();
     refs.extend(reviewer.map(|reviewer| reviewer.model().clone()));
     let ready = Ready {
