@@ -1,8 +1,8 @@
 """What `sonode-worker` is compared with: the same job as Python does it, in a process that stays warm.
 
 Frames are decoded, cropped to the 2D tissue region, resized to the network's grid, normalised, and mapped by the same
-TorchScript directly and in the mirror, in batches. That is where it ends: view, quality, contours, volumes and checks,
-which the worker finds in the same time, are left out.
+TorchScript in batches; as many as the worker looks at in the mirror too are mapped mirrored. That is where it ends: view,
+quality, contours, volumes and checks, which the worker finds in the same time, are left out.
 
 It answers lines on standard input, `WAY THREADS FILE`, with one line of JSON each:
 
@@ -30,6 +30,8 @@ from pydicom.encaps import generate_frames
 
 SIDE = 112
 BATCH = 8
+# An end diastole, an end systole, and a frame on either side of each (measure/numbers.rs).
+MIRRORED = 6
 PERCENTILE = 99.0
 BRIGHTEST_MIN = 24.0
 RUNS = 15
@@ -66,18 +68,19 @@ class Program:
         cv2.setNumThreads(1)
 
     def maps(self, inputs, channels_last):
-        """Probabilities of all frames, direct and mirrored."""
-        found = []
+        """Probabilities of all frames, and of a few of them in the mirror."""
         # As in the worker: optimised graphs would be compiled anew for every batch size.
         with torch.jit.optimized_execution(False):
-            for start in range(0, len(inputs), BATCH):
-                batch = torch.from_numpy(np.stack(inputs[start : start + BATCH])[:, None])
-                if channels_last:
-                    batch = batch.to(memory_format=torch.channels_last)
-                direct = self.model(batch).sigmoid()
-                mirrored = self.model(batch.flip(3)).sigmoid().flip(3)
-                found.append((direct.numpy(), mirrored.numpy()))
-        return found
+            starts = range(0, len(inputs), BATCH)
+            direct = [self.mapped(inputs[start : start + BATCH], channels_last) for start in starts]
+            mirrored = self.mapped([np.fliplr(frame) for frame in inputs[:MIRRORED]], channels_last)
+        return direct, mirrored[..., ::-1]
+
+    def mapped(self, frames, channels_last):
+        batch = torch.from_numpy(np.stack(frames)[:, None])
+        if channels_last:
+            batch = batch.to(memory_format=torch.channels_last)
+        return self.model(batch).sigmoid().numpy()
 
     def usual(self, path):
         dataset = pydicom.dcmread(path)

@@ -256,10 +256,11 @@ fn clip(
     if count < 2 {
         return Err((Rejection::Undecodable, phrases::FRAMES_HELD.say(counts())));
     }
-    if let Some(share) = colour_box(&frames, crop, count).map_err(undecodable)? {
+    let Sampled { decoded, flow } = samples(&frames, crop, count).map_err(undecodable)?;
+    if flow >= DOPPLER_SHARE {
         return Err((
             Rejection::ColourDoppler,
-            phrases::COLOURED.say([format!("{:.0}", share * 100.0).into()]),
+            phrases::COLOURED.say([format!("{:.0}", flow * 100.0).into()]),
         ));
     }
     let attributes = opened.attributes();
@@ -269,7 +270,11 @@ fn clip(
         width: crop.width,
         origin: [crop.column, crop.row],
         image: frames.size(),
-        pixels: Pixels::Coded { frames, crop },
+        pixels: Pixels::Coded {
+            frames,
+            crop,
+            decoded,
+        },
         cm_per_px: geometry
             .calibration
             .as_ref()
@@ -284,16 +289,31 @@ fn clip(
     })
 }
 
-/// The share that a colour box paints, where one is burned into the pixels; headers often don't say.
-fn colour_box(frames: &Frames, crop: Crop, count: usize) -> Result<Option<f64>, PixelError> {
-    if !frames.is_colour() {
-        return Ok(None);
-    }
-    let samples = COLOUR_SAMPLES.min(count);
-    let share = |sample| frames.doppler_share(crop, sample * (count - 1) / (samples - 1).max(1));
-    let shares = parallel::try_map(samples, parallel::cores(), share)?;
-    let fullest = shares.into_iter().fold(0.0, f64::max);
-    Ok((fullest >= DOPPLER_SHARE).then_some(fullest))
+/// Frames that were looked at in colour.
+struct Sampled {
+    /// Their luma, by number from 0.
+    decoded: Vec<(usize, Vec<u8>)>,
+    /// The largest share that a colour box paints of one of them, 0 to 1.
+    flow: f64,
+}
+
+/// Looks for a colour box that is burned into the pixels; headers often don't say. A clip that is grey throughout isn't
+/// decoded for that.
+fn samples(frames: &Frames, crop: Crop, count: usize) -> Result<Sampled, PixelError> {
+    let samples = if frames.is_colour() {
+        COLOUR_SAMPLES.min(count)
+    } else {
+        0
+    };
+    let number = |sample| sample * (count - 1) / (samples - 1).max(1);
+    let found = parallel::try_map(samples, parallel::cores(), |sample| {
+        frames.luma_and_flow(crop, number(sample))
+    })?;
+    let (luma, flows): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    Ok(Sampled {
+        decoded: (0..samples).map(number).zip(luma).collect(),
+        flow: flows.into_iter().fold(0.0, f64::max),
+    })
 }
 
 /// A file without a readable header still has an answer, under the UID that the spool named it by, or else under one

@@ -45,12 +45,14 @@ pub enum Pixels {
     /// In memory: row-major luma, `[frames, height, width]`.
     Decoded(Vec<u8>),
     /// In the file. A frame is decoded whenever it is asked for, so that no more of them are in memory than are looked
-    /// at.
+    /// at, and a few that were decoded anyway.
     Coded {
         /// The file's frames, at least as many as the clip has.
         frames: Frames,
         /// The clip's part of them.
         crop: Crop,
+        /// Luma of the frames that were decoded before, by number from 0, rising.
+        decoded: Vec<(usize, Vec<u8>)>,
     },
 }
 
@@ -76,7 +78,14 @@ impl Clip {
                     .map(Cow::Borrowed)
                     .ok_or(PixelError::NoFrame)
             }
-            Pixels::Coded { frames, crop } => frames.luma(*crop, index).map(Cow::Owned),
+            Pixels::Coded {
+                frames,
+                crop,
+                decoded,
+            } => match decoded.binary_search_by_key(&index, |(number, _)| *number) {
+                Ok(at) => Ok(Cow::Borrowed(&decoded[at].1)),
+                Err(_) => frames.luma(*crop, index).map(Cow::Owned),
+            },
         }
     }
 }

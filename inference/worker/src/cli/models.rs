@@ -104,8 +104,7 @@ fn bench_reader(checkpoint: PathBuf, precision: Precision, args: &ModelArgs) -> 
     Ok(second_reader::bench::run(&options, &mut std::io::stdout())?)
 }
 
-/// Frames or clips a second of each batch size. In an analysis, a segmentation model maps each frame twice, directly and
-/// in the mirror.
+/// Frames or clips a second of each batch size.
 fn bench(name: &str, args: &ModelArgs) -> anyhow::Result<()> {
     let device = device::resolve(args.device)?;
     let listed = models::find(&args.models_dir, name)?;

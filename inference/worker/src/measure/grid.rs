@@ -48,7 +48,26 @@ impl Grid {
 
     /// Number of pixels over `level`.
     pub fn count_over(&self, level: f32) -> usize {
-        self.values.iter().filter(|value| **value > level).count()
+        count(self.values.iter().map(|value| *value > level))
+    }
+
+    /// Number of pixels over `level` in this map and in another one of the same size.
+    pub fn count_over_in_both(&self, other: &Self, level: f32) -> usize {
+        let pairs = self.values.iter().zip(&other.values);
+        count(pairs.map(|(a, b)| a.min(*b) > level))
+    }
+
+    /// The pixels over `level`, by their place in [`Self::values`].
+    pub fn over(&self, level: f32) -> impl Iterator<Item = usize> + '_ {
+        let width = self.width.max(1);
+        let rows = self.values.chunks_exact(width).enumerate();
+        // Most rows of most maps hold nothing, which is seen of several pixels at a time.
+        let rows = rows.filter(move |(_, row)| count(row.iter().map(|value| *value > level)) > 0);
+        rows.flat_map(move |(y, row)| {
+            let pixels = row.iter().enumerate();
+            let over = pixels.filter(move |(_, value)| **value > level);
+            over.map(move |(x, _)| y * width + x)
+        })
     }
 
     /// The part of a map that holds everything over a level and the pixels around that, and its upper left corner: most of
@@ -134,6 +153,11 @@ impl Grid {
             (y + 1 < self.height).then(|| at + self.width),
         ]
     }
+}
+
+/// How many are true. There are fewer than 2^32, and without a check of that they are added up several at a time.
+fn count(flags: impl Iterator<Item = bool>) -> usize {
+    flags.fold(0_u32, |sum, flag| sum.wrapping_add(u32::from(flag))) as usize
 }
 
 /// How the network's grid lies over a crop: a point of the grid times `scale` plus `offset` is a point of the crop.
@@ -326,6 +350,12 @@ mod tests {
         map.values[62] = 0.8;
         assert_eq!(map.around(0.5), Some((map.clone(), [0, 0])));
         assert_eq!(Grid::filled(9, 7, 0.5).around(0.5), None);
+        assert_eq!(
+            (map.count_over(0.5), map.count_over_in_both(&map, 0.5)),
+            (5, 5)
+        );
+        assert_eq!(map.count_over_in_both(&Grid::filled(9, 7, 0.5), 0.5), 0);
+        assert_eq!(map.over(0.5).collect::<Vec<_>>(), [0, 22, 32, 39, 62]);
     }
 
     #[test]

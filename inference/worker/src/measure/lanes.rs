@@ -16,8 +16,8 @@ use tch::TchError;
 use crate::models::{BUCKETS, FrameMaps, Segmenter};
 use crate::parallel;
 
-/// Maps of frames, direct and mirrored.
-type Maps = Vec<[FrameMaps; 2]>;
+/// Maps of frames.
+type Maps = Vec<FrameMaps>;
 
 /// Prepared frames in, their maps out, in the same order.
 pub(super) type Network<'a> = dyn Fn(Vec<Vec<f32>>) -> Result<Maps, TchError> + Sync + 'a;
@@ -138,7 +138,7 @@ mod tests {
         let frame = |i: usize| vec![0.02 * (at * 3 + i) as f32; side * side];
         let maps = network((0..3).map(frame).collect())?;
         let sum = |maps: &FrameMaps| maps.lv.values.iter().chain(&maps.la.values).sum();
-        Ok(maps.iter().map(|[direct, _]| sum(direct)).collect())
+        Ok(maps.iter().map(sum).collect())
     }
 
     #[test]

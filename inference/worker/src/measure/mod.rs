@@ -1,7 +1,7 @@
 //! From a clip to volumes: maps, ventricles, view, quality, beats, numbers, checks.
 //!
 //! ```text
-//! frames     every frame mapped by the network; the ventricle found in each        lanes, grid, sector, outline, ventricle, annulus
+//! frames     every frame mapped by the network; the ventricle found in each        chunks, lanes, grid, sector, outline, ventricle, annulus
 //! view       which chambers are seen, and where; what the view model and the header say
 //! quality    is that good enough to be measured? What does the quality model say?
 //! curve      volumes over time -> beats
@@ -10,6 +10,7 @@
 
 mod annulus;
 pub mod checks;
+mod chunks;
 mod curve;
 mod frames;
 mod grid;
@@ -195,7 +196,7 @@ fn interpret(
     reading.quality = Some(by_outline);
     match curve.filter(|_| !poor) {
         Some(curve) => {
-            let reading = measure(clip, models, frames, &curve, view, reading);
+            let reading = measure(clip, models, frames, &curve, view, reading)?;
             compare_regression(clip, models, reading)
         }
         None => Ok(reading.reject(Rejection::Quality, detail)),
@@ -249,22 +250,17 @@ fn measure(
     curve: &Curve,
     view: ViewLabel,
     mut reading: ClipReading,
-) -> ClipReading {
+) -> Result<ClipReading, ReadError> {
     reading.volume_curve = numbers::published(curve, clip);
     let beats = curve.beats();
     if beats.is_empty() {
-        return reading.reject(Rejection::NoBeat, phrases::NO_BEAT);
+        return Ok(reading.reject(Rejection::NoBeat, phrases::NO_BEAT));
     }
-    match Numbers::new(
-        clip,
-        models.segmentation().manifest(),
-        frames,
-        curve,
-        &beats,
-    ) {
+    let numbers = Numbers::new(clip, models.segmentation(), frames, curve, &beats)?;
+    Ok(match numbers {
         Some(numbers) => numbers.fill(clip, frames, view, reading),
         None => reading.reject(Rejection::Quality, phrases::NO_VENTRICLE_AT_PHASE),
-    }
+    })
 }
 
 /// Where an ejection fraction was measured and a model can give another one, a check compares the two.

@@ -6,15 +6,17 @@ use sonode_findings::{
     Beat, CardiacPhase, Check, CheckOutcome, Contour, Disks, LvMeasurement, Method, Rejection,
     Trace, ViewLabel,
 };
+use tch::TchError;
 
 use super::ClipReading;
 use super::checks::{self, Figures, Verdict};
+use super::chunks::mirrored_volumes;
 use super::curve::{Curve, CurveBeat};
 use super::frames::ClipFrames;
 use super::ventricle::Ventricle;
 use super::view;
 use crate::clip::Clip;
-use crate::models::Manifest;
+use crate::models::Segmenter;
 
 /// Points of a reported contour.
 const CONTOUR_POINTS: usize = 48;
@@ -30,6 +32,9 @@ const SEXLESS_PROFILES: [Profile; 2] = [Profile::Bse2020, Profile::EscHf];
 
 /// How far from an extremum of the curve a frame with a ventricle may lie.
 const NEAR_FRAMES: usize = 2;
+
+/// Frames on either side of an end diastole and an end systole that are looked at in the mirror too.
+const MIRRORED_REACH: usize = 1;
 
 /// One measured beat.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,13 +71,16 @@ pub(super) fn published(curve: &Curve, clip: &Clip) -> Vec<f64> {
 
 impl<'a> Numbers<'a> {
     /// Measures the beats; none where no ventricle was found near any of them.
+    ///
+    /// # Errors
+    /// As libtorch reports them.
     pub(super) fn new(
         clip: &Clip,
-        manifest: &Manifest,
+        segmenter: &Segmenter,
         frames: &'a ClipFrames,
         curve: &Curve,
         beats: &[CurveBeat],
-    ) -> Option<Self> {
+    ) -> Result<Option<Self>, TchError> {
         let beats: Vec<Measured<'a>> = beats
             .iter()
             .filter_map(|beat| Measured::new(*beat, curve, frames))
@@ -80,15 +88,24 @@ impl<'a> Numbers<'a> {
         let mut order: Vec<usize> = (0..beats.len()).collect();
         order.sort_by(|a, b| beats[*a].lvef_percent.total_cmp(&beats[*b].lvef_percent));
         // The lower of two in the middle: the figures of one real beat agree with each other, those of a mean don't.
-        let middle = *order.get(beats.len().checked_sub(1)? / 2)?;
-        let interval = interval(clip, manifest, frames, &beats, middle);
+        let middle = beats.len().checked_sub(1).map(|last| order[last / 2]);
+        let Some(middle) = middle else {
+            return Ok(None);
+        };
+        let seen = seen_twice(segmenter, frames, beats[middle].beat)?;
+        let interval = interval(
+            segmenter.manifest().ef_error_points(),
+            &beats,
+            middle,
+            &seen,
+        );
         let verdict = checks::check(&beats[middle].figures(clip, frames));
-        Some(Self {
+        Ok(Some(Self {
             beats,
             middle,
             interval,
             verdict,
-        })
+        }))
     }
 
     /// Writes the numbers into a reading, or the reason why a hard bound forbids them.
@@ -272,41 +289,57 @@ impl<'a> Measured<'a> {
     }
 }
 
-/// A 90 % interval for EF: the model's own error, the spread of the beats and the difference between what the network
-/// sees directly and in the mirror, taken as independent; wider without a complete beat.
-fn interval(
-    clip: &Clip,
-    manifest: &Manifest,
-    frames: &ClipFrames,
-    beats: &[Measured<'_>],
-    middle: usize,
-) -> [f64; 2] {
-    let model = manifest.ef_error_points();
+/// A 90 % interval for EF: the `model`'s own error, the spread of the beats and that of what was `seen` twice, taken as
+/// independent; wider without a complete beat.
+fn interval(model: f64, beats: &[Measured<'_>], middle: usize, seen: &[f64]) -> [f64; 2] {
     let efs: Vec<f64> = beats.iter().map(|measured| measured.lvef_percent).collect();
     let beat_error = variance(&efs) / efs.len().max(1) as f64;
     let chosen = &beats[middle];
-    let views: Vec<f64> = [0, 1]
-        .into_iter()
-        .filter_map(|which| {
-            let curve = Curve::smooth(&frames.variant_volumes(which), clip.frame_rate_hz)?;
-            Some(ef([
-                *curve.volumes.get(chosen.beat.ed)?,
-                *curve.volumes.get(chosen.beat.es)?,
-            ]))
-        })
-        .filter(|ef| ef.is_finite())
-        .collect();
     let widening = if chosen.beat.complete {
         1.0
     } else {
         PARTIAL_WIDENING
     };
-    let deviation = (model * model + beat_error + variance(&views)).sqrt() * widening;
+    let deviation = (model * model + beat_error + variance(seen)).sqrt() * widening;
     let half = INTERVAL_DEVIATIONS * deviation;
     [
         (chosen.lvef_percent - half).max(0.0),
         (chosen.lvef_percent + half).min(100.0),
     ]
+}
+
+/// EF of one beat as the network sees its end diastole and its end systole directly, and as it sees them in the mirror;
+/// empty where there is a phase of which it doesn't see a frame in both.
+///
+/// # Errors
+/// As libtorch reports them.
+fn seen_twice(
+    segmenter: &Segmenter,
+    frames: &ClipFrames,
+    beat: CurveBeat,
+) -> Result<Vec<f64>, TchError> {
+    let near = |at: usize| {
+        at.saturating_sub(MIRRORED_REACH)..(at + MIRRORED_REACH + 1).min(frames.frames.len())
+    };
+    let phases = [beat.ed, beat.es].map(near);
+    let small = phases.clone().map(|numbers| &frames.small[numbers]);
+    let mirrored = mirrored_volumes(segmenter, &frames.placement, &small)?;
+    let direct = frames.volumes();
+    let mut volumes = [[0.0; 2]; 2];
+    for (phase, (numbers, mirrored)) in phases.into_iter().zip(mirrored).enumerate() {
+        let pairs = direct[numbers].iter().zip(&mirrored);
+        for (direct, mirrored) in pairs.filter_map(|(a, b)| Some(((*a)?, (*b)?))) {
+            volumes[0][phase] += direct;
+            volumes[1][phase] += mirrored;
+        }
+    }
+    // Both sums of a phase have as many frames.
+    let is_seen = volumes.as_flattened().iter().all(|volume| *volume > 0.0);
+    Ok(if is_seen {
+        volumes.map(ef).to_vec()
+    } else {
+        Vec::new()
+    })
 }
 
 fn ef([edv, esv]: [f64; 2]) -> f64 {

@@ -117,13 +117,14 @@ fn link_cell(map: &Grid, level: f32, [x, y]: [usize; 2], columns: usize, next: &
         edge(x, y + 1, 0),
         edge(x, y, 1),
     ];
-    let crossings: Vec<(usize, bool)> = (0..4)
-        .filter(|i| inside[*i] != inside[(i + 1) % 4])
-        .map(|i| (edges[i], inside[i]))
-        .collect();
+    let mut crossings = [(0, false); 4];
+    let mut count = 0;
+    for i in (0..4).filter(|i| inside[*i] != inside[(i + 1) % 4]) {
+        crossings[count] = (edges[i], inside[i]);
+        count += 1;
+    }
     let joined = corners.iter().sum::<f32>() / 4.0 > level;
-    let count = crossings.len();
-    for (i, (from, leaving)) in crossings.iter().enumerate() {
+    for (i, (from, leaving)) in crossings[..count].iter().enumerate() {
         if *leaving {
             let to = if joined {
                 (i + 1) % count

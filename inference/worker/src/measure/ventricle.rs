@@ -21,6 +21,8 @@ pub struct Ventricle {
     pub base: [f64; 2],
     /// Whether the hinges were found where ventricle and atrium meet, and not from the outline alone.
     pub annulus_seen: bool,
+    /// The whole border of the cavity on the map, past the hinges too.
+    pub border: Outline,
     /// Share of everything that was mapped as cavity which lies inside the outline's region, 0 to 1.
     pub region_share: f64,
 }
@@ -59,29 +61,69 @@ impl Ventricle {
         annulus_seen: bool,
     ) -> Option<Self> {
         let annulus = way(outline, first, last);
-        let mut points = way(outline, last, first);
-        if annulus.len() < 2 || points.len() < 3 {
+        if annulus.len() < 2 {
             return None;
         }
         // A map rounds corners off, so the annulus seems to begin a little way up the walls. Its line doesn't.
         let hinges = straight_ends(&annulus)?;
-        let count = points.len();
-        (points[0], points[count - 1]) = (hinges[1], hinges[0]);
+        let walls = way(outline, last, first);
+        Self::between_hinges(walls, [hinges[1], hinges[0]], outline.clone(), annulus_seen)
+    }
+
+    /// A ventricle whose walls run from close to one hinge to close to the other.
+    fn between_hinges(
+        mut walls: Vec<[f64; 2]>,
+        hinges: [[f64; 2]; 2],
+        border: Outline,
+        annulus_seen: bool,
+    ) -> Option<Self> {
+        let count = walls.len();
+        if count < 3 {
+            return None;
+        }
+        (walls[0], walls[count - 1]) = (hinges[0], hinges[1]);
         // The hinge on the left comes first, so that contours of several frames run alike.
-        if points[0][0] > points[count - 1][0] {
-            points.reverse();
+        if walls[0][0] > walls[count - 1][0] {
+            walls.reverse();
         }
         let base = between(hinges[0], hinges[1], 0.5);
-        let apex = points
-            .iter()
-            .copied()
-            .max_by(|p, q| distance(*p, base).total_cmp(&distance(*q, base)))?;
+        let apex = farthest(&walls, base)?;
         Some(Self {
-            outline: Outline { points },
+            outline: Outline { points: walls },
             apex,
             base,
             annulus_seen,
+            border,
             region_share: 1.0,
+        })
+    }
+
+    /// The hinges of the mitral annulus, the one on the left first.
+    pub fn hinges(&self) -> [[f64; 2]; 2] {
+        let points = &self.outline.points;
+        [points[0], points[points.len() - 1]]
+    }
+
+    /// The same ventricle with its annulus elsewhere: its walls end where its border comes closest to those hinges.
+    pub fn with_hinges(&self, hinges: [[f64; 2]; 2]) -> Option<Self> {
+        let places = 0..self.border.points.len();
+        let [one, other] = hinges.map(|hinge| {
+            let off = |at: &usize| distance(self.border.points[*at], hinge);
+            places.clone().min_by(|a, b| off(a).total_cmp(&off(b)))
+        });
+        let (one, other) = (one?, other?);
+        let base = between(hinges[0], hinges[1], 0.5);
+        let reach = |walls: &[[f64; 2]]| farthest(walls, base).map_or(0.0, |p| distance(p, base));
+        let mut walls = way(&self.border, one, other);
+        let mut back = way(&self.border, other, one);
+        if reach(&back) > reach(&walls) {
+            back.reverse();
+            walls = back;
+        }
+        let moved = Self::between_hinges(walls, hinges, self.border.clone(), self.annulus_seen)?;
+        Some(Self {
+            region_share: self.region_share,
+            ..moved
         })
     }
 
@@ -172,6 +214,12 @@ fn width_at(outline: &Outline, at: f64) -> f64 {
         .chunks_exact(2)
         .map(|pair| pair[1] - pair[0])
         .sum()
+}
+
+/// The point that lies farthest from another one.
+fn farthest(points: &[[f64; 2]], from: [f64; 2]) -> Option<[f64; 2]> {
+    let by = |p: &[f64; 2], q: &[f64; 2]| distance(*p, from).total_cmp(&distance(*q, from));
+    points.iter().copied().max_by(by)
 }
 
 pub(super) fn distance(a: [f64; 2], b: [f64; 2]) -> f64 {
@@ -275,6 +323,30 @@ mod tests {
         );
         assert!((lv.volume() / seen.volume() - 1.0).abs() < 0.1);
         assert!(Ventricle::find(&none, &none, [&none; 2], &placement(unit)).is_none());
+    }
+
+    #[test]
+    fn an_annulus_that_is_put_elsewhere_cuts_the_border_there() {
+        let unit = [0.14, 0.14];
+        let [cavity, atrium, others] = half_ellipsoid([2.4, 6.5], 0.2, unit);
+        let lv = Ventricle::find(&cavity, &atrium, [&others; 2], &placement(unit)).unwrap();
+        let same = lv.with_hinges(lv.hinges()).unwrap();
+        assert_eq!(same.hinges(), lv.hinges());
+        assert!((same.volume() / lv.volume() - 1.0).abs() < 0.01);
+        // A hinge that was lost up the wall, and the border that still goes past it.
+        let [left, right] = lv.hinges();
+        let up = lv.outline.points[lv.outline.points.len() / 8];
+        let lost = lv.with_hinges([up, right]).unwrap();
+        assert!(lost.area() < 0.97 * lv.area());
+        let found = lost.with_hinges([left, right]).unwrap();
+        assert_eq!(found.hinges(), [left, right]);
+        assert!((found.area() / lv.area() - 1.0).abs() < 0.01);
+        assert!(distance(found.apex, lv.apex) < 1e-9);
+        // The order in which the hinges are named says nothing.
+        assert_eq!(
+            lost.with_hinges([right, left]).unwrap().hinges(),
+            [left, right]
+        );
     }
 
     #[test]

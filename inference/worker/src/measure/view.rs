@@ -349,6 +349,7 @@ mod tests {
             apex: [10.0, 2.0],
             base: [10.0, 10.0],
             annulus_seen: true,
+            border: super::super::Outline::default(),
             region_share: 1.0,
         };
         let [along, across] = on_axis(&ventricle, [10.0, 12.0]);

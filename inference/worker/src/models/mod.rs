@@ -26,7 +26,7 @@ pub use manifest::{Manifest, ManifestError, Task};
 pub use module::{BUCKETS, Module, Way};
 pub use prepare::scale_to_brightest;
 pub use reader::{Cine, Reader, ViewProbabilities};
-pub use segmenter::{FrameMaps, Segmenter, Structures};
+pub use segmenter::{FrameMaps, Segmenter, Structures, mirror};
 
 /// The manifest's file name.
 pub const MANIFEST: &str = "model.toml";

@@ -134,12 +134,11 @@ impl Segmenter {
         prepare::scale(&self.manifest.input, luma);
     }
 
-    /// Maps any number of prepared frames, and again from their mirror images: for each frame, what the network sees
-    /// directly and what it sees in the mirror, turned back.
+    /// Maps any number of prepared frames.
     ///
     /// # Errors
     /// As libtorch reports them.
-    pub fn run(&self, frames: &[Vec<f32>]) -> Result<Vec<[FrameMaps; 2]>, TchError> {
+    pub fn run(&self, frames: &[Vec<f32>]) -> Result<Vec<FrameMaps>, TchError> {
         let mut maps = Vec::with_capacity(frames.len());
         let mut rest = frames;
         while !rest.is_empty() {
@@ -150,26 +149,20 @@ impl Segmenter {
         Ok(maps)
     }
 
-    fn run_batch(&self, frames: &[Vec<f32>]) -> Result<Vec<[FrameMaps; 2]>, TchError> {
+    fn run_batch(&self, frames: &[Vec<f32>]) -> Result<Vec<FrameMaps>, TchError> {
         let side = self.side();
         let bucket = self.module.batch(frames.len());
         let mut pixels = frames.concat();
         pixels.resize(bucket * side * side, 0.0);
         let luma = Tensor::from_slice(&pixels).view([bucket as i64, 1, side as i64, side as i64]);
         let input = prepare::normalise(&self.manifest.input, &luma)?;
-        let direct = probabilities(&self.module, &input)?;
-        let mirrored = probabilities(&self.module, &input.flip([3]))?.flip([3]);
-        let labels = direct.size()[1] as usize;
-        let size = labels * side * side;
-        let [direct, mirrored] =
-            [direct, mirrored].map(|maps| Vec::<f32>::try_from(maps.contiguous().view([-1])));
-        let (direct, mirrored) = (direct?, mirrored?);
-        let of = |maps: &[f32]| self.frame_maps(maps);
-        Ok(direct
-            .chunks_exact(size)
-            .zip(mirrored.chunks_exact(size))
+        let maps = probabilities(&self.module, &input)?;
+        let labels = maps.size()[1] as usize;
+        let maps = Vec::<f32>::try_from(maps.contiguous().view([-1]))?;
+        Ok(maps
+            .chunks_exact(labels * side * side)
             .take(frames.len())
-            .map(|(direct, mirrored)| [of(direct), of(mirrored)])
+            .map(|maps| self.frame_maps(maps))
             .collect())
     }
 
@@ -237,30 +230,53 @@ impl Segmenter {
 /// Probabilities `[batch, labels, side, side]` on the CPU.
 fn probabilities(module: &Module, input: &Tensor) -> Result<Tensor, TchError> {
     let logits = module.forward(input)?.pop();
-    let logits = logits.ok_or_else(|| TchError::Convert("gives no output".to_owned()))?;
-    logits.f_sigmoid()
+    let mut logits = logits.ok_or_else(|| TchError::Convert("gives no output".to_owned()))?;
+    // In place: nobody else has them.
+    logits.f_sigmoid_()
 }
 
 impl FrameMaps {
-    /// The mean of two readings of one frame.
-    pub fn mean(pair: &[Self; 2]) -> Self {
-        let [a, b] = pair;
-        let mean = |a: &Grid, b: &Grid| Grid {
-            values: a
-                .values
-                .iter()
-                .zip(&b.values)
-                .map(|(a, b)| 0.5 * (a + b))
-                .collect(),
-            ..*a
+    /// The weighted sum of several frames' maps; none of no frame.
+    pub fn blend(weighted: &[(f32, &Self)]) -> Option<Self> {
+        let blend = |of: fn(&Self) -> &Grid| -> Option<Grid> {
+            let (weight, first) = weighted.first()?;
+            let mut sum = of(first).clone();
+            sum.values.iter_mut().for_each(|value| *value *= weight);
+            for (weight, maps) in &weighted[1..] {
+                for (value, other) in sum.values.iter_mut().zip(&of(maps).values) {
+                    *value += weight * other;
+                }
+            }
+            Some(sum)
         };
-        Self {
-            lv: mean(&a.lv, &b.lv),
-            myocardium: mean(&a.myocardium, &b.myocardium),
-            la: mean(&a.la, &b.la),
-            right: mean(&a.right, &b.right),
-        }
+        Some(Self {
+            lv: blend(|maps| &maps.lv)?,
+            myocardium: blend(|maps| &maps.myocardium)?,
+            la: blend(|maps| &maps.la)?,
+            right: blend(|maps| &maps.right)?,
+        })
     }
+
+    /// The maps of the mirror image.
+    #[must_use]
+    pub fn mirrored(mut self) -> Self {
+        for map in [
+            &mut self.lv,
+            &mut self.myocardium,
+            &mut self.la,
+            &mut self.right,
+        ] {
+            mirror(&mut map.values, map.width);
+        }
+        self
+    }
+}
+
+/// Turns an image or a map of that many columns left to right.
+pub fn mirror(values: &mut [f32], width: usize) {
+    values
+        .chunks_exact_mut(width.max(1))
+        .for_each(<[f32]>::reverse);
 }
 
 #[cfg(test)]
@@ -279,12 +295,32 @@ mod tests {
         for image in &mut images {
             prepare::scale(&segmenter.manifest().input, image);
         }
-        for [direct, _] in segmenter.run(&images).unwrap() {
-            assert!(
-                direct.lv.count_over(0.5) > 200,
-                "an outline that could move"
-            );
+        for maps in segmenter.run(&images).unwrap() {
+            assert!(maps.lv.count_over(0.5) > 200, "an outline that could move");
         }
         assert_ne!(segmenter.module().way(), Way::PLAIN);
+    }
+
+    #[test]
+    fn maps_are_blended_by_weight_and_turned_by_line() {
+        let maps = |values: [f32; 4]| {
+            let grid = |scale: f32| Grid {
+                width: 2,
+                height: 2,
+                values: values.map(|value| value * scale).to_vec(),
+            };
+            FrameMaps {
+                lv: grid(1.0),
+                myocardium: grid(2.0),
+                la: grid(3.0),
+                right: grid(4.0),
+            }
+        };
+        let (a, b) = (maps([1.0, 0.0, 0.0, 2.0]), maps([0.0, 4.0, 0.0, 2.0]));
+        let blended = FrameMaps::blend(&[(0.75, &a), (0.25, &b)]);
+        assert_eq!(blended, Some(maps([0.75, 1.0, 0.0, 2.0])));
+        assert_eq!(FrameMaps::blend(&[]), None);
+        assert_eq!(a.clone().mirrored(), maps([0.0, 1.0, 2.0, 0.0]));
+        assert_eq!(a.clone().mirrored().mirrored(), a);
     }
 }

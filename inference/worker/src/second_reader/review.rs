@@ -173,7 +173,7 @@ fn colours(clip: &Clip, frame: usize) -> Result<RgbFrame, PixelError> {
             let luma = clip.frame(frame)?;
             luma.iter().flat_map(|grey| [*grey; 3]).collect()
         }
-        Pixels::Coded { frames, crop } => {
+        Pixels::Coded { frames, crop, .. } => {
             let whole = frames.rgb(frame)?;
             let mut pixels = Vec::with_capacity(width * height * 3);
             for row in crop.row..crop.row + height {

@@ -247,22 +247,19 @@ impl Frames {
     /// [`PixelError::Frame`] as decoding has it.
     pub fn luma(&self, crop: Crop, frame: usize) -> Result<Vec<u8>, PixelError> {
         // A decoder's way to luma alone is a shortcut: what fails there is decided by the way that it cuts short.
-        let raster = self
-            .raster(frame, Want::Luma)
+        self.raster(frame, Want::Luma)
             .or_else(|_| self.raster(frame, Want::Colour))
-            .map_err(|source| PixelError::in_frame(frame, source))?;
-        let mut luma = vec![0; crop.width * crop.height];
-        raster.luma(crop, &mut luma);
-        Ok(luma)
+            .map(|raster| cropped(&raster, crop))
+            .map_err(|source| PixelError::in_frame(frame, source))
     }
 
-    /// The share of one frame's crop that a colour map of velocities paints, 0 to 1.
+    /// One frame's luma as [`Self::luma`] has it, and the share of it that a colour map of velocities paints, 0 to 1.
     ///
     /// # Errors
     /// [`PixelError::Frame`] as decoding has it.
-    pub fn doppler_share(&self, crop: Crop, frame: usize) -> Result<f64, PixelError> {
+    pub fn luma_and_flow(&self, crop: Crop, frame: usize) -> Result<(Vec<u8>, f64), PixelError> {
         self.raster(frame, Want::Colour)
-            .map(|raster| raster.doppler_share(crop))
+            .map(|raster| (cropped(&raster, crop), raster.doppler_share(crop)))
             .map_err(|source| PixelError::in_frame(frame, source))
     }
 
@@ -316,6 +313,13 @@ impl Frames {
         };
         raster(coded.model.unwrap_or(stated), samples)
     }
+}
+
+/// A frame's luma inside `crop`.
+fn cropped(raster: &Raster, crop: Crop) -> Vec<u8> {
+    let mut luma = vec![0; crop.width * crop.height];
+    raster.luma(crop, &mut luma);
+    luma
 }
 
 fn coding(transfer_syntax: &str, pixel_data: &PixelData) -> Result<Coding, PixelError> {

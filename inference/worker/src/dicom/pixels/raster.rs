@@ -2,9 +2,12 @@
 
 use super::super::regions::Crop;
 
-/// Colour differences up to this leave red and blue, which they part most, at most (1.402 + 1.772) x 12 + 1 = 39 apart,
-/// and what is saturated has 56 between two of its colours at least.
-const GREY_CHROMA: u8 = 12;
+/// Colour differences up to this leave red and blue, which they part most, at most (1.402 + 1.772) x 17 + 1 = 55 apart,
+/// and what is painted has 56 between them at least.
+const GREY_CHROMA: u8 = 17;
+
+/// Of so many lines one is looked through for the colours of flow: what is flow is many lines high.
+const FLOW_LINES: usize = 2;
 
 /// How samples of a pixel are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,19 +90,20 @@ impl Raster {
             Model::Rgb => is_doppler,
             Model::Ybr => is_doppler_ybr,
         };
-        let rows = self
+        let lines = self
             .samples
             .chunks_exact((self.columns * per_pixel).max(1))
             .skip(crop.row)
-            .take(crop.height);
-        let count: usize = rows
-            .map(|row| {
-                let row = row.get(crop.column * per_pixel..(crop.column + crop.width) * per_pixel);
-                let pixels = row.unwrap_or_default().chunks_exact(per_pixel);
-                pixels.filter(|pixel| painted(pixel)).count()
-            })
-            .sum();
-        count as f64 / (crop.width * crop.height).max(1) as f64
+            .take(crop.height)
+            .step_by(FLOW_LINES);
+        let (mut count, mut all) = (0, 0);
+        for line in lines {
+            let line = line.get(crop.column * per_pixel..(crop.column + crop.width) * per_pixel);
+            let pixels = line.unwrap_or_default().chunks_exact(per_pixel);
+            count += pixels.filter(|pixel| painted(pixel)).count();
+            all += crop.width;
+        }
+        count as f64 / all.max(1) as f64
     }
 
     /// The frame in red, green and blue.
@@ -193,8 +197,9 @@ mod tests {
     #[test]
     fn colours_too_grey_to_be_converted_are_no_velocities() {
         for y in 0..=255 {
-            for blue in 116..=140 {
-                for red in 116..=140 {
+            let greyish = 128 - GREY_CHROMA..=128 + GREY_CHROMA;
+            for blue in greyish.clone() {
+                for red in greyish.clone() {
                     assert!(!is_doppler(&rgb_of_ybr(&[y, blue, red])));
                 }
             }

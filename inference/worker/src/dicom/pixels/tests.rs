@@ -216,6 +216,8 @@ fn luma_alone_is_the_luma_of_the_whole() {
             assert_eq!(alone, !progressive, "{sampling:?}");
             let found = frames.luma(crop, 0).unwrap();
             assert!(found == whole, "{sampling:?} {progressive}");
+            let (beside_flow, _) = frames.luma_and_flow(crop, 0).unwrap();
+            assert!(beside_flow == whole, "{sampling:?} {progressive}");
         }
     }
 }
