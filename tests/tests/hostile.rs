@@ -100,7 +100,7 @@ fn deflated_bomb(instance: &str) -> Result<Object> {
     command.args(["-c", python]).arg(&plain);
     sonode_tests::process::Run::of(&mut command)?.success()?;
     object.data_set = fs::read(&plain)?;
-    object.transfer_syntax = DEFLATED.to_owned();
+    DEFLATED.clone_into(&mut object.transfer_syntax);
     Ok(object)
 }
 

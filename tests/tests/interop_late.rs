@@ -63,15 +63,15 @@ fn a_rejection_note_stops_its_study() -> Result<()> {
     let file = samples::pydicom("examples_rgb_color.dcm")?;
     let study = study_of(&file)?;
     let folder = tempfile::tempdir()?;
-    let note = folder.path().join("note.dcm");
+    let rejection = folder.path().join("note.dcm");
     let arguments = [
         file.to_str().context("a path")?,
-        note.to_str().context("a path")?,
+        rejection.to_str().context("a path")?,
         "113001",
     ];
     python::run("rejection_note.py", &arguments)?.success()?;
     // Nobody listens at the PACS yet, so that everything is still owed.
-    dcmtk::dcmsend(node.address(), &[file, note])?.success()?;
+    dcmtk::dcmsend(node.address(), &[file, rejection])?.success()?;
     let held = eventually("the study to be held", SETTLED, || {
         let detail = node.study(&study)?.unwrap_or_default();
         Ok((detail["state"] == "held").then_some(detail))

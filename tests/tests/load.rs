@@ -11,7 +11,7 @@ use sonode_tests::synthetic::{FRAME_BYTES, cine};
 
 const ASSOCIATIONS: u32 = 64;
 const STUDY_ROOT: &str = "1.2.826.0.1.3680043.10.1234";
-const DONE: Duration = Duration::from_mins(60);
+const DONE: Duration = Duration::from_hours(1);
 
 /// A number from the environment, for `make soak`.
 fn setting(name: &str, default: u64) -> Result<u64> {

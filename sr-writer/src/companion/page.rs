@@ -140,10 +140,10 @@ impl Page {
         y += 6.0;
         let small = Style::new(16.0, faint);
         for text in self.remarks(findings, lv) {
-            if y > bounds.bottom() - 10.0 {
+            let lines = lines_left(y, bounds).min(3);
+            if lines == 0 {
                 break;
             }
-            let lines = if y > bounds.bottom() - 32.0 { 1 } else { 2 };
             y = self.svg.paragraph([x, y], small, room, lines, &text);
         }
     }
@@ -247,15 +247,11 @@ impl Page {
         });
         let lines: Vec<(&str, String)> = checks.chain(notes).collect();
         for (colour, text) in lines {
-            let left = ((bounds.bottom() - y) / 21.0).floor();
-            if left < 1.0 {
+            let lines = lines_left(y, bounds);
+            if lines == 0 {
                 break;
             }
             let style = Style::new(16.0, colour);
-            let lines = [1, 2, 3, 4]
-                .into_iter()
-                .rfind(|lines| f64::from(*lines) <= left);
-            let lines = usize::try_from(lines.unwrap_or(1)).unwrap_or(1);
             y = self
                 .svg
                 .paragraph([x, y], style, bounds.width - 32.0, lines, &text);
@@ -375,6 +371,13 @@ fn shown_beat(clip: &InstanceFindings) -> Option<Shown<'_>> {
             let off = |beat: &Beat| (beat.lvef_percent - target).abs();
             off(a.0).total_cmp(&off(b.0))
         })
+}
+
+/// Lines of small text whose first baseline is at `y`, down to a margin at the bottom of a box; four at most.
+fn lines_left(y: f64, bounds: Rect) -> usize {
+    (0..4_u8)
+        .take_while(|line| y + 21.2 * f64::from(*line) <= bounds.bottom() - 10.0)
+        .count()
 }
 
 /// The view as readers know it; empty for another one.
