@@ -127,7 +127,12 @@ impl Engine {
             .report()
             .is_none_or(|report| evidence.extends(&report.evidence));
         study.unreported = None;
-        study.recognised.clone_from(&assembly.same_as);
+        // Those of an earlier revision stay: they say under which UID it was delivered.
+        for report in &assembly.same_as {
+            if !study.recognised.contains(report) {
+                study.recognised.push(report.clone());
+            }
+        }
         if owed_to.is_empty() && study.reports.is_empty() {
             study.unreported = Some(why_not(&assembly.findings).to_owned());
         } else if is_news && !owed_to.is_empty() {

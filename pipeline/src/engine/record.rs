@@ -47,7 +47,7 @@ pub(crate) struct Study {
     pub(crate) done: bool,
     /// Reports that lay in the spool when the queue was rebuilt.
     pub(crate) found_reports: Vec<(u32, SopInstanceUid)>,
-    /// Those of them that are documents of the current findings.
+    /// Those of them that were documents of the findings at one of the closes since.
     #[serde(default)]
     pub(crate) recognised: Vec<(u32, Document, SopInstanceUid)>,
     /// Marks of peers that lay in the spool at the last start.
