@@ -217,11 +217,23 @@ impl Engine {
         &mut self,
         uid: &StudyInstanceUid,
         sop: &SopInstanceUid,
+        findings: InstanceFindings,
+        now: Timestamp,
+    ) {
+        self.keep_findings(uid, sop, findings, now);
+        // After the findings: a node that dies between the two must still know that the instance was a suspect.
+        self.actions
+            .push(Action::ClearMark(uid.clone(), sop.clone()));
+        self.settle(uid, now);
+    }
+
+    fn keep_findings(
+        &mut self,
+        uid: &StudyInstanceUid,
+        sop: &SopInstanceUid,
         mut findings: InstanceFindings,
         now: Timestamp,
     ) {
-        self.actions
-            .push(Action::ClearMark(uid.clone(), sop.clone()));
         let Some(study) = self.studies.get_mut(uid) else {
             return;
         };
@@ -264,7 +276,6 @@ impl Engine {
         if again {
             self.queue_analysis(uid, sop, now);
         }
-        self.settle(uid, now);
     }
 
     /// What a report stands on has grown after the close.

@@ -334,3 +334,37 @@ fn a_lane_that_failed_before_its_picture_was_drawn_is_taken_up_again() {
     world.come_to_rest();
     check_instances(&world, false);
 }
+
+/// The node died after it had cleared an instance's mark and before its findings were durable: a suspect was none any more.
+#[test]
+fn a_suspect_stays_one_until_its_findings_are_durable() {
+    let arrive = |study, kind| Step::Arrive {
+        study,
+        kind,
+        n: 0,
+        version: 0,
+        association: 0,
+    };
+    let steps = [
+        Step::WorkerReady,
+        arrive(0, 3),
+        Step::WorkerDies,
+        Step::Pass(1),
+        Step::Fuse(5),
+        Step::WorkerReady,
+        arrive(0, 0),
+        arrive(1, 0),
+        Step::WorkerDies,
+        Step::WorkerReady,
+        arrive(2, 0),
+        Step::Fuse(5),
+        Step::Pass(600),
+    ];
+    let mut world = world();
+    for step in &steps {
+        take(&mut world, step);
+    }
+    world.fuse = None;
+    world.come_to_rest();
+    check_instances(&world, false);
+}
