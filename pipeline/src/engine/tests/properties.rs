@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 use sonode_conformance::DimseStatus;
 use sonode_findings::Rejection;
 
@@ -251,13 +250,7 @@ fn check_proofs(world: &World) {
 }
 
 proptest! {
-    // The same histories each time; `make soak` draws others (`PROPTEST_RNG_SEED`).
-    #![proptest_config(ProptestConfig {
-        cases: 512,
-        failure_persistence: None,
-        rng_seed: RngSeed::Fixed(20_261_121),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_every_study_ends_as_promised(steps in prop::collection::vec(step(), 1..120)) {
