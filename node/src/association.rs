@@ -12,6 +12,8 @@ use sonode_dimse::{
     PduReader, ProtocolError, Rejection, Timers, data_body_max, write_message,
 };
 
+/// What one read may take once an association stands: a few PDUs of a sender that is ahead of us, for one system call.
+const READ_AHEAD_BYTES: usize = 512 * 1024;
 /// How long a blocked read may keep a stopping node waiting.
 const STOP_POLL: Duration = Duration::from_millis(500);
 
@@ -71,6 +73,7 @@ pub(crate) fn run(
         assembler: None,
         peer_max: 0,
         heard: false,
+        patience: Duration::ZERO,
         end: None,
     };
     let end = match driver.drive(stop, service) {
@@ -93,6 +96,8 @@ struct Driver<'s> {
     peer_max: u32,
     /// Whether a byte has come.
     heard: bool,
+    /// The socket's read time-out as it was set last.
+    patience: Duration,
     /// The first reason to end; what follows it are consequences.
     end: Option<End>,
 }
@@ -184,7 +189,10 @@ impl Driver<'_> {
                 deadline.saturating_duration_since(Instant::now())
             })
             .clamp(Duration::from_millis(1), STOP_POLL);
-        self.stream.set_read_timeout(Some(wait))?;
+        if wait != self.patience {
+            self.stream.set_read_timeout(Some(wait))?;
+            self.patience = wait;
+        }
         // DCMTK's Nagle algorithm otherwise waits 40 ms an object for our delayed ACK. The kernel clears the option
         // by itself, so it is set before every read; a kernel without it costs speed only.
         rustix::net::sockopt::set_tcp_quickack(self.stream, true).unwrap_or_default();
@@ -222,6 +230,7 @@ impl Driver<'_> {
                         self.acceptor.accept(&acceptance, Instant::now());
                         self.reader
                             .set_body_max(data_body_max(acceptance.max_pdu_length));
+                        self.reader.set_read_ahead(READ_AHEAD_BYTES);
                     }
                     Err(rejection) => {
                         self.end = Some(End::Rejected(rejection));

@@ -62,7 +62,9 @@ impl Headers for FileHeaders {
                 row.encoding
             });
         let mut header = summary(&scan(&mut part10, encoding));
-        header.rejection = rejection::note(path);
+        if rejection::may_reject(&part10.sop_class) {
+            header.rejection = rejection::note(path);
+        }
         header
     }
 }

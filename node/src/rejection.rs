@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use sonode_conformance::{limits, sop_class, transfer_syntax};
+use sonode_conformance::{SopClassUid, limits, sop_class, transfer_syntax};
 use sonode_dimse::{DataSet, Tag};
 use sonode_pipeline::RejectionNote;
 
@@ -25,12 +25,14 @@ const REFERENCED: Tag = Tag(0x0008, 0x1199);
 const TITLE: Tag = Tag(0x0040, 0xA043);
 const EVIDENCE: Tag = Tag(0x0040, 0xA375);
 
-/// What a stored object says, if it is a rejection note that can be read.
+/// Whether objects of a class can be rejection notes: whoever is none need not be read again.
+pub(crate) fn may_reject(class: &SopClassUid) -> bool {
+    class.as_str() == sop_class::KEY_OBJECT_SELECTION
+}
+
+/// What a stored Key Object says, if it is a rejection note that can be read.
 pub(crate) fn note(path: &Path) -> Option<RejectionNote> {
     let mut part10 = Part10::open(path).ok()?;
-    if part10.sop_class.as_str() != sop_class::KEY_OBJECT_SELECTION {
-        return None;
-    }
     let encoding = transfer_syntax::find(part10.transfer_syntax.as_str())?.encoding;
     let mut bytes = Vec::new();
     let most = u64::try_from(limits::DATA_SET_BYTES_MAX).unwrap_or(u64::MAX);

@@ -289,8 +289,9 @@ impl StoreService {
                     .arrived(&committed.instance().sop_instance);
                 let answer = respond(&command, DimseStatus::SUCCESS, "");
                 let mut header = header::summary(&facts);
-                if let Some(note) = rejection::note(&committed.instance().path) {
-                    header.rejection = Some(note);
+                let instance = committed.instance();
+                if rejection::may_reject(&instance.sop_class) {
+                    header.rejection = rejection::note(&instance.path);
                 }
                 self.node.pipeline().stored(Arrival {
                     committed,

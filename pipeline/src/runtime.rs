@@ -34,8 +34,11 @@ use crate::status::{Health, StudyDetail, StudyStatus, UnsortedStatus};
 use crate::time::Timestamp;
 use crate::workers::{Worker, WorkerEvent};
 
-/// Messages taken before records are written: a burst of objects of one study costs one record, not a hundred.
+/// Messages taken before the engine looks whether records are due.
 const BURST_MAX: usize = 64;
+/// From a study's change to its record: a study that is arriving costs five records a second, and not one an object. sled
+/// itself keeps what it was given for longer before it writes it, so that no more is lost with the process.
+const RECORD_PAUSE: Duration = Duration::from_millis(200);
 /// Without a deadline the thread still looks up now and then.
 const LOOK_UP: Duration = Duration::from_mins(1);
 
@@ -95,6 +98,7 @@ pub(crate) fn start(
         messages,
         worker: None,
         dirty: BTreeSet::new(),
+        saved: Instant::now(),
         drain_by: None,
         _pruner: pruner.map_err(StartError::Thread)?,
     };
@@ -122,6 +126,8 @@ struct Runtime {
     worker: Option<(u64, Worker)>,
     /// Studies whose records have to be written.
     dirty: BTreeSet<StudyInstanceUid>,
+    /// When records were written last.
+    saved: Instant,
     drain_by: Option<Instant>,
     _pruner: PrunerThread,
 }
@@ -142,7 +148,9 @@ impl Runtime {
             for message in inbox.try_iter().take(BURST_MAX) {
                 self.take(message);
             }
-            self.save_dirty();
+            if self.saved.elapsed() >= RECORD_PAUSE {
+                self.save_dirty();
+            }
         }
         let last = self.engine.stop();
         self.carry_out(last);
@@ -166,7 +174,12 @@ impl Runtime {
         let until_end = self
             .drain_by
             .map_or(LOOK_UP, |by| by.saturating_duration_since(Instant::now()));
-        until_deadline.min(until_end).min(LOOK_UP)
+        let until_record = if self.dirty.is_empty() {
+            LOOK_UP
+        } else {
+            RECORD_PAUSE.saturating_sub(self.saved.elapsed())
+        };
+        until_deadline.min(until_end).min(until_record)
     }
 
     fn take(&mut self, message: Message) {
@@ -265,6 +278,7 @@ impl Runtime {
     }
 
     fn save_dirty(&mut self) {
+        self.saved = Instant::now();
         for uid in std::mem::take(&mut self.dirty) {
             if let Some(study) = self.engine.study(&uid) {
                 note("record", self.queue.save(study));

@@ -129,7 +129,7 @@ pub struct InstanceStatus {
     pub suspect: bool,
     /// Size of the analysed version's file in bytes.
     pub bytes: u64,
-    /// SHA-256 of each version that came, the analysed one marked. More than one: the sender sent the same UID with
+    /// Digest of each version that came, the analysed one marked. More than one: the sender sent the same UID with
     /// other bytes.
     pub versions: Vec<VersionStatus>,
 }
@@ -137,8 +137,8 @@ pub struct InstanceStatus {
 /// One version of an instance.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VersionStatus {
-    /// SHA-256 over transfer syntax and data set, hexadecimal.
-    pub sha256: String,
+    /// BLAKE3 over transfer syntax, one NUL and data set, hexadecimal.
+    pub digest: String,
     /// When it came.
     pub received: Timestamp,
     /// Whether this one is analysed and reported on.

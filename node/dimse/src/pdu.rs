@@ -97,14 +97,21 @@ pub fn data_body_max(announced: u32) -> u32 {
 
 /// Reads PDUs into one buffer that is reused, and says which bytes it wants next.
 ///
-/// It asks for the header, then for the body together with the header of the next PDU, so that a stream of P-DATA-TF
-/// costs one read each. The buffer at most doubles with each read: a peer that declares a megabyte must send it.
+/// It asks for the header, then for the body together with the header of the next PDU; once an association stands, for
+/// as much as it may read ahead, so that a stream of P-DATA-TF costs less than one read each. The buffer at most doubles
+/// with each read, when what came fills half of it at least: a peer that declares a megabyte must send it.
 #[derive(Debug)]
 pub struct PduReader {
     buffer: Vec<u8>,
-    /// Bytes of `buffer` that came from the peer.
+    /// Where the PDU at the front begins in `buffer`.
+    start: usize,
+    /// End of what came from the peer.
     filled: usize,
     body_max: u32,
+    /// Bytes that a read may ask for although the PDU at the front needs fewer.
+    ahead: usize,
+    /// Whether the last read filled the buffer: the peer is ahead of us.
+    was_full: bool,
 }
 
 impl Default for PduReader {
@@ -118,14 +125,22 @@ impl PduReader {
     pub fn new() -> Self {
         Self {
             buffer: Vec::new(),
+            start: 0,
             filled: 0,
             body_max: limits::ASSOCIATE_RQ_BYTES_MAX,
+            ahead: 0,
+            was_full: false,
         }
     }
 
     /// Sets the longest body, in bytes, from the next header on: [`data_body_max`] once an association stands.
     pub fn set_body_max(&mut self, bytes: u32) {
         self.body_max = bytes;
+    }
+
+    /// Lets a read ask for this many bytes, even if the PDU at the front needs fewer.
+    pub fn set_read_ahead(&mut self, bytes: usize) {
+        self.ahead = bytes;
     }
 
     /// Where the next bytes of the peer go. Fill a part of it or all, then call [`Self::advance`].
@@ -139,9 +154,20 @@ impl PduReader {
                 Err(_) => return &mut [],
             },
         };
+        if self.start > 0 {
+            // Once for all the PDUs of a read: less than one of them lies behind those.
+            self.buffer.copy_within(self.start..self.filled, 0);
+            self.filled -= self.start;
+            self.start = 0;
+        }
         // Doubling, and not the declared length: what is held is in proportion to what came once.
-        let held = self.filled.saturating_mul(2).max(self.buffer.len());
-        let end = wanted.min(held.max(FIRST_READ));
+        let came = if self.was_full {
+            self.buffer.len()
+        } else {
+            self.filled
+        };
+        let held = came.saturating_mul(2).max(self.buffer.len());
+        let end = wanted.max(self.ahead).min(held.max(FIRST_READ));
         if self.buffer.len() < end {
             self.buffer.resize(end, 0);
         }
@@ -151,6 +177,7 @@ impl PduReader {
     /// Notes that the first `read` bytes of [`Self::space`] are filled.
     pub fn advance(&mut self, read: usize) {
         self.filled = self.filled.saturating_add(read).min(self.buffer.len());
+        self.was_full = self.filled == self.buffer.len();
     }
 
     /// The PDU at the front, if it is whole. The same one until [`Self::consume`].
@@ -162,8 +189,9 @@ impl PduReader {
             return Ok(None);
         };
         let body = self.check(kind, length)?;
-        let whole = self.buffer.get(..self.filled).unwrap_or_default();
-        Ok(whole
+        let came = self.buffer.get(self.start..self.filled);
+        Ok(came
+            .unwrap_or_default()
             .get(HEADER..HEADER + body)
             .map(|body| RawPdu { kind, body }))
     }
@@ -173,20 +201,22 @@ impl PduReader {
         let length = match self.pdu() {
             Ok(None) => return,
             Ok(Some(pdu)) => HEADER + pdu.body.len(),
-            Err(_) => self.filled,
+            Err(_) => self.filled - self.start,
         };
-        // At most a header lies behind it.
-        self.buffer.copy_within(length..self.filled, 0);
-        self.filled -= length;
+        self.start += length;
+        if self.start == self.filled {
+            self.start = 0;
+            self.filled = 0;
+        }
     }
 
     /// Whether a part of a PDU is there.
     pub fn is_inside_pdu(&self) -> bool {
-        self.filled > 0
+        self.filled > self.start
     }
 
     fn header(&self) -> Option<(PduKind, u32)> {
-        let mut cursor = Cursor(self.buffer.get(..self.filled)?);
+        let mut cursor = Cursor(self.buffer.get(self.start..self.filled)?);
         let kind = cursor.u8()?;
         cursor.u8()?;
         Some((kind.into(), cursor.u32_be()?))
@@ -327,6 +357,46 @@ mod tests {
         reader.consume();
         let abort = reader.pdu().unwrap().unwrap();
         assert_eq!((abort.kind, abort.body.len()), (PduKind::Abort, 0));
+    }
+
+    #[test]
+    fn what_is_read_ahead_is_given_pdu_by_pdu() {
+        // Bodies of 0 to 2999 bytes, each filled with its number.
+        let lengths = (0..400_u32).map(|n| (n, n * 7919 % 3000));
+        let mut stream = Vec::new();
+        for (n, length) in lengths.clone() {
+            stream.extend([4, 0]);
+            stream.extend(length.to_be_bytes());
+            stream.resize(
+                stream.len() + usize::try_from(length).unwrap(),
+                n.to_le_bytes()[0],
+            );
+        }
+        let mut reader = PduReader::new();
+        reader.set_read_ahead(10_000);
+        let mut given = Vec::new();
+        let mut rest = stream.as_slice();
+        let mut reads = 0;
+        while !rest.is_empty() {
+            let space = reader.space();
+            let read = space.len().min(rest.len());
+            space[..read].copy_from_slice(&rest[..read]);
+            rest = &rest[read..];
+            reader.advance(read);
+            reads += 1;
+            while let Some(pdu) = reader.pdu().unwrap() {
+                given.push((pdu.body.len(), pdu.body.first().copied()));
+                reader.consume();
+            }
+        }
+        assert!(!reader.is_inside_pdu());
+        assert!(reads < 100, "{reads} reads");
+        assert!(reader.buffer.len() <= 10_000);
+        let sent = lengths.map(|(n, length)| {
+            let length = usize::try_from(length).unwrap();
+            (length, (length > 0).then(|| n.to_le_bytes()[0]))
+        });
+        assert_eq!(given, sent.collect::<Vec<_>>());
     }
 
     #[test]

@@ -182,7 +182,7 @@ fn instance_status(uid: &SopInstanceUid, instance: &Instance) -> InstanceStatus 
             .iter()
             .enumerate()
             .map(|(i, version)| VersionStatus {
-                sha256: version.stored.digest.to_string(),
+                digest: version.stored.digest.to_string(),
                 received: version.received,
                 current: i == instance.current,
             })

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
 use sonode_conformance::limits::INSTANCE_BYTES_MAX;
 
 use super::disk::DiskFile;
@@ -72,7 +71,7 @@ pub struct InstanceWriter {
     temp: TempFile,
     file: Box<dyn DiskFile>,
     meta: FileMeta,
-    hash: Sha256,
+    hash: blake3::Hasher,
     /// What is not written yet; begins with the header.
     buffer: Vec<u8>,
     seal_offset: usize,
@@ -92,9 +91,9 @@ impl InstanceWriter {
     ) -> Result<Self, ReceiveError> {
         let (temp, file) = TempFile::create(shared, association)?;
         let Header { bytes, seal_offset } = part10::encode(meta);
-        let mut hash = Sha256::new();
-        hash.update(meta.transfer_syntax.as_str());
-        hash.update([0]);
+        let mut hash = blake3::Hasher::new();
+        hash.update(meta.transfer_syntax.as_str().as_bytes());
+        hash.update(&[0]);
         Ok(Self {
             temp,
             file,
@@ -151,7 +150,7 @@ impl InstanceWriter {
     /// [`ReceiveError::Poisoned`] when this or an earlier fdatasync failed; otherwise as [`InstanceWriter::write`].
     pub fn finish(mut self) -> Result<Pending, ReceiveError> {
         self.check_whole()?;
-        let digest = Digest::from_bytes(std::mem::take(&mut self.hash).finalize().into());
+        let digest = Digest::from_bytes(*self.hash.finalize().as_bytes());
         let seal = part10::seal(&digest, self.data_set_bytes);
         if self.written == 0 {
             // The header is still in the buffer: a small instance is one write.
