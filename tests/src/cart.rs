@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -165,6 +165,32 @@ impl Cart {
         })
     }
 
+    /// Sends a data set that is cut into P-DATA-TFs for [`Self::context_for`] and [`Self::pdu_length`] already, the first
+    /// of them together with the command: `head` first, then `rest`. Gives the time from its last byte to the response.
+    pub fn store_ready(
+        &mut self,
+        object: &Object,
+        affected_uid: &str,
+        head: &[u8],
+        rest: &[u8],
+    ) -> Result<(Duration, Response)> {
+        let context = self.context_for(object)?;
+        self.message_id = self.message_id.wrapping_add(1);
+        let command = store_rq(self.message_id, &object.sop_class, affected_uid)?;
+        let mut first = fragment(context, true, true, &command)?;
+        first.extend_from_slice(head);
+        self.stream.write_all(&first)?;
+        self.stream.write_all(rest)?;
+        let sent = Instant::now();
+        let response = self.read_response()?;
+        Ok((sent.elapsed(), response))
+    }
+
+    /// Longest variable field that the peer takes, in bytes.
+    pub fn pdu_length(&self) -> usize {
+        self.pdu_length
+    }
+
     /// C-ECHO; returns its status.
     pub fn echo(&mut self) -> Result<u16> {
         self.message_id += 1;
@@ -192,7 +218,8 @@ impl Cart {
         Ok(())
     }
 
-    fn context_for(&self, object: &Object) -> Result<u8> {
+    /// The accepted presentation context for an object.
+    pub fn context_for(&self, object: &Object) -> Result<u8> {
         self.accepted(|proposal, answer| {
             proposal.sop_class == object.sop_class
                 && answer.transfer_syntax == object.transfer_syntax
@@ -215,13 +242,8 @@ impl Cart {
         last: bool,
         bytes: &[u8],
     ) -> Result<()> {
-        let length = u32::try_from(bytes.len() + 2)?;
-        let mut body = length.to_be_bytes().to_vec();
-        body.push(context);
-        body.push(u8::from(command) | (u8::from(last) << 1));
-        body.extend_from_slice(bytes);
-        self.stream.write_all(&pdu(0x04, &body)?)?;
-        Ok(())
+        let pdu = fragment(context, command, last, bytes)?;
+        Ok(self.stream.write_all(&pdu)?)
     }
 
     fn read_response(&mut self) -> Result<Response> {
@@ -280,6 +302,16 @@ impl Sending<'_> {
     pub fn response(self) -> Result<Response> {
         self.cart.read_response()
     }
+}
+
+/// A P-DATA-TF with one PDV (PS3.8 sections 9.3.5 and E.2).
+fn fragment(context: u8, command: bool, last: bool, bytes: &[u8]) -> Result<Vec<u8>> {
+    let length = u32::try_from(bytes.len() + 2)?;
+    let mut body = length.to_be_bytes().to_vec();
+    body.push(context);
+    body.push(u8::from(command) | (u8::from(last) << 1));
+    body.extend_from_slice(bytes);
+    pdu(0x04, &body)
 }
 
 fn pdu(kind: u8, body: &[u8]) -> Result<Vec<u8>> {

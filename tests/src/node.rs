@@ -280,6 +280,12 @@ impl Node {
             .terminate(DRAIN)
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> Result<u32> {
+        let process = self.process.as_ref().context("it isn't running")?;
+        Ok(process.pid())
+    }
+
     /// Its peak resident memory, in MB (10^6 bytes). The page cache is not part of it.
     pub fn peak_memory(&self) -> Result<u64> {
         let process = self.process.as_ref().context("it isn't running")?;

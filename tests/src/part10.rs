@@ -79,6 +79,23 @@ impl Object {
         })
     }
 
+    /// The object as a Part 10 file (PS3.10 section 7.1).
+    pub fn to_part10(&self) -> Result<Vec<u8>> {
+        let mut group = Vec::new();
+        meta(&mut group, 0x0002, &self.sop_class)?;
+        meta(&mut group, 0x0003, &self.sop_instance)?;
+        meta(&mut group, 0x0010, &self.transfer_syntax)?;
+        meta(&mut group, 0x0012, "2.25.262144444733741023423482837461")?;
+        let mut file = vec![0; 128];
+        // Group length, in bytes of what follows it; File Meta Information Version is 00 01.
+        file.extend(b"DICM\x02\0\0\0UL\x04\0");
+        file.extend(u32::try_from(group.len() + VERSION.len())?.to_le_bytes());
+        file.extend(VERSION);
+        file.extend(group);
+        file.extend(&self.data_set);
+        Ok(file)
+    }
+
     /// The same object with another last pixel: the same UID, other bytes, still readable where the pixels are native.
     #[must_use]
     pub fn with_another_pixel(mut self) -> Self {
@@ -89,6 +106,21 @@ impl Object {
         }
         self
     }
+}
+
+/// File Meta Information Version.
+const VERSION: &[u8] = b"\x02\0\x01\0OB\0\0\x02\0\0\0\0\x01";
+
+/// A UI of the file meta information.
+fn meta(group: &mut Vec<u8>, element: u16, uid: &str) -> Result<()> {
+    let padded = uid.len().next_multiple_of(2);
+    group.extend([0x02, 0x00]);
+    group.extend(element.to_le_bytes());
+    group.extend(b"UI");
+    group.extend(u16::try_from(padded)?.to_le_bytes());
+    group.extend(uid.as_bytes());
+    group.resize(group.len() + padded - uid.len(), 0);
+    Ok(())
 }
 
 /// One element in Explicit VR Little Endian: its element number, its value, and what follows.

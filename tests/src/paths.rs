@@ -11,14 +11,16 @@ pub fn repository() -> PathBuf {
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// A program of this workspace, `sonode` or `sonode-worker`, from the profile that the tests were built with.
+/// A program of this workspace, `sonode` or `sonode-worker`, from the profile that the caller was built with.
 pub fn program(name: &str) -> Result<PathBuf> {
-    // .../target/release/deps/interop_receive-0123456789abcdef
-    let test = env::current_exe().context("where am I?")?;
-    let profile = test
-        .ancestors()
-        .nth(2)
-        .context("the test isn't in a target directory")?;
+    let me = env::current_exe().context("where am I?")?;
+    // A test lies in .../target/release/deps, a program one folder up.
+    let beside = me.parent().context("not in a target directory")?;
+    let profile = if beside.ends_with("deps") {
+        beside.parent().context("not in a target directory")?
+    } else {
+        beside
+    };
     let path = profile.join(name);
     ensure!(
         path.is_file(),

@@ -10,35 +10,48 @@ const CLASS: &str = "1.2.840.10008.5.1.4.1.1.3.1";
 
 /// A native cine of `frames` black frames.
 pub fn cine(study: &str, instance: &str, frames: u16) -> Object {
-    let mut set = image(study, instance, frames, [600, 800]);
-    let length = usize::from(frames) * FRAME_BYTES;
-    set.extend(b"\xE0\x7F\x10\x00OB\0\0");
-    set.extend(u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
-    set.resize(set.len() + length, 0);
-    object(instance, EXPLICIT_LITTLE, set)
+    let black = vec![0; usize::from(frames) * FRAME_BYTES];
+    native([study, instance], frames, [600, 800], &black)
 }
 
-/// One frame of these bytes, encapsulated, under a header of this size.
+/// Native pixels in colour: an even number of bytes.
+pub fn native(uids: [&str; 2], frames: u16, size: [u16; 2], pixels: &[u8]) -> Object {
+    let mut set = image(uids, frames, size);
+    set.extend(b"\xE0\x7F\x10\x00OB\0\0");
+    set.extend(
+        u32::try_from(pixels.len())
+            .unwrap_or(u32::MAX)
+            .to_le_bytes(),
+    );
+    set.extend(pixels);
+    object(uids[1], EXPLICIT_LITTLE, set)
+}
+
+/// Encapsulated frames, a fragment each, under a header that declares `frames` of this size.
 pub fn encapsulated(
-    [study, instance, transfer_syntax]: [&str; 3],
+    uids: [&str; 2],
+    transfer_syntax: &str,
     frames: u16,
     size: [u16; 2],
-    frame: &[u8],
+    fragments: &[&[u8]],
 ) -> Object {
-    let mut set = image(study, instance, frames, size);
+    let mut set = image(uids, frames, size);
     set.extend(b"\xE0\x7F\x10\x00OB\0\0\xFF\xFF\xFF\xFF");
-    set.extend(b"\xFE\xFF\x00\xE0\0\0\0\0\xFE\xFF\x00\xE0");
-    let padded = frame.len().next_multiple_of(2);
-    set.extend(u32::try_from(padded).unwrap_or(u32::MAX).to_le_bytes());
-    set.extend(frame);
-    set.resize(set.len() + padded - frame.len(), 0);
+    set.extend(b"\xFE\xFF\x00\xE0\0\0\0\0");
+    for fragment in fragments {
+        set.extend(b"\xFE\xFF\x00\xE0");
+        let padded = fragment.len().next_multiple_of(2);
+        set.extend(u32::try_from(padded).unwrap_or(u32::MAX).to_le_bytes());
+        set.extend(*fragment);
+        set.resize(set.len() + padded - fragment.len(), 0);
+    }
     set.extend(b"\xFE\xFF\xDD\xE0\0\0\0\0");
-    object(instance, transfer_syntax, set)
+    object(uids[1], transfer_syntax, set)
 }
 
 /// A data set that ends in sequences, each in an item of the one before.
 pub fn nested(study: &str, instance: &str, depth: usize) -> Object {
-    let mut set = image(study, instance, 1, [8, 8]);
+    let mut set = image([study, instance], 1, [8, 8]);
     for _ in 0..depth {
         set.extend(b"\x40\x00\x30\xA7SQ\0\0\xFF\xFF\xFF\xFF");
         set.extend(b"\xFE\xFF\x00\xE0\xFF\xFF\xFF\xFF");
@@ -59,7 +72,7 @@ fn object(instance: &str, transfer_syntax: &str, data_set: Vec<u8>) -> Object {
 }
 
 /// The elements before the pixels.
-fn image(study: &str, instance: &str, frames: u16, [rows, columns]: [u16; 2]) -> Vec<u8> {
+fn image([study, instance]: [&str; 2], frames: u16, [rows, columns]: [u16; 2]) -> Vec<u8> {
     let mut set = Vec::new();
     text(&mut set, *b"\x08\x00\x16\x00UI", CLASS);
     text(&mut set, *b"\x08\x00\x18\x00UI", instance);

@@ -112,9 +112,21 @@ fn objects_that_would_blow_up_are_kept_and_refused_by_name() -> Result<()> {
     let [deep, jpeg, frames, deflated] = [uid(1), uid(2), uid(3), uid(4)];
     let objects = [
         synthetic::nested(STUDY, &deep, 100_000),
-        synthetic::encapsulated([STUDY, &jpeg, JPEG_BASELINE], 30, [65_535, 65_535], &bomb()),
+        synthetic::encapsulated(
+            [STUDY, &jpeg],
+            JPEG_BASELINE,
+            30,
+            [65_535, 65_535],
+            &[&bomb()],
+        ),
         // Frames that are not there.
-        synthetic::encapsulated([STUDY, &frames, JPEG_BASELINE], 9_999, [600, 800], &bomb()),
+        synthetic::encapsulated(
+            [STUDY, &frames],
+            JPEG_BASELINE,
+            9_999,
+            [600, 800],
+            &[&bomb()],
+        ),
         deflated_bomb(&deflated)?,
     ];
     let proposals: Vec<Proposal> = objects.iter().map(Proposal::for_object).collect();

@@ -1,0 +1,155 @@
+//! Receivers side by side: the same objects from the same sender to each in turn, interleaved and repeated.
+//!
+//! A round sends every case to every receiver once, so that whatever else the machine does meets all of them; ratios are
+//! formed within a round. What is on its way to the disk is flushed before each run.
+
+mod objects;
+mod pump;
+mod receivers;
+mod senders;
+mod table;
+mod usage;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+use objects::{Kind, Stock};
+use receivers::Receiver;
+use senders::Sender;
+use table::{Case, Sample, Samples};
+
+/// Times receivers side by side.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Runs the receivers and prints a table for each sender and number of associations.
+    Receive(Receive),
+    /// The limit, as a receiver: started by `receive`.
+    Pump {
+        /// On loopback.
+        port: u16,
+        /// Where the objects go.
+        folder: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Receive {
+    /// How often every case is repeated.
+    #[arg(long, default_value_t = 5)]
+    rounds: u32,
+    /// Left out: all.
+    #[arg(long, value_delimiter = ',')]
+    receivers: Vec<Receiver>,
+    /// Left out: all.
+    #[arg(long, value_delimiter = ',')]
+    kinds: Vec<Kind>,
+    /// Left out: all.
+    #[arg(long, value_delimiter = ',')]
+    senders: Vec<Sender>,
+    /// At once.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32])]
+    associations: Vec<u32>,
+    /// How many each association sends; left out: by kind.
+    #[arg(long)]
+    objects: Option<u32>,
+    /// Writes the tables into the placeholders of tests/bench/PERFORMANCE.in.md and the result here.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().action {
+        Action::Pump { port, folder } => pump::serve(port, &folder),
+        Action::Receive(receive) => run(receive),
+    }
+}
+
+fn or_all<T: clap::ValueEnum + Clone>(chosen: Vec<T>) -> Vec<T> {
+    if chosen.is_empty() {
+        T::value_variants().to_vec()
+    } else {
+        chosen
+    }
+}
+
+fn run(arguments: Receive) -> Result<()> {
+    let receivers = or_all(arguments.receivers);
+    let senders = or_all(arguments.senders);
+    let folder = tempfile::tempdir()?;
+    let graveyard = tempfile::tempdir()?;
+    let kinds = or_all(arguments.kinds).into_iter();
+    let stocks: Vec<Stock> = kinds
+        .map(|kind| Stock::new(kind, arguments.objects, folder.path()))
+        .collect();
+    let mut samples = Samples::default();
+    let load_before = load()?;
+    for round in 1..=arguments.rounds {
+        for sender in &senders {
+            for &associations in &arguments.associations {
+                for stock in &stocks {
+                    let case = Case {
+                        sender: *sender,
+                        associations,
+                        kind: stock.kind,
+                    };
+                    for receiver in &receivers {
+                        if *receiver == Receiver::Pump && *sender == Sender::Storescu {
+                            continue;
+                        }
+                        let sample = measure(case, *receiver, stock, graveyard.path());
+                        if let Err(why) = &sample {
+                            eprintln!("{case:?}: {receiver:?}: {why:#}");
+                        }
+                        samples.add(case, *receiver, sample.ok());
+                    }
+                }
+            }
+        }
+        eprintln!("round {round} of {}", arguments.rounds);
+    }
+    let tables = samples.tables();
+    println!("{tables}");
+    if let Some(out) = arguments.out {
+        let load = format!("{load_before} before, {} after", load()?);
+        table::write(&out, &tables, arguments.rounds, &load)?;
+    }
+    Ok(())
+}
+
+/// One run: a fresh receiver takes all objects of a case.
+fn measure(case: Case, receiver: Receiver, stock: &Stock, graveyard: &Path) -> Result<Sample> {
+    case.sender.prepare(stock, case.associations)?;
+    let running = receiver.start(case.associations)?;
+    rustix::fs::sync();
+    let pid = running.pid()?;
+    let cpu = usage::cpu_seconds(pid)?;
+    let target = running.target();
+    let send = || case.sender.send(stock, case.associations, target);
+    let (peak_memory, sent) = usage::peak_memory(pid, send)?;
+    let cpu = usage::cpu_seconds(pid)? - cpu;
+    let objects = case.associations * stock.objects(case.associations);
+    let bytes = u64::from(objects) * stock.bytes();
+    running.holds(bytes).context("after the last success")?;
+    running.bury(graveyard)?;
+    Ok(Sample {
+        objects,
+        bytes,
+        sent,
+        cpu,
+        peak_memory,
+    })
+}
+
+/// The load average of the last minute.
+fn load() -> Result<String> {
+    let text = std::fs::read_to_string("/proc/loadavg")?;
+    Ok(text.split(' ').next().unwrap_or_default().to_owned())
+}

@@ -1,0 +1,264 @@
+//! Who receives: each started for one run in a folder of its own, with the flags that make it fastest.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum;
+use rustix::process::Signal;
+use serde_json::json;
+use sonode_tests::node::{AE_TITLE, Config, Node, files_under};
+use sonode_tests::paths;
+use sonode_tests::process::{Daemon, signal};
+use sonode_tests::wait::{free_port, listening};
+use tempfile::TempDir;
+
+use crate::senders::Target;
+
+const START: Duration = Duration::from_mins(1);
+const BENCH: &str = "BENCH";
+
+/// A receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Receiver {
+    /// `sonode serve`: every success is durable.
+    Sonode,
+    /// DCMTK's `storescp`.
+    Storescp,
+    /// Orthanc, told not to fsync either.
+    Orthanc,
+    /// A handler that writes what came (tests/peers/bench_scp.py).
+    Pynetdicom,
+    /// dicom-rs's.
+    DicomStorescp,
+    /// The limit: see [`crate::pump`].
+    Pump,
+}
+
+impl Receiver {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sonode => "Sonode",
+            Self::Storescp => "DCMTK `storescp`",
+            Self::Orthanc => "Orthanc",
+            Self::Pynetdicom => "pynetdicom",
+            Self::DicomStorescp => "`dicom-storescp`",
+            Self::Pump => "the pump",
+        }
+    }
+
+    /// Whether it is one of those that Sonode is compared with.
+    pub(crate) fn is_peer(self) -> bool {
+        !matches!(self, Self::Sonode | Self::Pump)
+    }
+
+    /// Starts it for so many associations.
+    pub(crate) fn start(self, associations: u32) -> Result<Running> {
+        match self {
+            Self::Sonode => sonode(),
+            _ => self.start_peer(associations),
+        }
+    }
+
+    fn start_peer(self, associations: u32) -> Result<Running> {
+        let folder = tempfile::tempdir()?;
+        let received = folder.path().join("received");
+        fs::create_dir(&received)?;
+        let port = free_port()?;
+        let mut command = self.command(port, folder.path(), &received, associations)?;
+        let process = Daemon::start(&mut command, &folder.path().join("log"))?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        listening(self.name(), address, START)?;
+        Ok(Running {
+            receiver: self,
+            process: Process::Peer(process),
+            address,
+            folder: Some(folder),
+        })
+    }
+
+    fn command(
+        self,
+        port: u16,
+        folder: &Path,
+        received: &Path,
+        associations: u32,
+    ) -> Result<Command> {
+        let port_text = port.to_string();
+        let mut command;
+        match self {
+            Self::Sonode | Self::Pump => {
+                command = Command::new(std::env::current_exe()?);
+                command.args(["pump", &port_text]).arg(received);
+            }
+            Self::Storescp => {
+                command = Command::new("storescp");
+                command
+                    .args(["--quiet", "--fork", "--bit-preserving", "--accept-all"])
+                    .args([
+                        "--disable-host-lookup",
+                        "-pdu",
+                        "131072",
+                        "-aet",
+                        BENCH,
+                        "-od",
+                    ])
+                    .arg(received)
+                    .arg(&port_text);
+            }
+            Self::Orthanc => {
+                let config = folder.join("orthanc.json");
+                fs::write(&config, orthanc(port, received, associations)?)?;
+                command = Command::new("Orthanc");
+                command.arg(config);
+            }
+            Self::Pynetdicom => {
+                command = Command::new(paths::peer("python")?);
+                let script = paths::repository().join("tests/peers/bench_scp.py");
+                command.arg("-B").arg(script).arg(&port_text).arg(received);
+            }
+            Self::DicomStorescp => {
+                let program = paths::repository().join(".bench/bin/dicom-storescp");
+                ensure!(
+                    program.exists(),
+                    "dicom-storescp is missing; run deploy/setup.sh bench"
+                );
+                command = Command::new(program);
+                command
+                    .args([
+                        "--promiscuous",
+                        "--max-pdu-length",
+                        "131072",
+                        "-p",
+                        &port_text,
+                        "-o",
+                    ])
+                    .arg(received);
+                if associations > 1 {
+                    command.arg("--non-blocking");
+                }
+            }
+        }
+        Ok(command)
+    }
+}
+
+fn orthanc(port: u16, storage: &Path, associations: u32) -> Result<String> {
+    Ok(json!({
+        "Name": "bench",
+        "StorageDirectory": storage,
+        "IndexDirectory": storage,
+        "Plugins": [],
+        "DicomAet": BENCH,
+        "DicomPort": port,
+        "DicomAlwaysAllowStore": true,
+        "HttpPort": free_port()?,
+        "RemoteAccessAllowed": false,
+        "AuthenticationEnabled": false,
+        "SaveJobs": false,
+        "MaximumPduLength": 131_072,
+        "DicomThreadsCount": associations.max(4),
+        "SyncStorageArea": false,
+        "StoreMD5ForAttachments": false,
+        "StorageCompression": false,
+    })
+    .to_string())
+}
+
+/// A Sonode as it ships. Its worker is stopped, as the peers have none: what is compared is taking objects.
+fn sonode() -> Result<Running> {
+    let config = Config {
+        quiet_period_s: 3600,
+        ..Config::default()
+    };
+    let node = Node::start(&config)?;
+    for worker in node.workers()? {
+        signal(worker, Signal::STOP)?;
+    }
+    Ok(Running {
+        receiver: Receiver::Sonode,
+        address: node.address(),
+        process: Process::Sonode(Box::new(node)),
+        folder: None,
+    })
+}
+
+enum Process {
+    Peer(Daemon),
+    Sonode(Box<Node>),
+}
+
+/// A receiver that runs. Dropping it kills it.
+pub(crate) struct Running {
+    receiver: Receiver,
+    // Before its folder, so that it ends before that goes.
+    process: Process,
+    address: SocketAddr,
+    folder: Option<TempDir>,
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> Result<u32> {
+        match &self.process {
+            Process::Peer(daemon) => Ok(daemon.pid()),
+            Process::Sonode(node) => node.pid(),
+        }
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        let title = match self.receiver {
+            Receiver::Pump => None,
+            Receiver::Sonode => Some(AE_TITLE),
+            _ => Some(BENCH),
+        };
+        Target {
+            address: self.address,
+            title,
+        }
+    }
+
+    /// Ends it and empties its files, but keeps its folder in `graveyard`: ext4 looks at every inode that was
+    /// deleted a moment ago before it gives out a new one, which would make each receiver pay for the one before it.
+    pub(crate) fn bury(mut self, graveyard: &Path) -> Result<()> {
+        match &mut self.process {
+            Process::Peer(daemon) => daemon.kill()?,
+            Process::Sonode(node) => node.kill()?,
+        }
+        let stored = self.stored();
+        for file in files_under(&stored)? {
+            File::options().write(true).open(&file)?.set_len(0)?;
+        }
+        let number = fs::read_dir(graveyard)?.count();
+        Ok(fs::rename(stored, graveyard.join(number.to_string()))?)
+    }
+
+    fn stored(&self) -> PathBuf {
+        match (&self.process, &self.folder) {
+            (Process::Sonode(node), _) => node.data_dir(),
+            (_, folder) => folder
+                .as_ref()
+                .map(|folder| folder.path().join("received"))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Fails unless it holds this many bytes at least: what was answered with success was not thrown away.
+    pub(crate) fn holds(&self, bytes: u64) -> Result<()> {
+        let mut held = 0;
+        for file in files_under(&self.stored())? {
+            held += file
+                .metadata()
+                .with_context(|| format!("{}", file.display()))?
+                .len();
+        }
+        ensure!(
+            held >= bytes,
+            "{} holds {held} of {bytes} bytes",
+            self.receiver.name()
+        );
+        Ok(())
+    }
+}
