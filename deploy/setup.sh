@@ -26,7 +26,7 @@ readonly PEERS_MIB=500
 readonly PARITY_MIB=8000
 
 readonly BUILD_PACKAGES=(build-essential cmake pkg-config ca-certificates python3 python3-pip python3-venv)
-readonly TEST_PACKAGES=(dcmtk dicom3tools orthanc libpixelmed-java default-jre-headless)
+readonly TEST_PACKAGES=(dcmtk dicom3tools orthanc libpixelmed-java default-jre-headless strace)
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {

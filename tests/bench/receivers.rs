@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
-use rustix::process::Signal;
 use serde_json::json;
 use sonode_tests::node::{AE_TITLE, Config, Node, files_under};
 use sonode_tests::paths;
-use sonode_tests::process::{Daemon, signal};
+use sonode_tests::process::Daemon;
 use sonode_tests::wait::{free_port, listening};
 use tempfile::TempDir;
 
@@ -175,9 +174,7 @@ fn sonode() -> Result<Running> {
         ..Config::default()
     };
     let node = Node::start(&config)?;
-    for worker in node.workers()? {
-        signal(worker, Signal::STOP)?;
-    }
+    node.stop_worker()?;
     Ok(Running {
         receiver: Receiver::Sonode,
         address: node.address(),

@@ -302,6 +302,13 @@ impl Node {
         children(process.pid(), "sonode-worker")
     }
 
+    /// Stops its worker for good, where a test is about taking objects alone: nothing is analysed any more.
+    pub fn stop_worker(&self) -> Result<()> {
+        self.workers()?
+            .into_iter()
+            .try_for_each(|worker| signal(worker, Signal::STOP))
+    }
+
     /// Runs `sonode ARGUMENTS --config` with this node's file.
     pub fn cli(&self, arguments: &[&str]) -> Result<Run> {
         let mut command = Command::new(paths::program("sonode")?);

@@ -1,6 +1,7 @@
 //! The crate from outside: golden PDUs, both machines against each other and against an oracle, any fragmentation.
 
 #[cfg(test)]
+mod counts;
 mod fragmentation;
 #[cfg(test)]
 mod golden;
