@@ -6,6 +6,7 @@
 mod objects;
 mod pump;
 mod receivers;
+mod report;
 mod senders;
 mod table;
 mod usage;
@@ -31,6 +32,12 @@ struct Arguments {
 enum Action {
     /// Runs the receivers and prints a table for each sender and number of associations.
     Receive(Receive),
+    /// Sends studies of six cines and prints where the time to their reports went.
+    Report {
+        /// Studies.
+        #[arg(long, default_value_t = 7)]
+        rounds: u32,
+    },
     /// The limit, as a receiver: started by `receive`.
     Pump {
         /// On loopback.
@@ -69,6 +76,10 @@ fn main() -> Result<()> {
     match Arguments::parse().action {
         Action::Pump { port, folder } => pump::serve(port, &folder),
         Action::Receive(receive) => run(receive),
+        Action::Report { rounds } => {
+            print!("{}", report::table(&report::measure(rounds)?));
+            Ok(())
+        }
     }
 }
 

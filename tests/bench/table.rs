@@ -70,7 +70,7 @@ fn mega(bytes: u64) -> f64 {
     clippy::cast_sign_loss,
     reason = "a rank is small and not negative"
 )]
-fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     sorted.get((last as f64 * share).round() as usize).copied()
 }
