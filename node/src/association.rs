@@ -2,7 +2,7 @@
 //! [`Service`], answers back to the socket. One blocking thread an association, so that the disk's flush that
 //! precedes every success blocks nobody else.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +11,8 @@ use sonode_dimse::{
     Abort, Acceptance, Acceptor, AcceptorEvent, Assembler, AssociateRequest, DimseEvent, PData,
     PduReader, ProtocolError, Rejection, Timers, data_body_max, write_message,
 };
+
+use crate::socket;
 
 /// What one read may take once an association stands: a few PDUs of a sender that is ahead of us, for one system call.
 const READ_AHEAD_BYTES: usize = 512 * 1024;
@@ -193,10 +195,7 @@ impl Driver<'_> {
             self.stream.set_read_timeout(Some(wait))?;
             self.patience = wait;
         }
-        // DCMTK's Nagle algorithm otherwise waits 40 ms an object for our delayed ACK. The kernel clears the option
-        // by itself, so it is set before every read; a kernel without it costs speed only.
-        rustix::net::sockopt::set_tcp_quickack(self.stream, true).unwrap_or_default();
-        match (&*self.stream).read(self.reader.space()) {
+        match socket::read(self.stream, self.reader.space()) {
             Ok(0) => Ok(Incoming::Closed),
             Ok(read) => {
                 self.heard = true;

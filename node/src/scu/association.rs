@@ -17,6 +17,7 @@ use sonode_dimse::{
 
 use super::{ScuError, Timeouts};
 use crate::config::PeerAddress;
+use crate::socket;
 
 /// How much of a file is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -243,7 +244,7 @@ impl Wire {
             })
             .max(Duration::from_millis(1));
         self.stream.set_read_timeout(Some(wait)).map_err(broken)?;
-        match self.stream.read(self.reader.space()) {
+        match socket::read(&self.stream, self.reader.space()) {
             Ok(0) => {
                 self.requestor.on_transport_closed(Instant::now());
                 if self.released {
