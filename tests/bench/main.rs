@@ -64,6 +64,9 @@ struct Receive {
     /// At once.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32])]
     associations: Vec<u32>,
+    /// The folder of a queue with a long history, for `--receivers sonode-history`: see the queue's tests.
+    #[arg(long)]
+    history: Option<PathBuf>,
     /// How many each association sends; left out: by kind.
     #[arg(long)]
     objects: Option<u32>,
@@ -92,9 +95,13 @@ fn or_all<T: clap::ValueEnum + Clone>(chosen: Vec<T>) -> Vec<T> {
 }
 
 fn run(arguments: Receive) -> Result<()> {
-    let receivers = or_all(arguments.receivers);
+    let mut receivers = or_all(arguments.receivers);
+    if arguments.history.is_none() {
+        receivers.retain(|receiver| *receiver != Receiver::SonodeHistory);
+    }
     let senders = or_all(arguments.senders);
     let folder = tempfile::tempdir()?;
+    let history = arguments.history.as_deref();
     let graveyard = tempfile::tempdir()?;
     let kinds = or_all(arguments.kinds).into_iter();
     let stocks: Vec<Stock> = kinds
@@ -115,7 +122,7 @@ fn run(arguments: Receive) -> Result<()> {
                         if *receiver == Receiver::Pump && *sender == Sender::Storescu {
                             continue;
                         }
-                        let sample = measure(case, *receiver, stock, graveyard.path());
+                        let sample = measure(case, *receiver, stock, history, graveyard.path());
                         if let Err(why) = &sample {
                             eprintln!("{case:?}: {receiver:?}: {why:#}");
                         }
@@ -136,9 +143,15 @@ fn run(arguments: Receive) -> Result<()> {
 }
 
 /// One run: a fresh receiver takes all objects of a case.
-fn measure(case: Case, receiver: Receiver, stock: &Stock, graveyard: &Path) -> Result<Sample> {
+fn measure(
+    case: Case,
+    receiver: Receiver,
+    stock: &Stock,
+    history: Option<&Path>,
+    graveyard: &Path,
+) -> Result<Sample> {
     case.sender.prepare(stock, case.associations)?;
-    let running = receiver.start(case.associations)?;
+    let running = receiver.start(case.associations, history)?;
     rustix::fs::sync();
     let pid = running.pid()?;
     let cpu = usage::cpu_seconds(pid)?;

@@ -25,6 +25,8 @@ const BENCH: &str = "BENCH";
 pub(crate) enum Receiver {
     /// `sonode serve`: every success is durable.
     Sonode,
+    /// The same with the queue of `--history`.
+    SonodeHistory,
     /// DCMTK's `storescp`.
     Storescp,
     /// Orthanc, told not to fsync either.
@@ -41,6 +43,7 @@ impl Receiver {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sonode => "Sonode",
+            Self::SonodeHistory => "Sonode with the history",
             Self::Storescp => "DCMTK `storescp`",
             Self::Orthanc => "Orthanc",
             Self::Pynetdicom => "pynetdicom",
@@ -51,13 +54,14 @@ impl Receiver {
 
     /// Whether it is one of those that Sonode is compared with.
     pub(crate) fn is_peer(self) -> bool {
-        !matches!(self, Self::Sonode | Self::Pump)
+        !matches!(self, Self::Sonode | Self::SonodeHistory | Self::Pump)
     }
 
-    /// Starts it for so many associations.
-    pub(crate) fn start(self, associations: u32) -> Result<Running> {
+    /// Starts it for so many associations; `history` is a queue's folder.
+    pub(crate) fn start(self, associations: u32, history: Option<&Path>) -> Result<Running> {
         match self {
-            Self::Sonode => sonode(),
+            Self::Sonode => sonode(None),
+            Self::SonodeHistory => sonode(Some(history.context("--history names no folder")?)),
             _ => self.start_peer(associations),
         }
     }
@@ -89,7 +93,7 @@ impl Receiver {
         let port_text = port.to_string();
         let mut command;
         match self {
-            Self::Sonode | Self::Pump => {
+            Self::Sonode | Self::SonodeHistory | Self::Pump => {
                 command = Command::new(std::env::current_exe()?);
                 command.args(["pump", &port_text]).arg(received);
             }
@@ -168,12 +172,24 @@ fn orthanc(port: u16, storage: &Path, associations: u32) -> Result<String> {
 }
 
 /// A Sonode as it ships. Its worker is stopped, as the peers have none: what is compared is taking objects.
-fn sonode() -> Result<Running> {
+fn sonode(history: Option<&Path>) -> Result<Running> {
     let config = Config {
         quiet_period_s: 3600,
         ..Config::default()
     };
-    let node = Node::start(&config)?;
+    let mut node = Node::start(&config)?;
+    if let Some(history) = history {
+        node.terminate()?;
+        let queue = node.data_dir().join("queue");
+        fs::remove_dir_all(&queue)?;
+        fs::create_dir(&queue)?;
+        for file in files_under(history)? {
+            let to = queue.join(file.strip_prefix(history)?);
+            fs::create_dir_all(to.parent().context("no folder")?)?;
+            fs::copy(&file, to)?;
+        }
+        node.restart()?;
+    }
     node.stop_worker()?;
     Ok(Running {
         receiver: Receiver::Sonode,
@@ -208,7 +224,7 @@ impl Running {
     pub(crate) fn target(&self) -> Target {
         let title = match self.receiver {
             Receiver::Pump => None,
-            Receiver::Sonode => Some(AE_TITLE),
+            Receiver::Sonode | Receiver::SonodeHistory => Some(AE_TITLE),
             _ => Some(BENCH),
         };
         Target {

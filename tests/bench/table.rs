@@ -176,53 +176,57 @@ fn row(text: &mut String, case: &Case, receiver: Receiver, runs: &[Option<Sample
     );
 }
 
-/// Sonode's objects a second over those of the best peer and of the pump, round by round.
+type Rates = Vec<Option<f64>>;
+
+/// Sonode's objects a second over those of the best peer and of the pump, and what a long history leaves of them.
 fn ratios(receivers: &BTreeMap<Receiver, Vec<Option<Sample>>>) -> String {
-    let rates = |receiver: Receiver| -> Vec<Option<f64>> {
-        let runs = receivers
-            .get(&receiver)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        runs.iter()
-            .map(|run| run.as_ref().map(Sample::rate))
-            .collect()
+    let rates = |receiver: &Receiver| -> Rates {
+        let runs = receivers.get(receiver).into_iter().flatten();
+        runs.map(|run| run.as_ref().map(Sample::rate)).collect()
     };
-    let own = rates(Receiver::Sonode);
-    let over = |others: &dyn Fn(usize) -> Option<f64>| {
-        let each = own
-            .iter()
-            .enumerate()
-            .filter_map(|(round, own)| Some((*own)? / others(round)?));
-        let mut each: Vec<f64> = each.collect();
-        each.sort_by(f64::total_cmp);
-        let middle = quantile(&each, 0.5)?;
-        Some(format!(
-            "{middle:.2} ({:.2} to {:.2})",
-            each.first()?,
-            each.last()?
-        ))
-    };
-    let peers: Vec<Vec<Option<f64>>> = receivers
+    let peers: Vec<Rates> = receivers
         .keys()
-        .filter(|receiver| receiver.is_peer())
-        .map(|peer| rates(*peer))
+        .filter(|one| one.is_peer())
+        .map(rates)
         .collect();
-    let best = |round: usize| {
-        peers
-            .iter()
-            .filter_map(|peer| *peer.get(round)?)
-            .max_by(f64::total_cmp)
-    };
-    let pumps = rates(Receiver::Pump);
-    let pump = |round: usize| *pumps.get(round)?;
-    let mut said = Vec::new();
-    if let Some(times) = over(&best) {
-        said.push(format!("Sonode over the best peer: {times}"));
-    }
-    if let Some(times) = over(&pump) {
-        said.push(format!("over the pump: {times}"));
-    }
-    said.join("; ")
+    let rounds = peers.iter().map(Vec::len).max().unwrap_or(0);
+    let best: Rates = (0..rounds)
+        .map(|round| {
+            peers
+                .iter()
+                .filter_map(|peer| *peer.get(round)?)
+                .max_by(f64::total_cmp)
+        })
+        .collect();
+    let own = rates(&Receiver::Sonode);
+    let said = [
+        ("Sonode over the best peer", over(&own, &best)),
+        ("over the pump", over(&own, &rates(&Receiver::Pump))),
+        (
+            "with the history over without",
+            over(&rates(&Receiver::SonodeHistory), &own),
+        ),
+    ];
+    let said = said
+        .into_iter()
+        .filter_map(|(what, times)| Some(format!("{what}: {}", times?)));
+    said.collect::<Vec<_>>().join("; ")
+}
+
+/// Median, least and most of the ratios, each formed within a round; none without a round in which both ran.
+fn over(these: &Rates, those: &Rates) -> Option<String> {
+    let each = these
+        .iter()
+        .zip(those)
+        .filter_map(|(this, that)| Some((*this)? / (*that)?));
+    let mut each: Vec<f64> = each.collect();
+    each.sort_by(f64::total_cmp);
+    let middle = quantile(&each, 0.5)?;
+    Some(format!(
+        "{middle:.2} ({:.2} to {:.2})",
+        each.first()?,
+        each.last()?
+    ))
 }
 
 /// Fills tests/bench/PERFORMANCE.in.md.

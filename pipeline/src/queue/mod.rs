@@ -480,12 +480,14 @@ mod tests {
         assert_eq!(queue.finished_latest(9).len(), 1);
     }
 
-    /// With a long history behind it a study costs what it costs without one: `SONODE_HISTORY` says how long.
+    /// With a long history behind it a study costs what it costs without one. `SONODE_HISTORY` says how long, and
+    /// `SONODE_HISTORY_FOLDER` where the queue stays afterwards, for `make bench`.
     #[test]
     fn a_long_history_is_cut_and_known_after_a_restart() {
         let history = std::env::var("SONODE_HISTORY").map_or(12_000, |n| n.parse().unwrap());
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("queue");
+        let kept = std::env::var_os("SONODE_HISTORY_FOLDER").map(PathBuf::from);
+        let path = kept.unwrap_or_else(|| folder.path().join("queue"));
         let mut queue = Queue::open(&path).unwrap();
         for n in 0..history {
             let done = study(&format!("1.2.{n}"));
