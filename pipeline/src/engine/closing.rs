@@ -301,7 +301,7 @@ impl Engine {
         {
             report.rendered.push((key.document, made));
         }
-        self.actions.push(Action::Issued(key.study.clone(), sop));
+        self.actions.push(Action::Issued(sop));
         self.save(&key.study);
     }
 }

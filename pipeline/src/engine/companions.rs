@@ -199,7 +199,7 @@ impl Engine {
             Err(detail) => return self.give_up_drawing(uid, key, &detail, now),
         };
         // Before it can come back from a PACS, its UID is known as our own.
-        self.actions.push(Action::Issued(uid.clone(), sop.clone()));
+        self.actions.push(Action::Issued(sop.clone()));
         self.step_drawing(uid, key, DrawingEvent::Kept(sop.clone()));
         tracing::info!(study = %uid, companion = key.companion.name(), revision = key.revision, sop_instance = %sop, "companion drawn");
         let Some(study) = self.studies.get_mut(uid) else {

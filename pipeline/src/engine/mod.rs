@@ -184,7 +184,7 @@ pub(crate) enum Action {
     /// Keep a mark of a delivery durably.
     MarkPeer(PeerMark, StudyInstanceUid, String, SopInstanceUid),
     /// Remember a report's UID as our own.
-    Issued(StudyInstanceUid, SopInstanceUid),
+    Issued(SopInstanceUid),
     /// Move the study to `done/`.
     Finish(Box<Study>),
     /// Move the study back from `done/`.

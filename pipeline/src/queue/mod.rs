@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 /// sled keeps what it reads; the queue is small and the memory belongs to the instances.
 const CACHE_BYTES: u64 = 8 << 20;
 /// The form of the records. A queue of another form is set aside like a broken one.
-const VERSION: &[u8] = b"2";
+const VERSION: &[u8] = b"3";
 /// Studies that are done and still listed; the oldest go first.
 const FINISHED_MAX: usize = 10_000;
 
@@ -30,7 +30,7 @@ pub(crate) struct Queue {
     due: Tree,
     /// Study, NUL, instance -> mark.
     marks: Tree,
-    /// SOP Instance UID of a report -> its study.
+    /// Digest of the SOP Instance UID of a report, and nothing behind it: it is never forgotten, so it has to be short.
     issued: Tree,
     /// Study UID -> when (as in `finished_by_time`) and record, of the studies that are done.
     finished: Tree,
@@ -232,19 +232,15 @@ impl Queue {
     ///
     /// # Errors
     /// As sled gives them.
-    pub(crate) fn issue(
-        &self,
-        study: &StudyInstanceUid,
-        sop: &SopInstanceUid,
-    ) -> Result<(), QueueError> {
-        self.issued.insert(sop.as_str(), study.as_str())?;
+    pub(crate) fn issue(&self, sop: &SopInstanceUid) -> Result<(), QueueError> {
+        self.issued.insert(issued_key(sop), &[])?;
         Ok(())
     }
 
     /// Whether a SOP Instance UID is that of a report of ours.
     pub(crate) fn is_issued(&self, sop: &SopInstanceUid) -> bool {
         self.issued
-            .contains_key(sop.as_str())
+            .contains_key(issued_key(sop))
             .unwrap_or_else(|error| {
                 tracing::error!(%error, "the queue can't be read");
                 false
@@ -351,6 +347,12 @@ impl Queue {
     }
 }
 
+/// 16 bytes of BLAKE3 over the UID: no two reports share them.
+fn issued_key(sop: &SopInstanceUid) -> [u8; 16] {
+    let digest = blake3::hash(sop.as_str().as_bytes());
+    digest.as_bytes().first_chunk().copied().unwrap_or_default()
+}
+
 fn set_aside(folder: &Path) -> Result<PathBuf, QueueError> {
     let free = (1..=u32::MAX)
         .map(|n| folder.with_extension(format!("broken-{n}")))
@@ -442,7 +444,7 @@ mod tests {
             let mut queue = Queue::open(&path).unwrap();
             queue.save(&saved).unwrap();
             queue.set_mark(&saved.uid, &sop, mark).unwrap();
-            queue.issue(&saved.uid, &sop).unwrap();
+            queue.issue(&sop).unwrap();
             queue.flush().unwrap();
         }
         let queue = Queue::open(&path).unwrap();
@@ -491,7 +493,7 @@ mod tests {
         let mut queue = Queue::open(&path).unwrap();
         for n in 0..history {
             let done = study(&format!("1.2.{n}"));
-            queue.issue(&done.uid, &report_of(n)).unwrap();
+            queue.issue(&report_of(n)).unwrap();
             queue.finish(&done, Timestamp::from_millis(n)).unwrap();
         }
         assert_eq!(queue.finished_count, FINISHED_MAX);

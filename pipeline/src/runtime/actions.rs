@@ -85,8 +85,8 @@ impl Runtime {
                 note("delivery mark", self.spool.mark(mark, &study, &peer, &sop));
                 None
             }
-            Action::Issued(study, sop) => {
-                note("issued UID", self.queue.issue(&study, &sop));
+            Action::Issued(sop) => {
+                note("issued UID", self.queue.issue(&sop));
                 None
             }
             Action::Finish(study) => {

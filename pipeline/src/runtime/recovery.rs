@@ -131,7 +131,7 @@ impl Runtime {
             marks,
         };
         for (_, sop) in recovered.reports.iter().chain(&found.companions) {
-            note("issued UID", self.queue.issue(&recovered.uid, sop));
+            note("issued UID", self.queue.issue(sop));
         }
         let now = self.now();
         let actions = self.engine.recover(recovered, now);
