@@ -266,8 +266,7 @@ impl Engine {
         if study.reports.len() > at + 1 && delivery.rendered.is_none() {
             return None;
         }
-        let mut earlier = study.reports.get(..at)?.iter().rev();
-        let before = earlier.find_map(|report| made_before(study, report, key));
+        let before = made_before(study, study.reports.get(..at)?, key);
         Some(ReportPlan {
             study: key.study.clone(),
             revision: key.revision,
@@ -320,20 +319,41 @@ fn may_write(document: Document, findings: &Findings, study: &Study) -> bool {
     !lacks_zone
 }
 
-/// The document that this one replaces: the one that this peer was sent of an earlier revision, else the one that
-/// anybody was.
-fn made_before(study: &Study, report: &Report, key: &ReportKey) -> Option<Rendered> {
-    let object = ObjectKey::Report(report.revision, key.document);
-    let own = study
-        .deliveries
-        .iter()
-        .find(|delivery| delivery.peer == key.peer && delivery.object == object)
-        .and_then(|delivery| delivery.rendered.clone());
-    own.or_else(|| {
-        let mut all = report.rendered.iter();
-        all.find(|(document, _)| *document == key.document)
-            .map(|(_, made)| made.clone())
-    })
+/// The documents that this one replaces, latest first: back to the one that the peer surely has. Of what was made since,
+/// and broke off on its way or waited for another peer, nobody knows whether it has arrived.
+fn made_before(study: &Study, earlier: &[Report], key: &ReportKey) -> Vec<Rendered> {
+    let mut before: Vec<Rendered> = Vec::new();
+    for report in earlier.iter().rev() {
+        let object = ObjectKey::Report(report.revision, key.document);
+        let mut deliveries = study.deliveries.iter();
+        let own =
+            deliveries.find(|delivery| delivery.peer == key.peer && delivery.object == object);
+        let of_it = report.rendered.iter();
+        let of_it = of_it.filter(|(document, _)| *document == key.document);
+        match own.and_then(|delivery| delivery.rendered.clone()) {
+            Some(made) => before.push(made),
+            None => before.extend(of_it.map(|(_, made)| made.clone())),
+        }
+        if own.is_some_and(|delivery| delivery.rendered.is_some() && delivery.state.is_taken()) {
+            return before;
+        }
+    }
+    // What was made before the queue was lost: the files alone tell of it.
+    let is_marked = |made: &Rendered| {
+        let mut marks = study.found_marks.iter();
+        marks.any(|mark| mark.peer == key.peer && mark.sop == made.sop)
+    };
+    for (revision, document, made) in study.found_documents.iter().rev() {
+        let is_known = before.iter().any(|known| known.sop == made.sop);
+        if *document != key.document || *revision >= key.revision || is_known {
+            continue;
+        }
+        before.push(made.clone());
+        if is_marked(made) {
+            break;
+        }
+    }
+    before
 }
 
 fn why_not(findings: &Findings) -> &'static str {

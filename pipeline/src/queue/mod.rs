@@ -321,6 +321,16 @@ impl Queue {
             .collect()
     }
 
+    /// The studies that are done and have an object whose receiver never showed that it keeps it.
+    pub(crate) fn finished_unconfirmed(&self) -> Vec<Study> {
+        let lines = self.finished_by_time.iter().values().filter_map(Result::ok);
+        lines
+            .filter_map(|line| serde_json::from_slice::<StudyStatus>(&line).ok())
+            .filter(|line| line.deliveries.unconfirmed > 0)
+            .filter_map(|line| self.finished(&line.study_instance_uid))
+            .collect()
+    }
+
     /// Forgets a study wherever it is.
     ///
     /// # Errors
@@ -526,6 +536,104 @@ mod tests {
         let queue = Queue::open(&path).unwrap();
         assert!(queue.load().unwrap().is_empty());
         assert!(folder.path().join("queue.broken-1").is_dir());
+    }
+
+    /// Every file and folder under a folder, files alone.
+    fn files_under(folder: &Path) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                files.extend(files_under(&path));
+            } else {
+                files.push(path);
+            }
+        }
+        files.sort();
+        files
+    }
+
+    fn copy_queue(from: &Path, to: &Path) {
+        for file in files_under(from) {
+            let copy = to.join(file.strip_prefix(from).unwrap());
+            std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            std::fs::copy(&file, copy).unwrap();
+        }
+    }
+
+    /// What the node does with a queue from start to stop.
+    fn use_queue(path: &Path) {
+        let mut queue = Queue::open(path).unwrap();
+        // An error here is told, and the spool has the studies.
+        let known = queue.load().unwrap_or_default();
+        assert!(known.len() <= 3);
+        for n in 0..6 {
+            let uid = study(&format!("1.2.{n}")).uid;
+            drop((queue.finished(&uid), queue.marks(&uid)));
+            queue.is_issued(&report_of(n));
+        }
+        drop((queue.finished_latest(10), queue.finished_unconfirmed()));
+        let fresh = study("1.2.99");
+        if queue.save(&fresh).is_ok() {
+            drop((
+                queue.finish(&fresh, Timestamp::from_millis(9)),
+                queue.flush(),
+            ));
+        }
+    }
+
+    /// Bytes flipped all over each file, and each file cut at several lengths: the queue opens, or is set aside and a new
+    /// one begins. It never ends the node, which would not come up again by itself.
+    #[test]
+    fn damage_anywhere_in_the_folder_costs_the_queue_at_most() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = folder.path().join("whole");
+        let mut queue = Queue::open(&whole).unwrap();
+        for n in 0..6 {
+            let known = study(&format!("1.2.{n}"));
+            queue.issue(&known.uid, &report_of(n)).unwrap();
+            let mark = Mark {
+                started: true,
+                ..Mark::default()
+            };
+            queue.set_mark(&known.uid, &report_of(n), mark).unwrap();
+            if n < 3 {
+                queue.save(&known).unwrap();
+            } else {
+                queue.finish(&known, Timestamp::from_millis(n)).unwrap();
+            }
+        }
+        queue.flush().unwrap();
+        drop(queue);
+        let mut damages = 0;
+        let mut set_aside = 0;
+        for file in files_under(&whole) {
+            let bytes = std::fs::read(&file).unwrap();
+            let written = bytes
+                .iter()
+                .rposition(|byte| *byte != 0)
+                .map_or(0, |at| at + 1);
+            let flips = (0..written.min(24)).chain((0..written).step_by(written / 40 + 1));
+            let cuts = [0, 1, written / 3, written / 2, written.saturating_sub(1)];
+            let flipped = flips.map(|at| {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 0xA5;
+                damaged
+            });
+            let cut = cuts.into_iter().map(|length| bytes[..length].to_vec());
+            for damaged in flipped.chain(cut) {
+                let home = folder.path().join("home");
+                let path = home.join("queue");
+                copy_queue(&whole, &path);
+                std::fs::write(path.join(file.strip_prefix(&whole).unwrap()), damaged).unwrap();
+                use_queue(&path);
+                damages += 1;
+                set_aside += usize::from(home.join("queue.broken-1").exists());
+                std::fs::remove_dir_all(&home).unwrap();
+            }
+        }
+        println!("{damages} kinds of damage, {set_aside} times a new queue");
+        assert!(damages > 50 && set_aside > 0);
     }
 
     #[test]

@@ -154,7 +154,7 @@ pub(super) fn kind_of(sop: &SopInstanceUid) -> Kind {
 
 impl World {
     pub(super) fn new() -> Self {
-        let worker = WorkerSettings::new("sonode-worker".into(), Vec::new());
+        let worker = WorkerSettings::default();
         let mut settings = Settings::new("SONODE".parse().unwrap(), worker);
         settings.routing.routes = vec![route("pacs-a"), route("pacs-b")];
         let mut world = Self {
@@ -546,6 +546,11 @@ impl World {
         for uid in self.open.clone() {
             self.recover(uid);
         }
+        for (uid, done) in &self.finished {
+            if !self.engine.knows(uid) {
+                self.engine.remember_done(done);
+            }
+        }
         for json in self.kept.values() {
             self.engine.keep_relay(serde_json::from_str(json).unwrap());
         }
@@ -597,7 +602,11 @@ impl World {
             record: self.records.get(&uid).or(self.finished.get(&uid)).cloned(),
             instances,
             reports: reports
-                .map(|(_, revision, sop)| (*revision, sop.clone()))
+                .map(|(_, revision, sop)| FoundReport {
+                    revision: *revision,
+                    sop: sop.clone(),
+                    made_as: None,
+                })
                 .collect(),
             peer_marks: marked
                 .map(|(mark, _, peer, sop)| FoundMark {
