@@ -20,6 +20,12 @@ pub(crate) struct Pacs {
     pub(crate) dice: Dice,
 }
 
+/// Whether an object has this text somewhere: a UID in a reference.
+pub(crate) fn has(bytes: &[u8], text: &str) -> bool {
+    let text = text.as_bytes();
+    bytes.windows(text.len()).any(|window| window == text)
+}
+
 /// What one association of it is receiving.
 pub(crate) struct AtPacs<'a> {
     pub(crate) pacs: &'a mut Pacs,
@@ -46,7 +52,9 @@ impl Pacs {
             }
             Some(_) => {}
             None => {
-                tracing::info!(%sop, "SIM the PACS keeps");
+                let names = |other: &&SopInstanceUid| has(&data, other.as_str());
+                let replaces: Vec<_> = self.reports.iter().filter(names).collect();
+                tracing::info!(%sop, ?replaces, "SIM the PACS keeps");
                 let class = store.request.sop_class.sop_class().unwrap();
                 if class.as_str() != sop_class::US_MULTIFRAME {
                     self.reports.push(sop.clone());

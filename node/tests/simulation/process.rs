@@ -1,32 +1,32 @@
 //! One process of the node: the real spool and pipeline, and between them and the network what `sonode`'s own threads do
 //! with sockets, step by step.
 
+mod delivery;
+mod receiving;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sonode_conformance::{
-    DimseStatus, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid, Uid,
-    transfer_syntax,
-};
-use sonode_dimse::{
-    AssociateAccept, AssociateRequest, HeaderFacts, HeaderScanner, Proposal, Rejection, StoreRq,
-    Tag,
-};
-use sonode_pipeline::spool::{Disk, FileMeta, InstanceWriter, Spool};
+use sonode_conformance::transfer_syntax;
+use sonode_dimse::{HeaderFacts, HeaderScanner, Tag};
+use sonode_pipeline::spool::{Disk, Spool};
 use sonode_pipeline::{
-    Arrival, AssociationFailure, Clock, CommitmentJob, DeliveryJob, DeliveryObject, DeliveryReport,
-    HeaderSummary, Headers, ObjectResult, Pipeline, Ports, RelayReport, RenderError, ReportSender,
-    RetrySettings, Route, Settings, Timestamp, WorkerSettings,
+    AssociationFailure, Clock, CommitmentJob, DeliveryJob, DeliveryReport, HeaderSummary, Headers,
+    Pipeline, Ports, RelayReport, ReportSender, RetrySettings, Route, Settings, Timestamp,
+    WorkerSettings,
 };
-use sonode_sr_writer::Form;
 
-use crate::called::{Called, Scp};
-use crate::caller::{Caller, Outgoing, Scu};
+use crate::called::Called;
+use crate::caller::Caller;
 use crate::crash_disk::CrashDisk;
 use crate::worker::Bench;
+
+pub(crate) use delivery::Sent;
+use delivery::{AtDelivery, Delivery, proposal};
+use receiving::{AtNode, Incoming};
 
 /// The world's time, for every process of the node's.
 #[derive(Clone, Default)]
@@ -102,13 +102,6 @@ pub(crate) fn data_set(file: &[u8]) -> &[u8] {
     &file[144 + usize::try_from(length).unwrap()..]
 }
 
-struct Incoming {
-    sop: SopInstanceUid,
-    scanner: HeaderScanner,
-    /// None: the disk failed.
-    writer: Option<InstanceWriter>,
-}
-
 struct Inbound {
     end: Called,
     incoming: Option<Incoming>,
@@ -117,35 +110,6 @@ struct Inbound {
 struct Outbound {
     end: Caller,
     delivery: Delivery,
-}
-
-/// A job on its association.
-struct Delivery {
-    job: DeliveryJob,
-    /// The object that comes next.
-    next: usize,
-    results: Vec<(DeliveryObject, ObjectResult)>,
-    sending: Option<DeliveryObject>,
-    outcome: Option<Result<(), String>>,
-}
-
-/// Everything that any process of the node's ever began to send: one UID, one content.
-#[derive(Default)]
-pub(crate) struct Sent {
-    by_uid: BTreeMap<SopInstanceUid, Vec<u8>>,
-    pub(crate) complaint: Option<String>,
-}
-
-impl Sent {
-    fn note(&mut self, sop: &SopInstanceUid, data: &[u8]) {
-        let first = self
-            .by_uid
-            .entry(sop.clone())
-            .or_insert_with(|| data.to_vec());
-        if first != data {
-            self.complaint = Some(format!("{sop} was sent with two contents"));
-        }
-    }
 }
 
 pub(crate) struct Process {
@@ -319,205 +283,4 @@ impl Process {
         }
         outputs
     }
-}
-
-/// What is behind an association of a cart's.
-struct AtNode<'a> {
-    spool: &'a Spool,
-    pipeline: &'a Pipeline,
-    link: u64,
-    incoming: &'a mut Option<Incoming>,
-}
-
-impl Scp for AtNode<'_> {
-    fn refuses(&mut self, _request: &AssociateRequest) -> Option<Rejection> {
-        self.pipeline.association_opened(self.link, "cart");
-        None
-    }
-
-    fn begin(&mut self, store: &StoreRq, transfer_syntax: &'static str) {
-        let sop = store.request.sop_instance.sop_instance().unwrap();
-        let meta = FileMeta {
-            sop_class: store.request.sop_class.sop_class().unwrap(),
-            sop_instance: sop.clone(),
-            transfer_syntax: transfer_syntax.parse().unwrap(),
-            calling_ae: Some("CART1".parse().unwrap()),
-        };
-        *self.incoming = Some(Incoming {
-            sop,
-            scanner: scanner(),
-            writer: self.spool.begin(self.link, &meta).ok(),
-        });
-    }
-
-    fn data(&mut self, bytes: &[u8]) {
-        if let Some(incoming) = self.incoming {
-            incoming.scanner.push(bytes);
-            if let Some(writer) = &mut incoming.writer
-                && writer.write(bytes).is_err()
-            {
-                incoming.writer = None;
-            }
-        }
-    }
-
-    fn end(&mut self) -> Option<DimseStatus> {
-        let incoming = self.incoming.take()?;
-        let facts = incoming.scanner.finish();
-        assert_eq!(facts.sop_instance().unwrap(), Some(incoming.sop));
-        let study: Option<StudyInstanceUid> = facts.study().unwrap();
-        let committed = incoming
-            .writer
-            .and_then(|writer| writer.finish().ok())
-            .and_then(|pending| self.spool.commit(pending, study).ok());
-        let Some(committed) = committed else {
-            return Some(DimseStatus::OUT_OF_RESOURCES);
-        };
-        self.pipeline.stored(Arrival {
-            committed,
-            header: summary(&facts),
-            peer: "cart".to_owned(),
-            association: self.link,
-        });
-        Some(DimseStatus::SUCCESS)
-    }
-}
-
-/// What is behind an association with the PACS.
-struct AtDelivery<'a> {
-    pipeline: &'a Pipeline,
-    disk: &'a CrashDisk,
-    delivery: &'a mut Delivery,
-    sent: &'a mut Sent,
-}
-
-impl AtDelivery<'_> {
-    fn object(
-        &self,
-        object: &DeliveryObject,
-        accept: &AssociateAccept,
-    ) -> Result<Outgoing, ObjectResult> {
-        match object {
-            DeliveryObject::Image(stored) => self.file(
-                accept,
-                (&stored.sop_class, &stored.transfer_syntax),
-                stored.sop_instance.clone(),
-                &stored.path,
-            ),
-            DeliveryObject::Report(key) => {
-                let is_taken = |form: &Form| {
-                    context(accept, form.class.sop_class(), form.syntax.uid()).is_some()
-                };
-                let accepted: Vec<Form> = key.document.forms().filter(is_taken).collect();
-                match self.pipeline.render(key, &accepted) {
-                    Ok((_, report)) => self.file(
-                        accept,
-                        (&report.sop_class, &report.transfer_syntax),
-                        report.sop_instance,
-                        &report.path,
-                    ),
-                    Err(RenderError::NotOwed) => Err(ObjectResult::NotSent("not owed".to_owned())),
-                    Err(error) => Err(ObjectResult::Failed(error.to_string())),
-                }
-            }
-            DeliveryObject::Companion(_) => panic!("no route asks for companions"),
-        }
-    }
-
-    fn file(
-        &self,
-        accept: &AssociateAccept,
-        (sop_class, syntax): (&SopClassUid, &TransferSyntaxUid),
-        sop_instance: SopInstanceUid,
-        path: &Path,
-    ) -> Result<Outgoing, ObjectResult> {
-        let file = self.disk.contents(path);
-        let file = file.ok_or_else(|| ObjectResult::Failed("no such file".to_owned()))?;
-        let context = context(accept, sop_class.as_str(), syntax.as_str());
-        Ok(Outgoing {
-            context: context.ok_or_else(|| ObjectResult::NoContext(sop_class.to_string()))?,
-            sop_class: sop_class.clone(),
-            sop_instance,
-            data: data_set(&file).to_vec(),
-        })
-    }
-}
-
-impl Scu for AtDelivery<'_> {
-    fn next(&mut self, accept: &AssociateAccept) -> Option<Outgoing> {
-        loop {
-            let object = self.delivery.job.objects.get(self.delivery.next)?.clone();
-            self.delivery.next += 1;
-            match self.object(&object, accept) {
-                Ok(outgoing) => {
-                    self.delivery.sending = Some(object);
-                    // Where the power has failed already, nothing leaves.
-                    if !self.disk.is_cut() {
-                        self.sent.note(&outgoing.sop_instance, &outgoing.data);
-                    }
-                    return Some(outgoing);
-                }
-                Err(result) => self.delivery.results.push((object, result)),
-            }
-        }
-    }
-
-    fn answered(&mut self, status: DimseStatus) {
-        if let Some(object) = self.delivery.sending.take() {
-            let result = ObjectResult::Status(status, None);
-            self.delivery.results.push((object, result));
-        }
-    }
-
-    fn over(&mut self, outcome: Result<(), String>) {
-        if let (Err(why), Some(object)) = (&outcome, self.delivery.sending.take()) {
-            let result = ObjectResult::Broke(why.clone());
-            self.delivery.results.push((object, result));
-        }
-        let failure = |detail| AssociationFailure {
-            permanent: false,
-            detail,
-        };
-        // What is left at the release is no failure any more.
-        let is_done = self.delivery.results.len() == self.delivery.job.objects.len();
-        self.pipeline.delivered(DeliveryReport {
-            id: self.delivery.job.id,
-            peer: self.delivery.job.peer.clone(),
-            results: std::mem::take(&mut self.delivery.results),
-            association_error: outcome.clone().err().filter(|_| !is_done).map(failure),
-        });
-        self.delivery.outcome = Some(outcome);
-    }
-}
-
-fn context(accept: &AssociateAccept, class: &str, syntax: &str) -> Option<u8> {
-    let mut accepted = accept.accepted(class);
-    let context = accepted.find(|context| context.transfer_syntax == syntax)?;
-    Some(context.id)
-}
-
-/// As `sonode`'s own sender: every form of a report, each image in the syntax in which it came.
-fn proposal(job: &DeliveryJob) -> Proposal {
-    let mut wanted: Vec<(String, String)> = Vec::new();
-    for object in &job.objects {
-        match object {
-            DeliveryObject::Report(key) => wanted.extend(key.document.forms().map(|form| {
-                let class = form.class.sop_class().to_owned();
-                (class, form.syntax.uid().to_owned())
-            })),
-            DeliveryObject::Image(image) => wanted.push((
-                image.sop_class.to_string(),
-                image.transfer_syntax.to_string(),
-            )),
-            DeliveryObject::Companion(_) => panic!("no route asks for companions"),
-        }
-    }
-    wanted.sort_unstable();
-    wanted.dedup();
-    let proposal = Proposal::new("SONODE".parse().unwrap(), "PACS".parse().unwrap());
-    wanted.iter().fold(proposal, |proposal, (class, syntax)| {
-        proposal
-            .with_context(class, [Uid::parse(syntax.as_bytes()).unwrap().as_str()])
-            .unwrap()
-    })
 }

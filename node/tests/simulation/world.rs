@@ -317,6 +317,7 @@ impl World {
                 self.pacs.is_moody = false;
                 self.pacs.is_down = false;
                 self.deaths_left = 0;
+                self.disk.set_fault(None);
             }
         }
         Ok(())

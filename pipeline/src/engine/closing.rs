@@ -322,38 +322,38 @@ fn may_write(document: Document, findings: &Findings, study: &Study) -> bool {
 /// The documents that this one replaces, latest first: back to the one that the peer surely has. Of what was made since,
 /// and broke off on its way or waited for another peer, nobody knows whether it has arrived.
 fn made_before(study: &Study, earlier: &[Report], key: &ReportKey) -> Vec<Rendered> {
-    let mut before: Vec<Rendered> = Vec::new();
-    for report in earlier.iter().rev() {
-        let object = ObjectKey::Report(report.revision, key.document);
-        let mut deliveries = study.deliveries.iter();
-        let own =
-            deliveries.find(|delivery| delivery.peer == key.peer && delivery.object == object);
-        let of_it = report.rendered.iter();
-        let of_it = of_it.filter(|(document, _)| *document == key.document);
-        match own.and_then(|delivery| delivery.rendered.clone()) {
-            Some(made) => before.push(made),
-            None => before.extend(of_it.map(|(_, made)| made.clone())),
-        }
-        if own.is_some_and(|delivery| delivery.rendered.is_some() && delivery.state.is_taken()) {
-            return before;
-        }
-    }
-    // What was made before the queue was lost: the files alone tell of it.
     let is_marked = |made: &Rendered| {
         let mut marks = study.found_marks.iter();
         marks.any(|mark| mark.peer == key.peer && mark.sop == made.sop)
     };
-    for (revision, document, made) in study.found_documents.iter().rev() {
-        let is_known = before.iter().any(|known| known.sop == made.sop);
-        if *document != key.document || *revision >= key.revision || is_known {
-            continue;
-        }
-        before.push(made.clone());
-        if is_marked(made) {
-            break;
+    // Revision, document, and whether the peer has it.
+    let mut made: Vec<(u32, Rendered, bool)> = Vec::new();
+    for report in earlier {
+        let object = ObjectKey::Report(report.revision, key.document);
+        let mut deliveries = study.deliveries.iter();
+        let own = deliveries
+            .find(|delivery| delivery.peer == key.peer && delivery.object == object)
+            .and_then(|delivery| Some((delivery.rendered.clone()?, delivery.state.is_taken())));
+        if let Some((document, is_taken)) = own {
+            let is_there = is_taken || is_marked(&document);
+            made.push((report.revision, document, is_there));
+        } else {
+            let of_it = report.rendered.iter();
+            let of_it = of_it.filter(|(document, _)| *document == key.document);
+            made.extend(of_it.map(|(_, made)| (report.revision, made.clone(), is_marked(made))));
         }
     }
-    before
+    // What the record doesn't know, since the queue or the last of it was lost: the files tell.
+    for (revision, document, found) in &study.found_documents {
+        let is_known = made.iter().any(|(_, known, _)| known.sop == found.sop);
+        if *document == key.document && *revision < key.revision && !is_known {
+            made.push((*revision, found.clone(), is_marked(found)));
+        }
+    }
+    made.sort_by_key(|(revision, ..)| std::cmp::Reverse(*revision));
+    let last = made.iter().position(|(_, _, is_there)| *is_there);
+    made.truncate(last.map_or(made.len(), |at| at + 1));
+    made.into_iter().map(|(_, made, _)| made).collect()
 }
 
 fn why_not(findings: &Findings) -> &'static str {

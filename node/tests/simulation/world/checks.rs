@@ -2,6 +2,7 @@
 
 use super::World;
 use crate::cart::Clip;
+use crate::pacs::has;
 use crate::process::data_set;
 
 impl World {
@@ -106,9 +107,4 @@ impl World {
         }
         Ok(())
     }
-}
-
-fn has(bytes: &[u8], text: &str) -> bool {
-    let text = text.as_bytes();
-    bytes.windows(text.len()).any(|window| window == text)
 }

@@ -57,6 +57,9 @@ impl World {
     }
 
     pub(super) fn get_into(&mut self, trouble: Trouble) {
+        if self.now >= CALM {
+            return;
+        }
         tracing::info!(now = ?self.now, ?trouble, "SIM trouble");
         match trouble {
             Trouble::Cut(calls) => {
