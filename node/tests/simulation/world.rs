@@ -318,6 +318,10 @@ impl World {
                 self.pacs.is_down = false;
                 self.deaths_left = 0;
                 self.disk.set_fault(None);
+                let is_poisoned = |node: &Process| node.spool.is_poisoned();
+                if self.frozen_queue.is_some() || self.node.as_ref().is_some_and(is_poisoned) {
+                    self.die();
+                }
             }
         }
         Ok(())
