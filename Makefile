@@ -52,7 +52,7 @@ interop: binaries
 	$(CARGO) test $(RELEASE) --no-fail-fast --test cli --test counts --test disk --test http --test interop_cart_report \
 		--test interop_charset --test interop_commitment --test interop_companions --test interop_ladder --test interop_late \
 		--test interop_loop --test interop_misbehaving --test interop_receive --test interop_relay --test interop_report \
-		--test share --test unsorted -- --test-threads=2
+		--test interop_states --test share --test unsorted -- --test-threads=2
 
 crash: binaries
 	$(CARGO) test $(RELEASE) --no-fail-fast --test crash --test hostile --test kills --test load -- --test-threads=2

@@ -14,6 +14,9 @@ SONODE_KILLS=${SONODE_KILLS:-100} run --test kills -- --nocapture
 SONODE_LOAD_S=600 SONODE_STRESS_CLIPS=600 SONODE_STRESS_FRAMES=46 run --test load -- --test-threads=1 --nocapture
 PROPTEST_CASES=20000 run --test spool durability
 row 'power loss, a kill or a disk fault at a random call, over the spool' 20000 'nothing that was promised' 'with the next start'
+SONODE_SIM_SCHEDULES=100000 run --test simulation nothing
+row 'schedules of network, power loss, kills, disk faults and a lost queue, simulated' 100000 \
+    'nothing; every study ends with one current report' 'with the next start'
 PROPTEST_CASES=40000 run --lib engine::tests::properties
 row 'random histories of arrivals, deaths of worker and node, a lost queue, peers that fail' 40000 \
     'nothing; every study ends with one current report' 'with the next start'

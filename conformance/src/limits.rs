@@ -12,6 +12,8 @@ pub const INSIDE_MESSAGE: Duration = Duration::from_mins(1);
 pub const RESPONSE: Duration = Duration::from_mins(2);
 /// TCP connection to a peer.
 pub const CONNECT: Duration = Duration::from_secs(10);
+/// 256 KiB of an object on their way to a peer: one that takes less than a kilobyte a second counts as one that hangs.
+pub const SEND_PORTION: Duration = Duration::from_mins(5);
 
 /// Maximum PDU length that we announce, in bytes of its variable field (PS3.8 annex D.1).
 pub const PDU_LENGTH: u32 = 131_072;

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use sonode_conformance::{TransferSyntaxUid, transfer_syntax};
+use sonode_conformance::transfer_syntax;
 use sonode_dimse::{HeaderFacts, HeaderScanner, Tag};
 use sonode_pipeline::{HeaderSummary, Headers};
 
@@ -17,6 +17,8 @@ pub(crate) fn summary(facts: &HeaderFacts) -> HeaderSummary {
         specific_character_set: raw(Tag::SPECIFIC_CHARACTER_SET),
         study_instance_uid: facts.study().ok().flatten(),
         sop_instance_uid: facts.sop_instance().ok().flatten(),
+        series_instance_uid: facts.series().ok().flatten(),
+        sop_class_uid: facts.sop_class().ok().flatten(),
         device_uid: raw(Tag::DEVICE_UID),
         modality: raw(Tag::MODALITY),
         patient_name: raw(Tag::PATIENT_NAME),
@@ -53,11 +55,11 @@ pub(crate) fn scan(part10: &mut Part10, encoding: transfer_syntax::Encoding) -> 
 pub(crate) struct FileHeaders;
 
 impl Headers for FileHeaders {
-    fn read(&self, path: &Path, syntax: &TransferSyntaxUid) -> HeaderSummary {
+    fn read(&self, path: &Path) -> HeaderSummary {
         let Ok(mut part10) = Part10::open(path) else {
             return HeaderSummary::default();
         };
-        let encoding = transfer_syntax::find(syntax.as_str())
+        let encoding = transfer_syntax::find(part10.transfer_syntax.as_str())
             .map_or(transfer_syntax::Encoding::ExplicitLittle, |row| {
                 row.encoding
             });

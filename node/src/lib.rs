@@ -29,3 +29,4 @@ mod services;
 mod socket;
 mod statement;
 mod store;
+mod strangers;

@@ -13,7 +13,7 @@ use crate::socket;
 use crate::store::StoreService;
 
 /// Connections beyond the associations that are allowed: they get a thread, so that they can be rejected politely.
-/// Beyond that they are closed unread.
+/// Beyond that the oldest one without an association is closed for each newcomer.
 const REJECTABLE: usize = 64;
 /// An association's thread parses PDUs and writes files; nothing in it recurses.
 const STACK_BYTES: usize = 512 * 1024;
@@ -37,11 +37,17 @@ pub(crate) async fn accept(listener: TcpListener, node: Arc<Node>) {
 
 fn admit(node: &Arc<Node>, stream: TcpStream, address: SocketAddr) {
     let max = node.config().limits.max_associations;
-    if node.is_stopping() || node.open_connections() >= max + REJECTABLE {
+    if node.is_stopping() {
+        return;
+    }
+    if node.open_connections() >= max + REJECTABLE && !node.strangers().show_out_the_oldest() {
         tracing::warn!(%address, "connection closed: too many");
         return;
     }
-    let connection = node.count_connection();
+    let connection = match node.count_connection(&stream) {
+        Ok(connection) => connection,
+        Err(error) => return tracing::error!(%address, %error, "connection closed"),
+    };
     let node = Arc::clone(node);
     let thread = std::thread::Builder::new()
         .name("association".to_owned())
@@ -52,8 +58,8 @@ fn admit(node: &Arc<Node>, stream: TcpStream, address: SocketAddr) {
     }
 }
 
-fn serve(node: &Arc<Node>, stream: &TcpStream, address: SocketAddr, _open: &OpenConnection) {
-    let association = node.next_association();
+fn serve(node: &Arc<Node>, stream: &TcpStream, address: SocketAddr, open: &OpenConnection) {
+    let association = open.association();
     let span = tracing::info_span!(
         "association",
         id = association,

@@ -1,7 +1,7 @@
 //! The running node: what its listeners, its sender and its page share.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -12,7 +12,7 @@ use sonode_conformance::limits;
 use sonode_pipeline::spool::Spool;
 use sonode_pipeline::{
     Pipeline, Ports, ReportUnmeasured, Route, Routing, Settings, SystemClock, Timestamp,
-    WorkerSettings,
+    WorkerProgram, WorkerSettings,
 };
 use tokio::net::TcpListener;
 
@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::places::{Places, Rules};
 use crate::refused::Refused;
 use crate::sender::Sender;
+use crate::strangers::Strangers;
 use crate::{http, listener};
 
 /// How long a stopping node lets running work end.
@@ -37,6 +38,7 @@ pub(crate) struct Node {
     stopping: AtomicBool,
     /// TCP connections, whether or not they carry an association.
     connections: AtomicUsize,
+    strangers: Strangers,
     /// Associations that stand. Connections that ask for nothing, probes among them, take nobody's place.
     places: Places,
     next_association: AtomicU64,
@@ -97,9 +99,25 @@ impl Node {
     }
 
     /// Counts a connection for as long as the guard lives.
-    pub(crate) fn count_connection(self: &Arc<Self>) -> OpenConnection {
+    ///
+    /// # Errors
+    /// No file descriptor is left.
+    pub(crate) fn count_connection(
+        self: &Arc<Self>,
+        stream: &TcpStream,
+    ) -> std::io::Result<OpenConnection> {
+        let association = self.next_association();
+        self.strangers.enter(association, stream)?;
         self.connections.fetch_add(1, Ordering::SeqCst);
-        OpenConnection(Arc::clone(self))
+        Ok(OpenConnection {
+            node: Arc::clone(self),
+            association,
+        })
+    }
+
+    /// The connections without an association.
+    pub(crate) fn strangers(&self) -> &Strangers {
+        &self.strangers
     }
 
     /// Takes a place for an association of this peer for as long as the guard lives; none if the node is full and
@@ -113,6 +131,7 @@ impl Node {
         if !self.places.take(id, peer, rules) {
             return None;
         }
+        self.strangers.leave(id);
         self.metrics.open_associations.inc();
         Some(OpenAssociation {
             node: Arc::clone(self),
@@ -125,7 +144,7 @@ impl Node {
         self.places.held(peer)
     }
 
-    pub(crate) fn next_association(&self) -> u64 {
+    fn next_association(&self) -> u64 {
         self.next_association.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -171,11 +190,22 @@ impl Node {
 }
 
 /// One open connection.
-pub(crate) struct OpenConnection(Arc<Node>);
+pub(crate) struct OpenConnection {
+    node: Arc<Node>,
+    association: u64,
+}
+
+impl OpenConnection {
+    /// The number of its association, if it comes to one.
+    pub(crate) fn association(&self) -> u64 {
+        self.association
+    }
+}
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::SeqCst);
+        self.node.strangers.leave(self.association);
+        self.node.connections.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -229,9 +259,10 @@ impl Running {
         let ports = Ports {
             sender: Box::new(sender.clone()),
             headers: Box::new(FileHeaders),
+            analyzer: Box::new(worker_program(&config, spool.data_dir())),
             clock: Box::new(SystemClock::new()),
         };
-        let pipeline = Pipeline::start(settings(&config, spool.data_dir()), spool.clone(), ports)?;
+        let pipeline = Pipeline::start(settings(&config), spool.clone(), ports)?;
         let node = Arc::new(Node {
             config: RwLock::new(Arc::new(config)),
             spool,
@@ -239,6 +270,7 @@ impl Running {
             metrics: Metrics::new(),
             stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
+            strangers: Strangers::default(),
             places: Places::default(),
             next_association: AtomicU64::new(1),
             last_calls: Mutex::default(),
@@ -277,7 +309,7 @@ async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn settings(config: &Config, data_dir: &Path) -> Settings {
+fn worker_program(config: &Config, data_dir: &Path) -> WorkerProgram {
     let inference = &config.inference;
     let mut args = vec![
         "serve".to_owned(),
@@ -294,9 +326,18 @@ fn settings(config: &Config, data_dir: &Path) -> Settings {
     if let Some(reader) = &inference.second_reader {
         args.extend(reader.arguments());
     }
-    let mut worker = WorkerSettings::new(inference.worker.clone(), args);
-    worker.allow_research_models = inference.allow_research_models;
-    worker.deadline = limits::ANALYSIS;
+    WorkerProgram {
+        program: inference.worker.clone(),
+        args,
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let inference = &config.inference;
+    let mut worker = WorkerSettings {
+        allow_research_models: inference.allow_research_models,
+        ..WorkerSettings::default()
+    };
     if inference.second_reader.is_some() {
         // Twenty gigabytes are hashed and quantised before the first job.
         worker.start_deadline = 3 * limits::ANALYSIS;

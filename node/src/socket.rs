@@ -1,6 +1,6 @@
 //! What every TCP connection of ours has in common, whoever opened it.
 
-use std::io::Read as _;
+use std::io::{self, Read as _, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 ///
 /// # Errors
 /// The system's, if an option is refused.
-pub(crate) fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
@@ -31,4 +31,62 @@ pub(crate) fn prepare(stream: &TcpStream) -> std::io::Result<()> {
 pub(crate) fn read(mut stream: &TcpStream, space: &mut [u8]) -> std::io::Result<usize> {
     rustix::net::sockopt::set_tcp_quickack(stream, true).unwrap_or_default();
     stream.read(space)
+}
+
+/// Writes all of `bytes`, unless `is_late` says in between that it has taken too long. The socket's own time-out is for one
+/// call alone, and a peer that takes a byte a minute never lets it run out.
+///
+/// # Errors
+/// `TimedOut`; otherwise as the writer gives them.
+pub(crate) fn write_in_time(
+    writer: &mut impl Write,
+    mut bytes: &[u8],
+    mut is_late: impl FnMut() -> bool,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match writer.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if !bytes.is_empty() && is_late() {
+            let what = "the peer takes what it is sent too slowly";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes one byte at a time.
+    struct Trickle(Vec<u8>);
+
+    impl Write for Trickle {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.extend(bytes.first());
+            Ok(bytes.len().min(1))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_peer_that_takes_a_byte_at_a_time_is_left_when_the_time_is_over() {
+        let mut peer = Trickle(Vec::new());
+        let mut looks = 0;
+        let is_late = || {
+            looks += 1;
+            looks == 100
+        };
+        let error = write_in_time(&mut peer, &[7; 1000], is_late).unwrap_err();
+        assert_eq!((error.kind(), peer.0.len()), (io::ErrorKind::TimedOut, 100));
+        write_in_time(&mut peer, &[7; 1000], || false).unwrap();
+        assert_eq!(peer.0.len(), 1100);
+    }
 }

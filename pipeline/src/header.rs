@@ -1,6 +1,6 @@
 //! The attributes of a received object that the pipeline needs, still as the peer wrote them.
 
-use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+use sonode_conformance::{SeriesInstanceUid, SopClassUid, SopInstanceUid, StudyInstanceUid};
 
 /// The raw values of one object's header, as the node's scanner saw them pass: bytes in the object's own character set,
 /// padding included, empty where the attribute is missing or empty. [`crate::text`] decodes them.
@@ -14,6 +14,10 @@ pub struct HeaderSummary {
     pub study_instance_uid: Option<StudyInstanceUid>,
     /// SOP Instance UID (0008,0018) of the data set, where it was readable.
     pub sop_instance_uid: Option<SopInstanceUid>,
+    /// Series Instance UID (0020,000E), where it was readable.
+    pub series_instance_uid: Option<SeriesInstanceUid>,
+    /// SOP Class UID (0008,0016) of the data set, where it was readable.
+    pub sop_class_uid: Option<SopClassUid>,
     /// Device UID (0018,1002): the node recognises what it made itself by it.
     pub device_uid: Vec<u8>,
     /// Modality (0008,0060).

@@ -29,10 +29,11 @@ pub use pipeline::{
     Arrival, CommandError, Pipeline, RelayError, RenderError, StartError, StepError,
 };
 pub use ports::{
-    AssociationFailure, Clock, CommitmentJob, CommitmentNotice, CommitmentObject,
+    Analyzer, AssociationFailure, Clock, CommitmentJob, CommitmentNotice, CommitmentObject,
     CommitmentOutcome, CommitmentQuestion, CommitmentReference, CommitmentReport, CompanionFile,
     DeliveryJob, DeliveryObject, DeliveryReport, Headers, ObjectResult, Ports, RelayReport,
-    RelayRequest, RenderedReport, ReportKey, ReportSender, StepRequest, SystemClock,
+    RelayRequest, RenderedReport, ReportKey, ReportSender, StepRequest, SystemClock, Tell, Worker,
+    WorkerEnd, WorkerEvent,
 };
 pub use report::{content_date_time, series_number};
 pub use settings::{ReportUnmeasured, RetrySettings, Route, Routing, Settings, WorkerSettings};
@@ -41,3 +42,4 @@ pub use status::{
     QueueLengths, StudyDetail, StudyStatus, Timeline, UnsortedStatus, VersionStatus, WorkerState,
 };
 pub use time::Timestamp;
+pub use workers::WorkerProgram;

@@ -1,6 +1,7 @@
 //! What the pipeline asks of the node around it: a sender, a header reader and a clock. Submit and complete; none of
 //! them blocks the engine.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sonode_conformance::{
     DimseStatus, SopClassUid, SopInstanceUid, StudyInstanceUid, TransferSyntaxUid, Uid,
 };
+use sonode_findings::protocol::{Amended, Analyzed, Illustrated, Ready, ToWorker};
 use sonode_sr_writer::{Document, Syntax};
 
 use crate::companions::CompanionKey;
@@ -21,8 +23,51 @@ pub struct Ports {
     pub sender: Box<dyn ReportSender>,
     /// Reads headers of files that were stored before a restart.
     pub headers: Box<dyn Headers>,
+    /// Starts workers.
+    pub analyzer: Box<dyn Analyzer>,
     /// The one clock.
     pub clock: Box<dyn Clock>,
+}
+
+/// Starts workers, one at a time; [`crate::WorkerProgram`] is the real one.
+pub trait Analyzer: Send {
+    /// Starts a worker and returns at once. `tell` gets what it says.
+    ///
+    /// # Errors
+    /// As the operating system gives them: no such program, no more processes.
+    fn start(&self, tell: Tell) -> io::Result<Box<dyn Worker>>;
+}
+
+/// Takes what a worker says, from another thread than the one that started it.
+pub type Tell = Box<dyn Fn(WorkerEvent) + Send>;
+
+/// A running worker. It is killed when it is dropped.
+pub trait Worker: Send {
+    /// Hands a job over and returns at once. A worker that doesn't take it is killed: its end is told as any other.
+    fn give(&mut self, job: &ToWorker);
+}
+
+/// What a worker says.
+pub enum WorkerEvent {
+    /// It takes jobs.
+    Ready(Ready),
+    /// The answer to an analysis or an identification.
+    Analyzed(Box<Analyzed>),
+    /// A second reading of what it answered before.
+    Amended(Box<Amended>),
+    /// What it drew, or why it can't.
+    Illustrated(Box<Illustrated>),
+    /// It is gone. The last one, always.
+    Ended(WorkerEnd),
+}
+
+/// How a worker ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerEnd {
+    /// In words.
+    pub detail: String,
+    /// It says itself that it can't be used as it is configured.
+    pub unusable: bool,
 }
 
 /// Sends objects to peers by C-STORE.
@@ -42,7 +87,7 @@ pub trait ReportSender: Send {
 /// Reads the header of a stored file.
 pub trait Headers: Send {
     /// What the listing and the report need of a Part 10 file; what can't be read is left empty.
-    fn read(&self, path: &Path, transfer_syntax: &TransferSyntaxUid) -> HeaderSummary;
+    fn read(&self, path: &Path) -> HeaderSummary;
 }
 
 /// The time.

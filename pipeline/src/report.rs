@@ -43,8 +43,8 @@ pub(crate) struct ReportPlan {
     pub(crate) context: StudyContext,
     pub(crate) members: Vec<Member>,
     pub(crate) content: Timestamp,
-    /// The document that this one replaces.
-    pub(crate) before: Option<Rendered>,
+    /// The documents that this one replaces, latest first.
+    pub(crate) before: Vec<Rendered>,
 }
 
 /// One instance that findings speak of.
@@ -97,21 +97,25 @@ pub(crate) fn assemble(
     members: &[Member],
 ) -> Result<Findings, AssembleError> {
     let (_, folder) = spool.find_study(study).ok_or(AssembleError::NoSuchStudy)?;
-    let instances: Result<Vec<InstanceFindings>, AssembleError> =
-        members.iter().map(|member| read(&folder, member)).collect();
+    let instances: Result<Vec<InstanceFindings>, AssembleError> = members
+        .iter()
+        .map(|member| read(spool, &folder, member))
+        .collect();
     Ok(Findings::merge(study.clone(), instances?))
 }
 
-fn read(folder: &Path, member: &Member) -> Result<InstanceFindings, AssembleError> {
+fn read(spool: &Spool, folder: &Path, member: &Member) -> Result<InstanceFindings, AssembleError> {
     if let Some(detail) = &member.document {
         let findings = InstanceFindings::empty(member.sop.clone());
         return Ok(findings.reject(Rejection::NotAnImage, kept(detail)));
     }
     let path = findings_path(folder, member.digest);
-    let json = std::fs::read(path).map_err(|source| AssembleError::Unreadable {
-        sop: member.sop.clone(),
-        source,
-    })?;
+    let json = spool
+        .read(&path)
+        .map_err(|source| AssembleError::Unreadable {
+            sop: member.sop.clone(),
+            source,
+        })?;
     serde_json::from_slice(&json).map_err(|source| AssembleError::Damaged {
         sop: member.sop.clone(),
         source,
@@ -242,7 +246,7 @@ impl Renderer {
             style: plan.style,
         };
         let sop = identity(node_uid, &self.station, &findings, &plan.members, variant);
-        let path = match self.committed(plan, &sop) {
+        let path = match self.spool.report(&plan.study, plan.revision, &sop) {
             // What was committed once is sent ever after, byte for byte, whatever has changed since.
             Some(path) => path,
             None => self.write(plan, &findings, form, &sop)?,
@@ -259,12 +263,6 @@ impl Renderer {
         })
     }
 
-    fn committed(&self, plan: &ReportPlan, sop: &SopInstanceUid) -> Option<PathBuf> {
-        let (_, folder) = self.spool.find_study(&plan.study)?;
-        let path = folder.join(format!("report-{}-{sop}.dcm", plan.revision));
-        path.is_file().then_some(path)
-    }
-
     fn write(
         &self,
         plan: &ReportPlan,
@@ -274,17 +272,19 @@ impl Renderer {
     ) -> Result<PathBuf, RenderError> {
         let node_uid = self.spool.node_uid();
         let series = series_uid(node_uid, &plan.study, plan.document);
-        let predecessor = match &plan.before {
-            None => None,
-            Some(before) => Some(Predecessor {
-                sop_class: Uid::parse(before.form.class.sop_class().as_bytes())
+        let predecessor = |before: &Rendered| {
+            let class = Uid::parse(before.form.class.sop_class().as_bytes());
+            Ok(Predecessor {
+                sop_class: class
                     .map_err(|error| RenderError::Write(error.to_string()))?
                     .into(),
                 sop_instance: before.sop.clone(),
                 series: series.clone(),
                 study: plan.study.clone(),
-            }),
+            })
         };
+        let predecessors: Result<Vec<Predecessor>, RenderError> =
+            plan.before.iter().map(predecessor).collect();
         let device_serial = if self.station.device_serial.is_empty() {
             node_uid.to_string()
         } else {
@@ -296,14 +296,14 @@ impl Renderer {
             style: plan.style,
             node_uid: node_uid.clone(),
             sop_instance_uid: sop.clone(),
-            series_instance_uid: series,
+            series_instance_uid: series.clone(),
             series_number: series_number(plan.document),
             instance_number: plan.revision,
             revision: plan.revision,
             content: content_date_time(plan.content, &plan.context.timezone_offset_from_utc),
             device_serial,
             station_ae: self.station.ae_title.clone(),
-            predecessor,
+            predecessors: predecessors?,
         };
         let written = write(findings, &plan.context, &request)
             .map_err(|error| RenderError::Write(error.to_string()))?;

@@ -23,16 +23,16 @@ use sonode_sr_writer::Form;
 use crate::engine::{Action, Command, Engine, Event};
 use crate::pipeline::{Arrival, CommandError, RelayError, StartError, StepError};
 use crate::ports::{
-    CommitmentNotice, CommitmentReport, DeliveryReport, Ports, RelayRequest, ReportKey, StepRequest,
+    CommitmentNotice, CommitmentReport, DeliveryReport, Ports, RelayRequest, ReportKey,
+    StepRequest, Worker, WorkerEvent,
 };
 use crate::pruning::PrunerThread;
 use crate::queue::Queue;
 use crate::report::{Member, Renderer, ReportPlan, Station};
-use crate::settings::{Routing, Settings, WorkerSettings};
+use crate::settings::{Routing, Settings};
 use crate::spool::Spool;
 use crate::status::{Health, StudyDetail, StudyStatus, UnsortedStatus};
 use crate::time::Timestamp;
-use crate::workers::{Worker, WorkerEvent};
 
 /// Messages taken before the engine looks whether records are due.
 const BURST_MAX: usize = 64;
@@ -88,7 +88,6 @@ pub(crate) fn start(
     let renderer = Renderer::new(spool.clone(), station.clone());
     let pruner = PrunerThread::start(spool.clone(), settings.prune_above_percent);
     let mut runtime = Runtime {
-        worker_settings: settings.worker.clone(),
         routing: settings.routing.clone(),
         engine: Engine::new(settings),
         queue,
@@ -119,11 +118,10 @@ struct Runtime {
     spool: Spool,
     ports: Ports,
     station: Station,
-    worker_settings: WorkerSettings,
     routing: Routing,
     messages: SyncSender<Message>,
     /// The worker and its generation.
-    worker: Option<(u64, Worker)>,
+    worker: Option<(u64, Box<dyn Worker>)>,
     /// Studies whose records have to be written.
     dirty: BTreeSet<StudyInstanceUid>,
     /// When records were written last.

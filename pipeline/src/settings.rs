@@ -1,7 +1,6 @@
 //! What the node tells the pipeline, already validated.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +18,7 @@ pub struct Settings {
     pub quiet_period: Duration,
     /// Longest time from the first instance to the close.
     pub max_open: Duration,
-    /// The worker process.
+    /// The worker.
     pub worker: WorkerSettings,
     /// What goes where.
     pub routing: Routing,
@@ -45,32 +44,26 @@ impl Settings {
     }
 }
 
-/// How the worker process is run.
+/// What the engine demands of a worker.
 #[derive(Debug, Clone)]
 pub struct WorkerSettings {
-    /// The program, `sonode-worker`.
-    pub program: PathBuf,
-    /// Its arguments, such as `serve --models-dir D --device cpu`; `--allow-research-models` is among them exactly
-    /// where [`Self::allow_research_models`] is set, and the node puts it there.
-    pub args: Vec<String>,
     /// Longest time without an answer while jobs are in flight: one analysis.
     pub deadline: Duration,
     /// Longest time from start to `Ready`: loading models and checking them.
     pub start_deadline: Duration,
     /// Charged runs of one instance before it is rejected as undecodable.
     pub attempts_max: u32,
-    /// Whether models that were trained on the phantom alone may report.
+    /// Whether models that were trained on the phantom alone may report. `--allow-research-models` is among the worker's
+    /// arguments exactly where this is set, and the node puts it there.
     pub allow_research_models: bool,
     /// First wait before a worker that died is started again; it doubles up to a minute.
     pub restart_first: Duration,
 }
 
-impl WorkerSettings {
+impl Default for WorkerSettings {
     /// The defaults of [`limits`].
-    pub fn new(program: PathBuf, args: Vec<String>) -> Self {
+    fn default() -> Self {
         Self {
-            program,
-            args,
             deadline: limits::ANALYSIS,
             start_deadline: limits::ANALYSIS,
             attempts_max: limits::ATTEMPTS_MAX,

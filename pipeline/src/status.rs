@@ -325,7 +325,7 @@ pub struct PeerHealth {
     pub last_error: Option<String>,
     /// Whether it rejects the node permanently: somebody has to mend a configuration.
     pub alarm: bool,
-    /// Objects that it took since the start and never showed to keep.
+    /// Objects that it took and never showed to keep, as far back as the history goes.
     pub unconfirmed: u64,
     /// When it is tried next.
     pub next_try: Option<Timestamp>,

@@ -25,7 +25,7 @@ pub struct ReportIdentity {
     pub style: Style,
     /// Of which study.
     pub study: StudyInstanceUid,
-    /// From which instances: SOP Instance UID and SHA-256 in hexadecimal; in any order.
+    /// From which instances: SOP Instance UID and digest in hexadecimal; in any order.
     pub sources: Vec<(SopInstanceUid, String)>,
     /// By which models: their SHA-256 in hexadecimal; in any order.
     pub models: Vec<String>,

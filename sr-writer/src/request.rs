@@ -36,8 +36,8 @@ pub struct ReportRequest {
     pub device_serial: String,
     /// Station Name (0008,1010): the node's AE title.
     pub station_ae: AeTitle,
-    /// The report that this one replaces.
-    pub predecessor: Option<Predecessor>,
+    /// The reports that this one replaces, latest first: more than one where it isn't known which of them arrived.
+    pub predecessors: Vec<Predecessor>,
 }
 
 /// Content Date (0008,0023) and Content Time (0008,0033).

@@ -76,7 +76,7 @@ fn request() -> ReportRequest {
         },
         device_serial: "7".into(),
         station_ae: "SONODE".parse().unwrap(),
-        predecessor: None,
+        predecessors: Vec::new(),
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Config {
     pub quiet_period_s: u32,
     /// `limits.max_associations`.
     pub max_associations: u32,
+    /// `limits.artim_s`.
+    pub artim_s: u32,
     /// `limits.share_idle_s`.
     pub share_idle_s: u32,
     /// `storage.prune_above_percent` and `storage.refuse_above_percent`.
@@ -110,6 +112,7 @@ impl Default for Config {
         Self {
             quiet_period_s: 1,
             max_associations: 64,
+            artim_s: 30,
             share_idle_s: 30,
             storage_percent: 100,
             peers: vec![Peer::caller("cart-1", CART)],
@@ -137,8 +140,8 @@ impl Config {
         writeln!(toml, "[http]\nlisten = \"127.0.0.1:{http_port}\"")?;
         writeln!(
             toml,
-            "[limits]\nmax_associations = {}\nshare_idle_s = {}",
-            self.max_associations, self.share_idle_s
+            "[limits]\nmax_associations = {}\nartim_s = {}\nshare_idle_s = {}",
+            self.max_associations, self.artim_s, self.share_idle_s
         )?;
         // The machine's disk may be as full as it likes, but where a test is about that.
         writeln!(

@@ -300,12 +300,12 @@ fn revision() -> Fixture {
     fixture.request.revision = 2;
     fixture.request.sop_instance_uid = "2.25.503".parse().unwrap();
     fixture.request.instance_number = 2;
-    fixture.request.predecessor = Some(Predecessor {
+    fixture.request.predecessors = vec![Predecessor {
         sop_class: ReportForm::Comprehensive3d.sop_class().parse().unwrap(),
         sop_instance: "2.25.501".parse().unwrap(),
         series: fixture.request.series_instance_uid.clone(),
         study: STUDY.parse().unwrap(),
-    });
+    }];
     fixture
 }
 
@@ -377,7 +377,7 @@ pub(crate) fn request() -> ReportRequest {
         },
         device_serial: "7".into(),
         station_ae: "SONODE".parse().unwrap(),
-        predecessor: None,
+        predecessors: Vec::new(),
     }
 }
 

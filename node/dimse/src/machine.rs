@@ -203,10 +203,12 @@ pub(crate) fn transition(role: Role, state: State, input: Input) -> (Action, Sta
         (AwaitingRequest, Timeout) => (Fail, Closed),
         (_, Timeout) => (SendAbort(Abort::NOT_SPECIFIED), AwaitingClose),
         (_, Input::Abort(abort)) => (SendAbort(abort), AwaitingClose),
+        // AA-1: before there is an association it is the service user's, without a reason.
+        (AwaitingRequest, Invalid) => (SendAbort(Abort::SERVICE_USER), AwaitingClose),
         (_, Invalid) => (SendAbort(Abort::INVALID_PARAMETER), AwaitingClose),
-        (_, Pdu(Unrecognized(_))) => (SendAbort(Abort::UNRECOGNIZED_PDU), AwaitingClose),
 
         (AwaitingRequest, Pdu(AssociateRq)) => (Deliver, AwaitingDecision),
+        (AwaitingRequest, Pdu(_)) => (SendAbort(Abort::SERVICE_USER), AwaitingClose),
         (AwaitingDecision, Accept) => (SendAnswer, Established),
         (AwaitingDecision, Reject) => (SendAnswer, AwaitingClose),
 
@@ -225,6 +227,7 @@ pub(crate) fn transition(role: Role, state: State, input: Input) -> (Action, Sta
         (CollisionAcceptor, Pdu(ReleaseRp)) => (SendReleaseRpAndDeliver, AwaitingClose),
         (CollisionRequestor, Pdu(ReleaseRp)) => (Deliver, Closed),
 
+        (_, Pdu(Unrecognized(_))) => (SendAbort(Abort::UNRECOGNIZED_PDU), AwaitingClose),
         (_, Pdu(_)) => (SendAbort(Abort::UNEXPECTED_PDU), AwaitingClose),
         // A command that comes too late, because the peer was faster.
         (_, Accept | Reject | Release) => (Ignore, state),

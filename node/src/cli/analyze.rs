@@ -171,7 +171,7 @@ fn write_report(
             &context.timezone_offset_from_utc,
         ),
         station_ae: AeTitle::parse(b"SONODE")?,
-        predecessor: None,
+        predecessors: Vec::new(),
     };
     let report = sonode_sr_writer::write(findings, context, &request)?;
     std::fs::write(path, report.bytes)

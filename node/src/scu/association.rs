@@ -327,7 +327,9 @@ impl Wire {
     /// Sends P-DATA.
     fn send(&mut self, pdus: &[u8]) -> Result<(), ScuError> {
         self.flush()?;
-        self.stream.write_all(pdus).map_err(broken)?;
+        let until = Instant::now() + limits::SEND_PORTION;
+        let is_late = || Instant::now() >= until;
+        crate::socket::write_in_time(&mut self.stream, pdus, is_late).map_err(broken)?;
         // A long object is no idle association.
         self.requestor.on_message(false, Instant::now());
         Ok(())

@@ -266,8 +266,7 @@ impl Engine {
         if study.reports.len() > at + 1 && delivery.rendered.is_none() {
             return None;
         }
-        let mut earlier = study.reports.get(..at)?.iter().rev();
-        let before = earlier.find_map(|report| made_before(study, report, key));
+        let before = made_before(study, study.reports.get(..at)?, key);
         Some(ReportPlan {
             study: key.study.clone(),
             revision: key.revision,
@@ -320,20 +319,41 @@ fn may_write(document: Document, findings: &Findings, study: &Study) -> bool {
     !lacks_zone
 }
 
-/// The document that this one replaces: the one that this peer was sent of an earlier revision, else the one that
-/// anybody was.
-fn made_before(study: &Study, report: &Report, key: &ReportKey) -> Option<Rendered> {
-    let object = ObjectKey::Report(report.revision, key.document);
-    let own = study
-        .deliveries
-        .iter()
-        .find(|delivery| delivery.peer == key.peer && delivery.object == object)
-        .and_then(|delivery| delivery.rendered.clone());
-    own.or_else(|| {
-        let mut all = report.rendered.iter();
-        all.find(|(document, _)| *document == key.document)
-            .map(|(_, made)| made.clone())
-    })
+/// The documents that this one replaces, latest first: back to the one that the peer surely has. Of what was made since,
+/// and broke off on its way or waited for another peer, nobody knows whether it has arrived.
+fn made_before(study: &Study, earlier: &[Report], key: &ReportKey) -> Vec<Rendered> {
+    let is_marked = |made: &Rendered| {
+        let mut marks = study.found_marks.iter();
+        marks.any(|mark| mark.peer == key.peer && mark.sop == made.sop)
+    };
+    // Revision, document, and whether the peer has it.
+    let mut made: Vec<(u32, Rendered, bool)> = Vec::new();
+    for report in earlier {
+        let object = ObjectKey::Report(report.revision, key.document);
+        let mut deliveries = study.deliveries.iter();
+        let own = deliveries
+            .find(|delivery| delivery.peer == key.peer && delivery.object == object)
+            .and_then(|delivery| Some((delivery.rendered.clone()?, delivery.state.is_taken())));
+        if let Some((document, is_taken)) = own {
+            let is_there = is_taken || is_marked(&document);
+            made.push((report.revision, document, is_there));
+        } else {
+            let of_it = report.rendered.iter();
+            let of_it = of_it.filter(|(document, _)| *document == key.document);
+            made.extend(of_it.map(|(_, made)| (report.revision, made.clone(), is_marked(made))));
+        }
+    }
+    // What the record doesn't know, since the queue or the last of it was lost: the files tell.
+    for (revision, document, found) in &study.found_documents {
+        let is_known = made.iter().any(|(_, known, _)| known.sop == found.sop);
+        if *document == key.document && *revision < key.revision && !is_known {
+            made.push((*revision, found.clone(), is_marked(found)));
+        }
+    }
+    made.sort_by_key(|(revision, ..)| std::cmp::Reverse(*revision));
+    let last = made.iter().position(|(_, _, is_there)| *is_there);
+    made.truncate(last.map_or(made.len(), |at| at + 1));
+    made.into_iter().map(|(_, made, _)| made).collect()
 }
 
 fn why_not(findings: &Findings) -> &'static str {

@@ -56,7 +56,7 @@ impl Sending {
     pub(super) fn health(
         &self,
         due: &BTreeMap<&str, usize>,
-        unconfirmed: impl Fn(&str) -> u64,
+        unconfirmed: &BTreeMap<String, u64>,
     ) -> Vec<PeerHealth> {
         self.peers
             .iter()
@@ -67,7 +67,7 @@ impl Sending {
                 last_success: peer.last_success,
                 last_error: peer.last_error.clone(),
                 alarm: peer.alarm,
-                unconfirmed: unconfirmed(name),
+                unconfirmed: unconfirmed.get(name).copied().unwrap_or(0),
                 next_try: peer
                     .lanes
                     .first()

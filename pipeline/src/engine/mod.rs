@@ -36,7 +36,7 @@ use crate::companions::CompanionKey;
 use crate::header::RejectionNote;
 use crate::ports::{
     CommitmentJob, CommitmentNotice, CommitmentReport, DeliveryJob, DeliveryReport, RelayReport,
-    ReportKey,
+    ReportKey, WorkerEnd,
 };
 use crate::settings::{Routing, Settings};
 use crate::spool::{PeerMark, StoredInstance};
@@ -48,7 +48,7 @@ pub(crate) use analysis::Mark;
 pub(crate) use commands::Command;
 pub(crate) use commitment::StoredAs;
 pub(crate) use record::{FoundMark, Lane, Rendered, Study};
-pub(crate) use recover::{Recovered, RecoveredInstance};
+pub(crate) use recover::{FoundReport, Recovered, RecoveredInstance};
 pub(crate) use relay::{RELAYS_MAX, Relay, RelayKey};
 pub(crate) use steps::Step;
 pub(crate) use unsorted::{Filing, UnsortedArrival};
@@ -123,15 +123,6 @@ pub(crate) enum ArrivalKind {
     New,
     Duplicate,
     NewVersion,
-}
-
-/// How a worker ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct WorkerEnd {
-    /// In words.
-    pub(crate) detail: String,
-    /// It says itself that it can't be used as it is configured.
-    pub(crate) unusable: bool,
 }
 
 /// A study's findings, read back from the spool.
@@ -292,8 +283,13 @@ impl Engine {
 
     /// Takes a study that was done back in hand.
     pub(crate) fn adopt(&mut self, study: Study) {
-        let uid = study.uid.clone();
-        self.studies.insert(uid, study);
+        self.proving.uncount_done(&study);
+        self.studies.insert(study.uid.clone(), study);
+    }
+
+    /// A study of an earlier process that is done: what its receivers never showed to keep is an alarm still.
+    pub(crate) fn remember_done(&mut self, study: &Study) {
+        self.proving.count_done(study);
     }
 
     /// Everything that time and free capacity allow now.
@@ -383,6 +379,7 @@ impl Engine {
         self.tell_relays(&study);
         self.drop_steps(uid);
         self.proving.forget(&study);
+        self.proving.count_done(&study);
         study.proofs.clear();
         tracing::info_span!("study", %uid).in_scope(|| tracing::info!("study done"));
         self.actions.push(Action::Finish(Box::new(study)));

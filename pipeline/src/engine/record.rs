@@ -47,6 +47,9 @@ pub(crate) struct Study {
     pub(crate) done: bool,
     /// Reports that lay in the spool when the queue was rebuilt.
     pub(crate) found_reports: Vec<(u32, SopInstanceUid)>,
+    /// Those of them whose document and form their files tell: a later revision names them.
+    #[serde(default)]
+    pub(crate) found_documents: Vec<(u32, Document, Rendered)>,
     /// Those of them that were documents of the findings at one of the closes since.
     #[serde(default)]
     pub(crate) recognised: Vec<(u32, Document, SopInstanceUid)>,
@@ -240,6 +243,7 @@ impl Study {
             released: false,
             done: false,
             found_reports: Vec::new(),
+            found_documents: Vec::new(),
             recognised: Vec::new(),
             found_marks: Vec::new(),
             proofs: BTreeMap::new(),

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use sonode_findings::{Rejection, StudyContext};
+use sonode_sr_writer::{Document, Form};
 
 use super::late::{TWO_PATIENTS, contradict, rejected_by};
-use super::record::{FoundMark, Instance, Study, Version, is_analysable};
+use super::record::{FoundMark, Instance, Rendered, Study, Version, is_analysable};
 use super::{Action, Engine, Mark};
 use crate::header::RejectionNote;
 use crate::spool::{Digest, PeerMark, StoredInstance};
@@ -21,12 +22,20 @@ pub(crate) struct Recovered {
     pub(crate) record: Option<Study>,
     /// Every version of every instance in the folder.
     pub(crate) instances: Vec<RecoveredInstance>,
-    /// Reports in the folder.
-    pub(crate) reports: Vec<(u32, SopInstanceUid)>,
+    /// Reports in the folder, by revision.
+    pub(crate) reports: Vec<FoundReport>,
     /// Marks of peers in the folder.
     pub(crate) peer_marks: Vec<FoundMark>,
     /// The queue's marks.
     pub(crate) marks: BTreeMap<SopInstanceUid, Mark>,
+}
+
+/// One report as it was found.
+pub(crate) struct FoundReport {
+    pub(crate) revision: u32,
+    pub(crate) sop: SopInstanceUid,
+    /// Which document it is, and its form as far as its SOP class tells.
+    pub(crate) made_as: Option<(Document, Form)>,
 }
 
 /// One version of an instance as it was found.
@@ -61,7 +70,7 @@ impl Engine {
         });
         study.done = false;
         study.timeline.closes_at = None;
-        study.found_reports = found.reports;
+        take_reports(&mut study, found.reports);
         study.found_marks = found.peer_marks;
         drop_missing(&mut study, &found.instances);
         let mut arrived = Vec::new();
@@ -110,7 +119,15 @@ impl Engine {
             .collect();
         settle_delivered(&mut study);
         self.proving.take_up(&mut study);
+        // Its findings are on disk, and the record that says so, and that the study is open again, was lost.
+        let has_grown = study
+            .instances
+            .values()
+            .any(|instance| instance.late && instance.state == InstanceState::Analysed);
         self.studies.insert(uid.clone(), study);
+        if has_grown {
+            self.reopen(&uid, now);
+        }
         for sop in waiting {
             self.queue_analysis(&uid, &sop, now);
         }
@@ -132,6 +149,21 @@ impl Engine {
         self.save(&uid);
         self.settle(&uid, now);
         std::mem::take(&mut self.actions)
+    }
+}
+
+fn take_reports(study: &mut Study, found: Vec<FoundReport>) {
+    study.found_reports.clear();
+    study.found_documents.clear();
+    for FoundReport {
+        revision,
+        sop,
+        made_as,
+    } in found
+    {
+        study.found_reports.push((revision, sop.clone()));
+        let made = made_as.map(|(document, form)| (revision, document, Rendered { form, sop }));
+        study.found_documents.extend(made);
     }
 }
 

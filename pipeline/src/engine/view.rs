@@ -103,9 +103,7 @@ impl Engine {
             queue,
             alarms: self.alarms(),
             counters: self.counters,
-            peers: self
-                .sending
-                .health(&due, |peer| self.proving.unconfirmed(peer)),
+            peers: self.sending.health(&due, &self.unconfirmed()),
         }
     }
 

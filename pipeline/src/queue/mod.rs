@@ -3,6 +3,10 @@
 //! sled 0.34 has open reports of databases that won't open again. So whatever goes wrong at the opening, the folder is
 //! set aside as `queue.broken-<n>`, a new one begins, and the engine takes up from the spool alone.
 
+mod issued;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -10,6 +14,7 @@ use std::path::{Path, PathBuf};
 use sled::{Batch, Db, IVec, Tree};
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
+use self::issued::Issued;
 use crate::engine::{Lane, Mark, Study};
 use crate::status::StudyStatus;
 use crate::time::Timestamp;
@@ -30,8 +35,8 @@ pub(crate) struct Queue {
     due: Tree,
     /// Study, NUL, instance -> mark.
     marks: Tree,
-    /// Digest of the SOP Instance UID of a report, and nothing behind it: it is never forgotten, so it has to be short.
-    issued: Tree,
+    /// The reports that are our own.
+    issued: Issued,
     /// Study UID -> when (as in `finished_by_time`) and record, of the studies that are done.
     finished: Tree,
     /// SOP Instance UID of an image whose receiver had to show that it keeps it -> its study, of the studies that are done.
@@ -98,7 +103,7 @@ impl Queue {
             studies: db.open_tree("studies")?,
             due: db.open_tree("due")?,
             marks: db.open_tree("marks")?,
-            issued: db.open_tree("issued")?,
+            issued: Issued::open(&db)?,
             finished: db.open_tree("finished")?,
             images: db.open_tree("images")?,
             finished_by_time: db.open_tree("finished-by-time")?,
@@ -107,7 +112,7 @@ impl Queue {
             db,
         };
         // Damage that only shows when it is read has to show now, while setting aside is still possible.
-        for tree in [&queue.studies, &queue.marks, &queue.issued] {
+        for tree in [&queue.studies, &queue.marks] {
             for entry in tree {
                 entry?;
             }
@@ -232,19 +237,16 @@ impl Queue {
     ///
     /// # Errors
     /// As sled gives them.
-    pub(crate) fn issue(&self, sop: &SopInstanceUid) -> Result<(), QueueError> {
-        self.issued.insert(issued_key(sop), &[])?;
-        Ok(())
+    pub(crate) fn issue(&mut self, sop: &SopInstanceUid) -> Result<(), QueueError> {
+        Ok(self.issued.insert(sop)?)
     }
 
     /// Whether a SOP Instance UID is that of a report of ours.
     pub(crate) fn is_issued(&self, sop: &SopInstanceUid) -> bool {
-        self.issued
-            .contains_key(issued_key(sop))
-            .unwrap_or_else(|error| {
-                tracing::error!(%error, "the queue can't be read");
-                false
-            })
+        self.issued.contains(sop).unwrap_or_else(|error| {
+            tracing::error!(%error, "the queue can't be read");
+            false
+        })
     }
 
     /// Moves a study to those that are done.
@@ -317,6 +319,16 @@ impl Queue {
             .collect()
     }
 
+    /// The studies that are done and have an object whose receiver never showed that it keeps it.
+    pub(crate) fn finished_unconfirmed(&self) -> Vec<Study> {
+        let lines = self.finished_by_time.iter().values().filter_map(Result::ok);
+        lines
+            .filter_map(|line| serde_json::from_slice::<StudyStatus>(&line).ok())
+            .filter(|line| line.deliveries.unconfirmed > 0)
+            .filter_map(|line| self.finished(&line.study_instance_uid))
+            .collect()
+    }
+
     /// Forgets a study wherever it is.
     ///
     /// # Errors
@@ -345,12 +357,6 @@ impl Queue {
         self.db.flush()?;
         Ok(())
     }
-}
-
-/// 16 bytes of BLAKE3 over the UID: no two reports share them.
-fn issued_key(sop: &SopInstanceUid) -> [u8; 16] {
-    let digest = blake3::hash(sop.as_str().as_bytes());
-    digest.as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 fn set_aside(folder: &Path) -> Result<PathBuf, QueueError> {
@@ -409,136 +415,4 @@ fn read_u32(value: &[u8]) -> u32 {
     value
         .first_chunk::<4>()
         .map_or(0, |bytes| u32::from_be_bytes(*bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use sonode_findings::StudyContext;
-
-    use super::*;
-
-    fn study(uid: &str) -> Study {
-        let uid: StudyInstanceUid = uid.parse().unwrap();
-        let context = StudyContext::unknown(uid.clone());
-        let mut study = Study::new(uid, context, Timestamp::from_millis(7));
-        let lane = Lane {
-            due: Timestamp::from_millis(99),
-            failures: 3,
-        };
-        study.lanes.insert("pacs".to_owned(), lane);
-        study
-    }
-
-    #[test]
-    fn records_lanes_and_marks_outlive_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("queue");
-        let saved = study("1.2.3");
-        let sop: SopInstanceUid = "1.2.3.4".parse().unwrap();
-        let mark = Mark {
-            started: true,
-            attempts: 2,
-            suspect: true,
-        };
-        {
-            let mut queue = Queue::open(&path).unwrap();
-            queue.save(&saved).unwrap();
-            queue.set_mark(&saved.uid, &sop, mark).unwrap();
-            queue.issue(&sop).unwrap();
-            queue.flush().unwrap();
-        }
-        let queue = Queue::open(&path).unwrap();
-        let loaded = queue.load().unwrap();
-        assert_eq!(loaded.len(), 1);
-        assert_eq!(loaded[0].uid, saved.uid);
-        assert_eq!(loaded[0].lanes, saved.lanes);
-        assert_eq!(
-            queue.marks(&saved.uid).unwrap(),
-            BTreeMap::from([(sop.clone(), mark)])
-        );
-        assert!(queue.is_issued(&sop));
-    }
-
-    #[test]
-    fn a_finished_study_leaves_no_work_behind_and_can_come_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut queue = Queue::open(&folder.path().join("queue")).unwrap();
-        let done = study("1.2.3");
-        queue.save(&done).unwrap();
-        queue.finish(&done, Timestamp::from_millis(1)).unwrap();
-        queue
-            .finish(&study("1.2.4"), Timestamp::from_millis(2))
-            .unwrap();
-        assert!(queue.load().unwrap().is_empty());
-        assert!(queue.due.is_empty());
-        let latest: Vec<String> = queue
-            .finished_latest(9)
-            .iter()
-            .map(|study| study.study_instance_uid.to_string())
-            .collect();
-        assert_eq!(latest, ["1.2.4", "1.2.3"]);
-        queue.unfinish(&done.uid).unwrap();
-        assert!(queue.finished(&done.uid).is_none());
-        assert_eq!(queue.finished_latest(9).len(), 1);
-    }
-
-    /// With a long history behind it a study costs what it costs without one. `SONODE_HISTORY` says how long, and
-    /// `SONODE_HISTORY_FOLDER` where the queue stays afterwards, for `make bench`.
-    #[test]
-    fn a_long_history_is_cut_and_known_after_a_restart() {
-        let history = std::env::var("SONODE_HISTORY").map_or(12_000, |n| n.parse().unwrap());
-        let folder = tempfile::tempdir().unwrap();
-        let kept = std::env::var_os("SONODE_HISTORY_FOLDER").map(PathBuf::from);
-        let path = kept.unwrap_or_else(|| folder.path().join("queue"));
-        let mut queue = Queue::open(&path).unwrap();
-        for n in 0..history {
-            let done = study(&format!("1.2.{n}"));
-            queue.issue(&report_of(n)).unwrap();
-            queue.finish(&done, Timestamp::from_millis(n)).unwrap();
-        }
-        assert_eq!(queue.finished_count, FINISHED_MAX);
-        let last = study(&format!("1.2.{}", history - 1)).uid;
-        queue.unfinish(&last).unwrap();
-        assert_eq!(queue.finished_count, FINISHED_MAX - 1);
-        queue.flush().unwrap();
-        drop(queue);
-        let begun = std::time::Instant::now();
-        let queue = Queue::open(&path).unwrap();
-        println!(
-            "{history} studies in the history: opened in {:.1} s",
-            begun.elapsed().as_secs_f64()
-        );
-        assert_eq!(queue.finished_count, FINISHED_MAX - 1);
-        assert_eq!(queue.finished_by_time.len(), FINISHED_MAX - 1);
-        assert_eq!(queue.finished.len(), FINISHED_MAX - 1);
-        assert!(queue.is_issued(&report_of(0)) && queue.is_issued(&report_of(history - 1)));
-    }
-
-    fn report_of(n: u64) -> SopInstanceUid {
-        format!("1.3.{n}").parse().unwrap()
-    }
-
-    #[test]
-    fn a_damaged_queue_is_set_aside_and_a_new_one_begins() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("queue");
-        let mut queue = Queue::open(&path).unwrap();
-        queue.save(&study("1.2.3")).unwrap();
-        queue.flush().unwrap();
-        drop(queue);
-        std::fs::write(path.join("conf"), b"no configuration of sled").unwrap();
-        let queue = Queue::open(&path).unwrap();
-        assert!(queue.load().unwrap().is_empty());
-        assert!(folder.path().join("queue.broken-1").is_dir());
-    }
-
-    #[test]
-    fn what_is_due_comes_first_in_the_order_of_its_keys() {
-        let (a, b) = ("1.2.3".parse().unwrap(), "1.2.9".parse().unwrap());
-        let early = due_key(Timestamp::from_millis(255), &b, "pacs");
-        let late = due_key(Timestamp::from_millis(256), &a, "pacs");
-        assert!(early < late);
-        let parts = split_due(&late).unwrap();
-        assert_eq!(parts, (Timestamp::from_millis(256), a, "pacs".to_owned()));
-    }
 }

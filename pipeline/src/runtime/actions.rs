@@ -6,11 +6,10 @@ use sonode_findings::protocol::{AnalyzeJob, IllustrateJob, ToWorker};
 
 use super::{Message, Runtime, note};
 use crate::companions::{CompanionKey, Composed, Illustrator};
-use crate::engine::{Action, Assembly, Event, StoredAs, Study, WorkerEnd};
-use crate::ports::{CommitmentJob, DeliveryJob, DeliveryObject};
+use crate::engine::{Action, Assembly, Event, StoredAs, Study};
+use crate::ports::{CommitmentJob, DeliveryJob, DeliveryObject, WorkerEnd};
 use crate::report::{self};
 use crate::spool::{SpoolError, StoredInstance};
-use crate::workers::Worker;
 
 impl Runtime {
     /// Carries out one action; gives the event that it leads to at once.
@@ -169,16 +168,14 @@ impl Runtime {
                 tracing::debug!("the engine has ended");
             }
         };
-        let settings = &self.worker_settings;
-        match Worker::start(&settings.program, &settings.args, tell) {
+        match self.ports.analyzer.start(Box::new(tell)) {
             Ok(worker) => {
                 self.worker = Some((generation, worker));
                 None
             }
             Err(error) => {
-                let program = settings.program.display();
                 let end = WorkerEnd {
-                    detail: format!("the worker {program} can't be started: {error}"),
+                    detail: format!("the worker can't be started: {error}"),
                     unusable: true,
                 };
                 Some(Event::WorkerEnded(generation, end))

@@ -69,10 +69,7 @@ impl Runtime {
         if !self.engine.knows(&study) {
             self.take_back(&study);
         }
-        let header = self
-            .ports
-            .headers
-            .read(&instance.path, &instance.transfer_syntax);
+        let header = self.ports.headers.read(&instance.path);
         let own = self.is_own(&instance, &header);
         Event::Stored(Box::new(Stored {
             instance,

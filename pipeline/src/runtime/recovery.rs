@@ -1,15 +1,18 @@
 //! Taking up what the spool and the queue hold.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use sonode_conformance::StudyInstanceUid;
 use sonode_findings::{InstanceFindings, Rejection};
+use sonode_sr_writer::{Document, Form, series_uid};
 
 use super::{Runtime, note};
-use crate::engine::{FoundMark, Recovered, RecoveredInstance, Study, UnsortedArrival};
+use crate::engine::{FoundMark, FoundReport, Recovered, RecoveredInstance, Study, UnsortedArrival};
 use crate::pipeline::StartError;
 use crate::queue::QueueError;
-use crate::spool::{OpenStudy, SpoolError, StoredInstance, StudyPlace, Unsorted};
+use crate::spool::{OpenStudy, Spool, SpoolError, StoredInstance, StudyPlace, Unsorted};
+use crate::states::StudyState;
 use crate::time::Timestamp;
 
 impl Runtime {
@@ -55,6 +58,11 @@ impl Runtime {
         for (uid, record) in records {
             self.settle_stray(&uid, &record);
         }
+        for done in self.queue.finished_unconfirmed() {
+            if !self.engine.knows(&done.uid) {
+                self.engine.remember_done(&done);
+            }
+        }
         self.recover_unsorted();
         self.recover_kept();
         Ok(())
@@ -91,16 +99,40 @@ impl Runtime {
     /// A record whose study doesn't lie in `open/`: it was finished or removed just before the end.
     fn settle_stray(&mut self, uid: &StudyInstanceUid, record: &Study) {
         let result = match self.spool.find_study(uid) {
-            Some((StudyPlace::Done(_), _)) => {
+            // What it doesn't know happened since: the files alone tell then, as where the queue was lost.
+            Some((StudyPlace::Done(_), _)) if self.is_up_to_date(record) => {
                 let study = Study {
                     done: true,
                     ..record.clone()
                 };
                 self.queue.finish(&study, self.now())
             }
-            Some((StudyPlace::Open, _)) | None => self.queue.discard(uid),
+            Some(_) | None => self.queue.discard(uid),
         };
         note("stray record", result);
+    }
+
+    /// Whether a record knows everything that lies in its study's folder, and nothing is owed any more.
+    fn is_up_to_date(&self, record: &Study) -> bool {
+        let Ok(found) = self.spool.scan_study(&record.uid) else {
+            return false;
+        };
+        let is_reported = |revision: u32| {
+            let mut reports = record.reports.iter();
+            reports.any(|report| report.revision == revision)
+                || record
+                    .found_reports
+                    .iter()
+                    .any(|(known, _)| *known == revision)
+        };
+        let mut instances = found.instances.iter().chain(&found.pruned);
+        record.state == StudyState::Reported
+            && !record.is_owing()
+            && instances.all(|stored| record.has(stored))
+            && found
+                .reports
+                .iter()
+                .all(|(revision, ..)| is_reported(*revision))
     }
 
     fn recover_study(&mut self, found: OpenStudy, record: Option<Study>) {
@@ -114,15 +146,20 @@ impl Runtime {
             .chain(&found.pruned)
             .map(|stored| self.recover_instance(&found, record.as_ref(), stored))
             .collect();
+        let reports = found
+            .reports
+            .iter()
+            .map(|(revision, sop, path)| FoundReport {
+                revision: *revision,
+                sop: sop.clone(),
+                made_as: self.made_as(&found.uid, path),
+            })
+            .collect();
         let recovered = Recovered {
             uid: found.uid,
             record,
             instances,
-            reports: found
-                .reports
-                .into_iter()
-                .map(|(revision, sop, _)| (revision, sop))
-                .collect(),
+            reports,
             peer_marks: found
                 .marks
                 .into_iter()
@@ -130,12 +167,27 @@ impl Runtime {
                 .collect(),
             marks,
         };
-        for (_, sop) in recovered.reports.iter().chain(&found.companions) {
+        let reports = recovered.reports.iter().map(|report| &report.sop);
+        let companions = found.companions.iter().map(|(_, sop)| sop);
+        for sop in reports.chain(companions) {
             note("issued UID", self.queue.issue(sop));
         }
         let now = self.now();
         let actions = self.engine.recover(recovered, now);
         self.carry_out(actions);
+    }
+
+    /// Which document a report's file is, and in which form it was written: its series and its class tell.
+    fn made_as(&self, study: &StudyInstanceUid, path: &Path) -> Option<(Document, Form)> {
+        let header = self.ports.headers.read(path);
+        let (series, class) = (header.series_instance_uid?, header.sop_class_uid?);
+        let node_uid = self.spool.node_uid();
+        let document = Document::ALL
+            .into_iter()
+            .find(|document| series_uid(node_uid, study, *document) == series)?;
+        let mut forms = document.forms();
+        let form = forms.find(|form| form.class.sop_class() == class.as_str())?;
+        Some((document, form))
     }
 
     fn recover_instance(
@@ -146,17 +198,13 @@ impl Runtime {
     ) -> RecoveredInstance {
         let is_known = record.is_some_and(|record| record.has(stored));
         let peer = self.sender_of(stored);
-        let header = (!is_known).then(|| {
-            self.ports
-                .headers
-                .read(&stored.path, &stored.transfer_syntax)
-        });
+        let header = (!is_known).then(|| self.ports.headers.read(&stored.path));
         RecoveredInstance {
             modified: self.modified(stored),
             findings: found
                 .findings
                 .get(&stored.digest.short())
-                .and_then(|path| read_outcome(path)),
+                .and_then(|path| read_outcome(&self.spool, path)),
             own: header
                 .as_ref()
                 .is_some_and(|header| self.is_own(stored, header)),
@@ -172,8 +220,8 @@ impl Runtime {
 }
 
 /// What a findings file says in short. One that can't be read doesn't count: the instance is analysed again.
-fn read_outcome(path: &std::path::Path) -> Option<(Option<Rejection>, Option<String>)> {
-    let json = std::fs::read(path).ok()?;
+fn read_outcome(spool: &Spool, path: &Path) -> Option<(Option<Rejection>, Option<String>)> {
+    let json = spool.read(path).ok()?;
     let findings: InstanceFindings = serde_json::from_slice(&json).ok()?;
     Some((findings.rejected, findings.rejected_detail))
 }

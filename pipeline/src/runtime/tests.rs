@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use sonode_conformance::sop_class::{COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, US_MULTIFRAME};
-use sonode_conformance::{DimseStatus, TransferSyntaxUid, transfer_syntax};
+use sonode_conformance::{DimseStatus, transfer_syntax};
 
 use sonode_sr_writer::{Document, Form, ReportForm, Style, Syntax};
 
@@ -16,8 +16,8 @@ use crate::workers::fake;
 use crate::{
     Arrival, CommitmentJob, DeliveryJob, DeliveryObject, DeliveryReport, HeaderSummary, Headers,
     ObjectResult, Pipeline, Ports, RelayReport, RenderError, RenderedReport, ReportKey,
-    ReportSender, ReportUnmeasured, Route, Settings, StudyDetail, SystemClock, WorkerSettings,
-    WorkerState,
+    ReportSender, ReportUnmeasured, Route, Settings, StudyDetail, SystemClock, WorkerProgram,
+    WorkerSettings, WorkerState,
 };
 
 struct TestSender(Mutex<Sender<DeliveryJob>>);
@@ -39,7 +39,7 @@ impl ReportSender for TestSender {
 struct NoHeaders;
 
 impl Headers for NoHeaders {
-    fn read(&self, _: &Path, _: &TransferSyntaxUid) -> HeaderSummary {
+    fn read(&self, _: &Path) -> HeaderSummary {
         header()
     }
 }
@@ -103,9 +103,11 @@ impl Node {
 
     fn with_routes(folder: &Path, script: &str, routes: Vec<Route>) -> Self {
         let (program, args) = fake::command(script);
-        let mut worker = WorkerSettings::new(program, args);
-        worker.attempts_max = 2;
-        worker.restart_first = Duration::from_millis(1);
+        let worker = WorkerSettings {
+            attempts_max: 2,
+            restart_first: Duration::from_millis(1),
+            ..WorkerSettings::default()
+        };
         let mut settings = Settings::new("SONODE".parse().unwrap(), worker);
         // A study closes as soon as no open association carries it.
         settings.quiet_period = Duration::ZERO;
@@ -115,6 +117,7 @@ impl Node {
         let ports = Ports {
             sender: Box::new(TestSender(Mutex::new(sender))),
             headers: Box::new(NoHeaders),
+            analyzer: Box::new(WorkerProgram { program, args }),
             clock: Box::new(SystemClock::new()),
         };
         let pipeline = Pipeline::start(settings, spool.clone(), ports).unwrap();

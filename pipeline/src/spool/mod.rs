@@ -279,9 +279,7 @@ impl Spool {
         revision: u32,
         sop: &SopInstanceUid,
     ) -> Option<PathBuf> {
-        let (_, folder) = self.find_study(study)?;
-        let path = folder.join(layout::report_name(revision, sop));
-        path.is_file().then_some(path)
+        self.made(study, &layout::report_name(revision, sop))
     }
 
     /// The file of a companion that was committed.
@@ -291,9 +289,21 @@ impl Spool {
         revision: u32,
         sop: &SopInstanceUid,
     ) -> Option<PathBuf> {
-        let (_, folder) = self.find_study(study)?;
-        let path = folder.join(layout::companion_name(revision, sop));
-        path.is_file().then_some(path)
+        self.made(study, &layout::companion_name(revision, sop))
+    }
+
+    fn made(&self, study: &StudyInstanceUid, name: &str) -> Option<PathBuf> {
+        let path = self.find_study(study)?.1.join(name);
+        let entry = self.shared().disk.entry(&path).ok()?;
+        matches!(entry, Some(Entry::File(_))).then_some(path)
+    }
+
+    /// A small file of the spool, whole: findings.
+    ///
+    /// # Errors
+    /// As the operating system gives them.
+    pub fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        self.shared().disk.read(path, u64::MAX)
     }
 
     /// Records durably how far an object has come at a peer. Doing it again changes nothing.

@@ -56,7 +56,13 @@ impl Committer {
         let layout = &self.shared.layout;
         let (day_folder, to) = (layout.done_day(day), layout.done_study(day, study));
         match self.shared.disk.make_folder(&day_folder) {
-            Ok(()) => self.shared.sync_folder(&layout.done())?,
+            Ok(()) => {
+                if let Err(error) = self.shared.sync_folder(&layout.done()) {
+                    // The name goes again: after a restart it would pass for durable, and it isn't.
+                    undo("a new day", self.shared.disk.remove_folder(&day_folder));
+                    return Err(error);
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(SpoolError::io("make", &day_folder)(error)),
         }

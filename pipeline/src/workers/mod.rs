@@ -1,4 +1,4 @@
-//! One worker process: started with a socket pair on its standard input and output, read by a thread of its own, killed
+//! The worker as a process: started with a socket pair on its standard input and output, read by a thread of its own, killed
 //! when it is told to be or when it talks nonsense. What is done with it is the engine's matter.
 
 #[cfg(test)]
@@ -10,18 +10,16 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use sonode_findings::protocol::{
-    Amended, Analyzed, FrameError, FromWorker, Illustrated, Ready, ToWorker, read_frame,
-    write_frame,
-};
+use sonode_findings::protocol::{FrameError, FromWorker, ToWorker, read_frame, write_frame};
 
-use crate::engine::WorkerEnd;
+use crate::ports::{Analyzer, Tell, Worker, WorkerEnd, WorkerEvent};
 
 /// The exit code of a worker that has no model that it may use.
 const EXIT_NO_MODEL: i32 = 3;
@@ -32,37 +30,37 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest line of its standard error that is passed on.
 const STDERR_LINE_MAX: u64 = 4096;
 
-/// What a worker says.
-pub(crate) enum WorkerEvent {
-    Ready(Ready),
-    Analyzed(Box<Analyzed>),
-    Amended(Box<Amended>),
-    Illustrated(Box<Illustrated>),
-    /// The last one, always.
-    Ended(WorkerEnd),
+/// The program that analyses, `sonode-worker`.
+#[derive(Debug, Clone)]
+pub struct WorkerProgram {
+    /// Where it is.
+    pub program: PathBuf,
+    /// Its arguments, such as `serve --models-dir D --device cpu`.
+    pub args: Vec<String>,
+}
+
+impl Analyzer for WorkerProgram {
+    fn start(&self, tell: Tell) -> io::Result<Box<dyn Worker>> {
+        let process = WorkerProcess::start(self, tell).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", self.program.display()))
+        })?;
+        Ok(Box::new(process))
+    }
 }
 
 /// A running worker.
-pub(crate) struct Worker {
+struct WorkerProcess {
     jobs: UnixStream,
     child: Arc<Mutex<Child>>,
 }
 
-impl Worker {
-    /// Starts a worker; `tell` gets what it says, from another thread.
-    ///
-    /// # Errors
-    /// As the operating system gives them: no such program, no more processes.
-    pub(crate) fn start(
-        program: &std::path::Path,
-        args: &[String],
-        tell: impl Fn(WorkerEvent) + Send + 'static,
-    ) -> io::Result<Self> {
+impl WorkerProcess {
+    fn start(of: &WorkerProgram, tell: Tell) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_write_timeout(Some(WRITE_TIMEOUT))?;
         let answers = ours.try_clone()?;
-        let mut child = Command::new(program)
-            .args(args)
+        let mut child = Command::new(&of.program)
+            .args(&of.args)
             .stdin(Stdio::from(OwnedFd::from(theirs.try_clone()?)))
             .stdout(Stdio::from(OwnedFd::from(theirs)))
             .stderr(Stdio::piped())
@@ -86,27 +84,23 @@ impl Worker {
             kill(&child);
             return Err(error);
         }
-        tracing::info!(pid, program = %program.display(), "worker started");
+        tracing::info!(pid, program = %of.program.display(), "worker started");
         Ok(Self { jobs: ours, child })
-    }
-
-    /// Hands a job over. A worker that doesn't take it is killed: its end is told as any other.
-    pub(crate) fn give(&mut self, job: &ToWorker) {
-        if let Err(error) = write_frame(&mut self.jobs, job) {
-            tracing::warn!(%error, "the worker doesn't take a job");
-            self.kill();
-        }
-    }
-
-    /// Kills it.
-    pub(crate) fn kill(&self) {
-        kill(&self.child);
     }
 }
 
-impl Drop for Worker {
+impl Worker for WorkerProcess {
+    fn give(&mut self, job: &ToWorker) {
+        if let Err(error) = write_frame(&mut self.jobs, job) {
+            tracing::warn!(%error, "the worker doesn't take a job");
+            kill(&self.child);
+        }
+    }
+}
+
+impl Drop for WorkerProcess {
     fn drop(&mut self) {
-        self.kill();
+        kill(&self.child);
     }
 }
 

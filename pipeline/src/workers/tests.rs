@@ -1,14 +1,15 @@
 use std::sync::mpsc::{Receiver, channel};
 
-use sonode_findings::protocol::AnalyzeJob;
+use sonode_findings::protocol::{AnalyzeJob, Ready};
 
 use super::*;
 
-fn start(script: &str) -> (Worker, Receiver<WorkerEvent>) {
+fn start(script: &str) -> (Box<dyn Worker>, Receiver<WorkerEvent>) {
     let (program, args) = fake::command(script);
     let (sender, events) = channel();
-    let worker = Worker::start(&program, &args, move |event| drop(sender.send(event))).unwrap();
-    (worker, events)
+    let tell = move |event| drop(sender.send(event));
+    let worker = WorkerProgram { program, args }.start(Box::new(tell));
+    (worker.unwrap(), events)
 }
 
 fn ready(events: &Receiver<WorkerEvent>) -> Ready {
@@ -49,7 +50,7 @@ fn it_is_ready_and_answers_and_ends_when_it_is_killed() {
         assert_eq!(answer.findings.sop_instance_uid.as_str(), sop);
         assert_eq!(answer.findings.rejected.is_some(), sop == "1.2.9");
     }
-    worker.kill();
+    drop(worker);
     assert_eq!(ended(&events).detail, "the worker was ended by signal 9");
 }
 
@@ -96,5 +97,13 @@ fn one_without_a_usable_model_says_what_to_do() {
 
 #[test]
 fn a_program_that_is_missing_is_an_error() {
-    assert!(Worker::start("/nonexistent/sonode-worker".as_ref(), &[], drop).is_err());
+    let missing = WorkerProgram {
+        program: "/nonexistent/sonode-worker".into(),
+        args: Vec::new(),
+    };
+    let error = missing.start(Box::new(drop)).err().unwrap().to_string();
+    assert!(
+        error.starts_with("/nonexistent/sonode-worker: No such file"),
+        "{error}"
+    );
 }

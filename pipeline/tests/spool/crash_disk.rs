@@ -91,10 +91,11 @@ struct OpenFile {
 struct LockGuard(CrashDisk);
 
 /// `SplitMix64`: enough to choose what survives.
-struct Dice(u64);
+#[derive(Debug, Clone)]
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -102,7 +103,8 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    /// A number below `bound`, which isn't 0.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % (bound as u64)).unwrap()
     }
 }
@@ -287,6 +289,11 @@ impl CrashDisk {
     pub(crate) fn cut_after(&self, calls: u64) {
         let mut state = self.state();
         state.cut_at = Some(state.calls + calls);
+    }
+
+    /// Whether a call came after that.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.state().is_cut()
     }
 
     pub(crate) fn set_fault(&self, fault: Option<Fault>) {

@@ -2,19 +2,18 @@
 //! must fail on a disk that skips one kind of sync, or it would prove nothing.
 
 use std::collections::BTreeSet;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
 use std::thread;
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use rustix::io::Errno;
-use sonode_pipeline::spool::{Committed, Disk, DiskFile, Entry, PeerMark, Space, Spool};
+use sonode_pipeline::spool::{Committed, Disk, PeerMark, Spool};
 
 use crate::crash_disk::{Call, CrashDisk, Fault};
-use crate::oracle::{Promises, contents, open, sop, store, study};
+use crate::lying_disk::{Lying, Skip};
+use crate::oracle::{Promises, ROOT, contents, open, sop, store, study};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -263,6 +262,9 @@ fn play_round<D: Disk + 'static>(
     }
     for step in &round.steps {
         run_step(&spool, promises, step)?;
+        if disk.is_cut() {
+            break;
+        }
     }
     drop(spool);
     match round.end {
@@ -302,119 +304,13 @@ proptest! {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Skip {
-    /// fdatasync of files.
-    Contents,
-    /// fsync of a study's folder.
-    StudyFolder,
-    /// fsync of `open/<hh>`: a new study's folder.
-    NewStudy,
-    /// fsync of `done/<day>`.
-    Day,
-    /// The first fsync of each folder that an earlier process left.
-    Inherited,
-}
-
-/// A disk that says "synced" and isn't.
-struct Lying {
-    disk: CrashDisk,
-    skip: Skip,
-    inherited: Mutex<BTreeSet<PathBuf>>,
-}
-
-impl Lying {
-    fn new(disk: CrashDisk, skip: Skip) -> Self {
-        let inherited = Mutex::new(disk.tree().into_iter().collect());
-        Self {
-            disk,
-            skip,
-            inherited,
-        }
-    }
-}
-
-struct LyingFile(Box<dyn DiskFile>);
-
-impl DiskFile for LyingFile {
-    fn append(&mut self, data: &[u8]) -> io::Result<()> {
-        self.0.append(data)
-    }
-    fn overwrite(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.overwrite(offset, data)
-    }
-    fn sync_data(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-    fn start_writeback(&mut self, offset: u64, len: u64) {
-        self.0.start_writeback(offset, len);
-    }
-}
-
-impl Disk for Lying {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = self.disk.create(path)?;
-        let honest = self.skip != Skip::Contents;
-        Ok(if honest {
-            file
-        } else {
-            Box::new(LyingFile(file))
-        })
-    }
-    fn sync_folder(&self, path: &Path) -> io::Result<()> {
-        let depth = path.iter().count();
-        let skipped = match self.skip {
-            Skip::StudyFolder => depth == 5,
-            Skip::NewStudy => depth == 4 && path.starts_with("/data/open"),
-            Skip::Day => depth == 4 && path.starts_with("/data/done"),
-            Skip::Inherited => depth == 5 && self.inherited.lock().unwrap().remove(path),
-            Skip::Contents => false,
-        };
-        if skipped {
-            Ok(())
-        } else {
-            self.disk.sync_folder(path)
-        }
-    }
-    fn read(&self, path: &Path, max: u64) -> io::Result<Vec<u8>> {
-        self.disk.read(path, max)
-    }
-    fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
-        self.disk.entry(path)
-    }
-    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        self.disk.list(folder)
-    }
-    fn make_folder(&self, path: &Path) -> io::Result<()> {
-        self.disk.make_folder(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.replace(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_file(path)
-    }
-    fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_folder(path)
-    }
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        self.disk.space(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
-        self.disk.lock(path)
-    }
-}
-
 /// Plays rounds on a lying disk until the check notices; how many of `tries` it took, or `None`.
 fn noticed_after(skip: Skip, tries: usize) -> Option<usize> {
     let mut runner = TestRunner::deterministic();
     let strategy = prop::collection::vec(round(), 1..5);
     (0..tries).find(|_| {
         let rounds = strategy.new_tree(&mut runner).unwrap().current();
-        let wrap = |disk| Lying::new(disk, skip);
+        let wrap = |disk| Lying::new(disk, Path::new(ROOT), skip);
         play(&rounds, &CrashDisk::new(), wrap).is_err()
     })
 }
@@ -468,6 +364,6 @@ fn killed_and_sent_again<D: Disk + 'static>(wrap: impl Fn(CrashDisk) -> D) -> Re
 #[test]
 fn what_a_killed_process_left_is_durable_before_it_is_acknowledged() {
     assert_eq!(killed_and_sent_again(|disk| disk), Ok(()));
-    let noticed = killed_and_sent_again(|disk| Lying::new(disk, Skip::Inherited));
+    let noticed = killed_and_sent_again(|disk| Lying::new(disk, Path::new(ROOT), Skip::Inherited));
     assert!(noticed.is_err(), "a skipped sync of inherited folders");
 }

@@ -12,4 +12,5 @@ mod durability;
 mod faults;
 mod filing;
 mod kept;
+mod lying_disk;
 mod oracle;

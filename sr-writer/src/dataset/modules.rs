@@ -133,12 +133,11 @@ pub(super) fn document(
         );
     }
     // A Key Object Selection has no such attribute; its series and instance number say which is the later one.
-    if let Some(predecessor) = &request.predecessor
-        && request.document != Document::KeyObject
-    {
+    if !request.predecessors.is_empty() && request.document != Document::KeyObject {
+        let documents = request.predecessors.iter();
         item.sequence(
             tags::PREDECESSOR_DOCUMENTS_SEQUENCE,
-            vec![predecessor_document(predecessor)],
+            documents.map(predecessor_document).collect(),
         );
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn statements(source: &Source<'_>) -> Vec<Text> {
     if source.has_undecoded {
         items.push(comment(language.undecoded()));
     }
-    if let Some(predecessor) = &request.predecessor {
+    if let Some(predecessor) = request.predecessors.first() {
         let uid = predecessor.sop_instance.as_str();
         items.push(comment(&language.revision(request.revision, uid)));
     }

@@ -171,7 +171,7 @@ fn reports() -> Vec<(String, Vec<u8>)> {
                 },
                 device_serial: "7".into(),
                 station_ae: "SONODE".parse().unwrap(),
-                predecessor: None,
+                predecessors: Vec::new(),
             };
             let written = sonode_sr_writer::write(&findings, &context, &request).unwrap();
             reports.push((

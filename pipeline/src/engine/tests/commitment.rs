@@ -192,6 +192,15 @@ fn a_pacs_that_offers_neither_leaves_it_unconfirmed_with_an_alarm() {
     let alarms = world.engine.health().alarms;
     assert!(alarms[0].contains("pacs-a took 1 object"), "{alarms:?}");
     assert!(world.engine.health().ready);
+    // A restart is no reason to forget it; that somebody has it asked for again is.
+    world.restart(false);
+    assert_eq!(world.engine.health().alarms, alarms);
+    assert_eq!(world.operate(&study_uid(1), Command::Retry), Ok(()));
+    assert_eq!(world.engine.health().alarms, [""; 0]);
+    world.come_to_rest();
+    assert_eq!(delivery(&world).0, DeliveryState::Confirmed);
+    world.restart(false);
+    assert_eq!(world.engine.health().alarms, [""; 0]);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! A world for the engine: a spool, a queue, a worker and two PACS, in memory, without a clock.
 
+mod arrivals;
 mod drawings;
 mod peers;
 mod readings;
+mod restart;
 mod worker;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -154,7 +156,7 @@ pub(super) fn kind_of(sop: &SopInstanceUid) -> Kind {
 
 impl World {
     pub(super) fn new() -> Self {
-        let worker = WorkerSettings::new("sonode-worker".into(), Vec::new());
+        let worker = WorkerSettings::default();
         let mut settings = Settings::new("SONODE".parse().unwrap(), worker);
         settings.routing.routes = vec![route("pacs-a"), route("pacs-b")];
         let mut world = Self {
@@ -408,104 +410,6 @@ impl World {
         Findings::merge(uid.clone(), instances.collect())
     }
 
-    /// An object comes over an association.
-    pub(super) fn arrive(&mut self, study: u8, kind: usize, n: u8, version: u8, association: u64) {
-        self.arrive_of(study, kind, n, version, association, "PATIENT");
-    }
-
-    pub(super) fn arrive_of(
-        &mut self,
-        study: u8,
-        kind: usize,
-        n: u8,
-        version: u8,
-        association: u64,
-        patient: &str,
-    ) {
-        let mut instance = instance(study, kind, n, version);
-        instance.study = Some(study_uid(study));
-        let life = self.lives;
-        let event = self.stored(instance, patient, association);
-        // Where the node died over it, the next life has found it in the spool.
-        if self.lives == life {
-            self.event(event);
-        }
-    }
-
-    /// An object comes whose study the header scanner can't read. The worker can't either where it shows another view.
-    pub(super) fn arrive_unsorted(&mut self, study: u8, kind: usize, n: u8, association: u64) {
-        let instance = instance(study, kind, n, 0);
-        let key = (instance.sop_instance.clone(), instance.digest);
-        self.unsorted.insert(key, instance.clone());
-        let received = self.now;
-        self.event(Event::Unsorted(Box::new(UnsortedArrival {
-            instance,
-            received,
-            peer: Some("cart".to_owned()),
-            association,
-        })));
-    }
-
-    /// As the runtime does it: the file moves, and the object is one of its study.
-    fn file(&mut self, filing: Filing) -> Event {
-        let Filing { arrival, context } = filing;
-        let mut instance = arrival.instance;
-        self.unsorted
-            .remove(&(instance.sop_instance.clone(), instance.digest))
-            .expect("what is filed was there");
-        instance.study = Some(context.study_instance_uid);
-        self.stored(instance, "PATIENT", arrival.association)
-    }
-
-    /// The spool has it: what the engine is told.
-    fn stored(&mut self, instance: StoredInstance, patient: &str, association: u64) -> Event {
-        let (uid, sop) = (
-            instance.study.clone().unwrap(),
-            instance.sop_instance.clone(),
-        );
-        let digest = instance.digest;
-        let others = self
-            .files
-            .keys()
-            .filter(|(_, other, _)| *other == sop)
-            .count();
-        let key = (uid.clone(), sop.clone(), digest);
-        let kind_of_arrival = match (self.files.contains_key(&key), others) {
-            (true, _) => ArrivalKind::Duplicate,
-            (false, 0) => ArrivalKind::New,
-            (false, _) => ArrivalKind::NewVersion,
-        };
-        if kind_of_arrival != ArrivalKind::Duplicate {
-            self.open.insert(uid.clone());
-        }
-        self.files.entry(key).or_insert_with(|| instance.clone());
-        let is_duplicate = kind_of_arrival == ArrivalKind::Duplicate;
-        if !self.engine.knows(&uid) {
-            let mut files = self.files.keys();
-            if let Some(done) = self.finished.get(&uid) {
-                if !is_duplicate || self.engine.is_wanted_again(done, &sop, self.peer) {
-                    self.engine.adopt(done.clone());
-                }
-            } else if !is_duplicate && files.any(|(study, other, _)| *study == uid && *other != sop)
-            {
-                self.recover(uid.clone());
-            }
-        }
-        let mut context = StudyContext::unknown(uid);
-        context.patient_id = Phi::new(patient);
-        context.patient_name = Phi::new(&self.name);
-        self.contexts.insert((sop.clone(), digest), context.clone());
-        Event::Stored(Box::new(Stored {
-            own: kind_of(&sop) == Kind::Own,
-            instance,
-            kind: kind_of_arrival,
-            context,
-            peer: Some(self.peer.to_owned()),
-            association,
-            rejection: self.rejection.clone(),
-        }))
-    }
-
     pub(super) fn pass(&mut self, time: Duration) {
         self.now = self.now.plus(time);
         self.event(Event::Tick);
@@ -513,104 +417,6 @@ impl World {
 
     pub(super) fn pass_all_but_a_second(&mut self, time: Duration) {
         self.pass(time.saturating_sub(Duration::from_secs(1)));
-    }
-
-    /// `kill -9` of the node and a new start; `lose_queue`: its queue is gone as well.
-    pub(super) fn restart(&mut self, lose_queue: bool) {
-        if lose_queue {
-            self.records.clear();
-            self.marks.clear();
-            self.finished.clear();
-            self.charges.clear();
-            self.suspects.clear();
-        }
-        // The node's death charges nobody; what was in flight runs alone.
-        for (_, stored, alone) in std::mem::take(&mut self.running) {
-            if lose_queue || stored.study.is_none() {
-                continue;
-            }
-            if alone {
-                self.note_charge_on_record(&stored);
-            }
-            self.suspects.insert(stored.sop_instance);
-        }
-        self.has_worker = false;
-        self.is_ready = false;
-        self.drawings.running = None;
-        self.late.clear();
-        self.jobs.clear();
-        self.questions.clear();
-        self.relay_reports.clear();
-        self.lives += 1;
-        self.engine = Engine::new(self.settings.clone());
-        for uid in self.open.clone() {
-            self.recover(uid);
-        }
-        for json in self.kept.values() {
-            self.engine.keep_relay(serde_json::from_str(json).unwrap());
-        }
-        for instance in self.unsorted.values() {
-            self.engine.keep_unsorted(UnsortedArrival {
-                instance: instance.clone(),
-                received: self.now,
-                peer: Some("cart".to_owned()),
-                association: 0,
-            });
-        }
-        self.event(Event::Tick);
-    }
-
-    /// The node found its worker overdue, charged the run that was alone, and died before it could kill the worker: the
-    /// charge is on record.
-    fn note_charge_on_record(&mut self, stored: &StoredInstance) {
-        let study = stored.study.as_ref().and_then(|uid| self.records.get(uid));
-        let recorded = study.and_then(|study| study.instances.get(&stored.sop_instance));
-        let charges = self.charges.entry(stored.sop_instance.clone()).or_default();
-        if recorded.is_some_and(|instance| instance.attempts > *charges) {
-            *charges += 1;
-        }
-    }
-
-    fn recover(&mut self, uid: StudyInstanceUid) {
-        let is_lost = !self.records.contains_key(&uid) && !self.finished.contains_key(&uid);
-        let instances = self.files.iter().filter(|((study, ..), _)| *study == uid);
-        let instances = instances
-            .map(|((_, sop, digest), stored)| RecoveredInstance {
-                stored: stored.clone(),
-                modified: self.now,
-                findings: self
-                    .findings
-                    .get(&(uid.clone(), *digest))
-                    .map(|found| (found.rejected, found.rejected_detail.clone())),
-                context: is_lost
-                    .then(|| self.contexts.get(&(sop.clone(), *digest)).cloned())
-                    .flatten(),
-                rejection: self.rejection.clone().filter(|_| is_lost),
-                peer: Some("cart".to_owned()),
-                own: kind_of(sop) == Kind::Own,
-            })
-            .collect();
-        let reports = self.reports.iter().filter(|(study, ..)| *study == uid);
-        let marked = self.marked.iter().filter(|(_, study, ..)| *study == uid);
-        let marks = self.marks.iter().filter(|((study, _), _)| *study == uid);
-        let found = Recovered {
-            record: self.records.get(&uid).or(self.finished.get(&uid)).cloned(),
-            instances,
-            reports: reports
-                .map(|(_, revision, sop)| (*revision, sop.clone()))
-                .collect(),
-            peer_marks: marked
-                .map(|(mark, _, peer, sop)| FoundMark {
-                    mark: *mark,
-                    peer: peer.clone(),
-                    sop: sop.clone(),
-                })
-                .collect(),
-            marks: marks.map(|((_, sop), mark)| (sop.clone(), *mark)).collect(),
-            uid,
-        };
-        let actions = self.engine.recover(found, self.now);
-        self.carry_out(actions);
     }
 
     /// Everything works, time passes, associations end: until nothing is left to do.

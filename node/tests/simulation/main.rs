@@ -1,0 +1,114 @@
+//! The promises, in a world without a clock: carts that delete what was acknowledged, a node whose disk forgets what was
+//! not synced, a PACS, and a network that delays, cuts and falls silent.
+//!
+//! Real are the association state machines, PDUs and messages of both sides (`sonode-dimse`), the spool with its
+//! committer, the engine with its runtime, sled's queue and the reports. Simulated are disk, network, time, workers, and
+//! the loops that `sonode` runs around sockets. A seed is a schedule:
+//! `SONODE_SIM_SEED=<seed> cargo test --release --test simulation nothing` plays one again, with its log;
+//! `SONODE_SIM_SCHEDULES` says how many.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "clippy knows test functions; these are their helpers"
+)]
+
+mod called;
+mod caller;
+mod cart;
+#[path = "../../../pipeline/tests/spool/crash_disk.rs"]
+#[expect(dead_code, reason = "the spool's own tests use the rest of it")]
+mod crash_disk;
+#[path = "../../../pipeline/tests/spool/lying_disk.rs"]
+#[expect(
+    dead_code,
+    reason = "inherited folders: a cart asks twice for that, and at once; the spool's own tests do"
+)]
+mod lying_disk;
+mod network;
+mod pacs;
+mod process;
+mod worker;
+mod world;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lying_disk::Skip;
+use world::World;
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Plays schedules on every core until one fails; the failure with its seed.
+fn first_failure(seeds: std::ops::Range<u64>, skip: Option<Skip>) -> Option<(u64, String)> {
+    let next = AtomicU64::new(seeds.start);
+    let found = Mutex::new(None);
+    let cores = thread::available_parallelism().map_or(2, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end || found.lock().unwrap().is_some() {
+                        return;
+                    }
+                    if let Err(failure) = World::play(seed, skip) {
+                        found.lock().unwrap().get_or_insert((seed, failure));
+                    }
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap()
+}
+
+#[test]
+fn nothing_that_was_acknowledged_is_lost_and_every_study_ends_with_one_report() {
+    let seeds = match variable("SONODE_SIM_SEED") {
+        Some(seed) => {
+            tracing_subscriber::fmt()
+                .with_writer(std::io::stderr)
+                .init();
+            seed..seed + 1
+        }
+        None => {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            let first = since.as_secs() << 20;
+            first..first + variable("SONODE_SIM_SCHEDULES").unwrap_or(2_000)
+        }
+    };
+    if let Some((seed, failure)) = first_failure(seeds, None) {
+        panic!("{failure}; play it again with SONODE_SIM_SEED={seed}");
+    }
+}
+
+/// The check would prove nothing if it didn't notice a sync that is left out.
+fn is_noticed(skip: Skip) {
+    let noticed = first_failure(1..1_000, Some(skip));
+    println!("{skip:?}: {noticed:?}");
+    assert!(noticed.is_some());
+}
+
+#[test]
+fn a_left_out_sync_of_contents_is_noticed() {
+    is_noticed(Skip::Contents);
+}
+
+#[test]
+fn a_left_out_sync_of_a_study_folder_is_noticed() {
+    is_noticed(Skip::StudyFolder);
+}
+
+#[test]
+fn a_left_out_sync_of_a_new_study_is_noticed() {
+    is_noticed(Skip::NewStudy);
+}
+
+#[test]
+fn a_left_out_sync_of_a_day_is_noticed() {
+    is_noticed(Skip::Day);
+}
