@@ -235,7 +235,7 @@ fn check_function(name: &str, findings: &Findings, groups: &Value) {
     }));
     assert_eq!(groups[0]["measurements"], json!(wanted), "{name}");
     let (index, beats) = match (&lv.index, &groups.as_array().unwrap()[1..]) {
-        (Some(_), [beats @ .., index]) => (Some(index), beats),
+        (Some(_), [index, beats @ ..]) => (Some(index), beats),
         (_, beats) => (None, beats),
     };
     check_beats(name, &sources, beats);

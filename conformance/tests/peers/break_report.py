@@ -34,7 +34,7 @@ def region(report):
 
 
 def function(report):
-    return named(report, "126010").ContentSequence[-1]
+    return named(report, "126010").ContentSequence[0]
 
 
 def lvef(report):

@@ -103,6 +103,20 @@ pub fn grades(lvef_percent: f64, profiles: impl IntoIterator<Item = Profile>) ->
         .collect()
 }
 
+impl EfGrade {
+    /// What the profile calls the rest of an interval around the ejection fraction, both ends in percent and rounded as it
+    /// is, from the lowest on; empty where all of it has this grade.
+    pub fn others(&self, [low, high]: [f64; 2]) -> Vec<EfLabel> {
+        let bands = self.profile.bands().iter();
+        bands
+            .filter(|(label, [least, most])| {
+                *label != self.label && *least <= high.round() && *most >= low.round()
+            })
+            .map(|(label, _)| *label)
+            .collect()
+    }
+}
+
 impl Profile {
     /// Every band from the lowest: what it is called, its lowest and its highest whole percent.
     fn bands(self) -> &'static [(EfLabel, [f64; 2])] {
@@ -199,6 +213,16 @@ mod tests {
             [None, Some(40.0)]
         );
         assert!(grades(60.0, [Profile::AseEacvi2015Men])[0].code.is_some());
+    }
+
+    #[test]
+    fn an_interval_over_a_bound_names_what_lies_beyond() {
+        let [grade] = grades(45.2, [Profile::EscHf]).try_into().unwrap();
+        assert_eq!(grade.label, EfLabel::MildlyReduced);
+        assert_eq!(grade.others([40.6, 49.4]), []);
+        assert_eq!(grade.others([40.4, 49.4]), [EfLabel::Reduced]);
+        let both = [EfLabel::Reduced, EfLabel::Preserved];
+        assert_eq!(grade.others([34.1, 56.3]), both);
     }
 
     #[test]

@@ -36,7 +36,8 @@ patterns! {
     APEX_MOVEMENT[0] = "apex-movement", "movement of the apex over the length";
     HEART_RATE_UNKNOWN[0] = "heart-rate-unknown", "the heart rate is not known";
     NO_CALIBRATION[0] = "no-calibration", "the image has no calibration";
-    SYSTOLE_UNTIMED[0] = "systole-untimed", "the frame rate is not known, or the clip shows end systole before end diastole";
+    FRAME_RATE_UNKNOWN[0] = "frame-rate-unknown", "the frame rate is not known";
+    SYSTOLE_FIRST[0] = "systole-first", "the clip shows end systole before end diastole";
     NO_ATRIUM[0] = "no-atrium", "no left atrium is seen";
     APEX_TOWARDS_PROBE[0] = "apex-towards-probe", "the annulus lies deeper than the apex";
     APEX_AWAY_FROM_PROBE[0] = "apex-away-from-probe", "the annulus does not lie deeper than the apex";

@@ -4,7 +4,9 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::thread;
 
 use sha2::{Digest, Sha256};
 use sonode_conformance::SopInstanceUid;
@@ -68,18 +70,36 @@ fn read(
     path: &Path,
     then: impl FnOnce(&Opened, InstanceFindings) -> Prepared,
 ) -> io::Result<Prepared> {
-    let sha256 = Some(sha256(path)?);
+    thread::scope(|scope| {
+        // Beside the rest: it takes a core through the whole file, which the header doesn't wait for.
+        let digest = scope.spawn(|| sha256(path));
+        let digest = || digest.join().unwrap_or_else(|panic| resume_unwind(panic));
+        read_beside(path, digest, then)
+    })
+}
+
+/// As [`read`], with the file's digest from somewhere else.
+fn read_beside(
+    path: &Path,
+    digest: impl FnOnce() -> io::Result<String>,
+    then: impl FnOnce(&Opened, InstanceFindings) -> Prepared,
+) -> io::Result<Prepared> {
     Ok(match dicom::open(path) {
         Ok(opened) => {
-            let uid = opened
-                .sop_instance_uid()
-                .unwrap_or_else(|| uid_without_header(path, sha256.as_deref()));
-            let mut findings = InstanceFindings::empty(uid);
-            findings.sha256 = sha256;
-            then(&opened, findings)
+            let Some(uid) = opened.sop_instance_uid() else {
+                let sha256 = Some(digest()?);
+                let uid = uid_without_header(path, sha256.as_deref());
+                let mut findings = InstanceFindings::empty(uid);
+                findings.sha256 = sha256;
+                return Ok(then(&opened, findings));
+            };
+            let mut prepared = then(&opened, InstanceFindings::empty(uid));
+            prepared.findings.sha256 = Some(digest()?);
+            prepared
         }
         Err(OpenError::Io(error)) => return Err(error),
         Err(error) => {
+            let sha256 = Some(digest()?);
             let uid = uid_without_header(path, sha256.as_deref());
             let mut findings = InstanceFindings::empty(uid);
             findings.sha256 = sha256;

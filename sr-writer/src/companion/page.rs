@@ -130,12 +130,12 @@ impl Page {
             let interval = format!("{} {low:.0} \u{2013} {high:.0} %", self.texts.interval);
             self.svg.text([x, y], Style::new(22.0, ink), &interval);
         }
-        y += 32.0;
+        y += 30.0;
         for (name, value) in rows(findings, lv, self.language) {
             self.svg.text([x, y], label, name);
             let style = Style::new(21.0, ink).bold().at(Anchor::End);
             self.svg.text([x + room, y], style, &value);
-            y += 29.0;
+            y += 27.0;
         }
         y += 6.0;
         let small = Style::new(16.0, faint);
@@ -156,7 +156,9 @@ impl Page {
         if lv.measurement.edv_ml.is_none() {
             remarks.push(self.language.no_calibration().to_owned());
         }
-        remarks.extend(lv.grades.iter().map(|grade| self.language.ef_grade(grade)));
+        let interval = lv.measurement.lvef_interval;
+        let line = |grade| self.language.ef_grade_line(grade, interval);
+        remarks.extend(lv.grades.iter().map(line));
         remarks
     }
 

@@ -4,12 +4,12 @@ use sonode_findings::{CardiacPhase, Contour, Grade, InstanceFindings, ModelRef};
 
 use super::quantity::{QUANTITIES, Quantity, Reading, check_frame, cycle_point, heart_rate};
 use super::rows::{Modifier, Row, fill};
-use super::{Source, decimal, view_code};
+use super::{Source, decimal, qualitative, view_code};
 use crate::codes::{self, Code, Unit};
 use crate::identity::{beat_tracking_uid, contour_tracking_uid, function_tracking_uid};
 use crate::request::WriteError;
 use crate::texts::Language;
-use crate::tree::{Coded, Container, Image, Num, Region};
+use crate::tree::{Coded, Container, Image, Num, Region, Text};
 use sonode_conformance::{Uid, implementation};
 
 /// The contours of a clip, one TID 1410 group each, so that each has a tracking identifier of its own: viewers merge
@@ -101,12 +101,15 @@ pub(super) fn function(source: &Source<'_>) -> Result<Option<Container>, WriteEr
         function_tracking_uid(&lv.source),
         &source.findings.models,
     );
+    let in_words = qualitative::interval(source)?;
+    let interval = lv.measurement.lvef_interval.zip(in_words);
+    let interval = interval.map(|(ends, in_words)| Interval {
+        value: lv.measurement.lvef_percent,
+        ends,
+        in_words,
+    });
     for quantity in &QUANTITIES {
-        let interval = lv
-            .measurement
-            .lvef_interval
-            .filter(|_| quantity.name == codes::LVEF)
-            .map(|interval| (lv.measurement.lvef_percent, interval));
+        let interval = interval.as_ref().filter(|_| quantity.name == codes::LVEF);
         group = group.contains_all(number(&summary, quantity, interval)?);
     }
     if let Some(rate) = heart_rate(&clips)? {
@@ -148,12 +151,19 @@ pub(super) fn beats(
     (1..).zip(&readings).map(beat).collect()
 }
 
+/// The interval of the ejection fraction: both ends in percent.
+struct Interval {
+    value: f64,
+    ends: [f64; 2],
+    in_words: Text,
+}
+
 /// One number (TID 300). The interval is written as the distances of its ends (TID 310), since PS3.16 has no item for
-/// an interval itself.
+/// an interval itself, and in words, since it has none for the level of those either.
 fn number(
     reading: &Reading<'_>,
     quantity: &Quantity,
-    interval: Option<(f64, [f64; 2])>,
+    interval: Option<&Interval>,
 ) -> Result<Option<Num>, WriteError> {
     let Some(mut num) = reading.modified(quantity)? else {
         return Ok(None);
@@ -161,8 +171,14 @@ fn number(
     for image in reading.sources(quantity)? {
         num = num.inferred_from(image);
     }
-    if let Some((value, [low, high])) = interval {
+    if let Some(Interval {
+        value,
+        ends: [low, high],
+        in_words,
+    }) = interval
+    {
         let what = "the LVEF interval";
+        num = num.property(in_words.clone());
         for (name, distance) in [
             (codes::UPPER_UNCERTAINTY, high - value),
             (codes::LOWER_UNCERTAINTY, value - low),

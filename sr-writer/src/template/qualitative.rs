@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sonode_findings::grade::{EfGrade, EfLabel};
-use sonode_findings::{Check, CheckOutcome, InstanceFindings, Rejection, Sentence};
+use sonode_findings::{Check, CheckOutcome, InstanceFindings, LvSummary, Rejection, Sentence};
 
 use super::{Source, decimal};
 use crate::codes;
@@ -29,15 +29,15 @@ pub(super) fn evaluations(source: &Source<'_>) -> Result<Container, WriteError> 
     );
     // TID 1500 has the row of codes before that of texts.
     Ok(Container::new(codes::QUALITATIVE_EVALUATIONS)
-        .contains_all(normality(source))
-        .contains_all(severity(source))
+        .contains_all(normality(source)?)
+        .contains_all(severity(source)?)
         .contains_all(items))
 }
 
 /// The grades that say where the ejection fraction lies by a normal range (CID 222), and by whose.
-fn normality(source: &Source<'_>) -> Vec<Coded> {
+fn normality(source: &Source<'_>) -> Result<Vec<Coded>, WriteError> {
     let Some(lv) = &source.findings.lv else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let coded = |grade: &EfGrade| {
         let code = match grade.label {
@@ -46,38 +46,61 @@ fn normality(source: &Source<'_>) -> Vec<Coded> {
             EfLabel::AboveNormal => codes::ABNORMALLY_HIGH,
             _ => return None,
         };
-        let language = source.request.style.language;
-        let authority = Text::new(
-            codes::NORMAL_RANGE_AUTHORITY,
-            language.profile(grade.profile),
-        );
-        Some(Coded::new(codes::NORMALITY, code).property(authority))
+        Some(Coded::new(codes::NORMALITY, code))
     };
-    lv.grades.iter().filter_map(coded).collect()
+    graded(source, lv, coded)
 }
 
-/// The grades that state a severity (CID 3716), whose they are, and what they say in full. Where a profile has a word
+/// The grades that state a severity (CID 3716). Where a profile has a word
 /// without a severity (impaired, borderline, reduced, preserved) there is no code, and the word stands alone.
-fn severity(source: &Source<'_>) -> Vec<Coded> {
+fn severity(source: &Source<'_>) -> Result<Vec<Coded>, WriteError> {
     let Some(lv) = &source.findings.lv else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
-    let language = source.request.style.language;
     let coded = |grade: &EfGrade| {
         let code = match grade.label {
             EfLabel::SeverelyImpaired => codes::SEVERE,
             EfLabel::MildlyReduced => codes::MILD,
             _ => return None,
         };
-        let authority = language.profile(grade.profile);
-        Some(
-            Coded::new(codes::SEVERITY, code)
-                .modifier(Coded::new(codes::FINDING_SITE, codes::LEFT_VENTRICLE))
-                .property(Text::new(codes::NORMAL_RANGE_AUTHORITY, authority))
-                .property(comment(&language.ef_grade(grade))),
-        )
+        let site = Coded::new(codes::FINDING_SITE, codes::LEFT_VENTRICLE);
+        Some(Coded::new(codes::SEVERITY, code).modifier(site))
     };
-    lv.grades.iter().filter_map(coded).collect()
+    graded(source, lv, coded)
+}
+
+/// The grades that have a code, each with whose it is, the interval, and what it says in full: a code alone would be read
+/// without its doubt.
+fn graded(
+    source: &Source<'_>,
+    lv: &LvSummary,
+    coded: impl Fn(&EfGrade) -> Option<Coded>,
+) -> Result<Vec<Coded>, WriteError> {
+    let language = source.request.style.language;
+    let interval = interval(source)?;
+    let found = lv.grades.iter().filter_map(|grade| {
+        let authority = language.profile(grade.profile);
+        let in_full = language.ef_grade(grade, lv.measurement.lvef_interval);
+        let coded = coded(grade)?.property(Text::new(codes::NORMAL_RANGE_AUTHORITY, authority));
+        // The shorter one first: viewers show it in line, and put the longer one elsewhere.
+        let coded = interval.iter().cloned().fold(coded, Coded::property);
+        Some(coded.property(comment(&in_full)))
+    });
+    Ok(found.collect())
+}
+
+/// The interval of the ejection fraction in words, with its level.
+pub(super) fn interval(source: &Source<'_>) -> Result<Option<Text>, WriteError> {
+    let lv = source.findings.lv.as_ref();
+    let Some([low, high]) = lv.and_then(|lv| lv.measurement.lvef_interval) else {
+        return Ok(None);
+    };
+    let what = "the LVEF interval";
+    let (low, high) = (decimal(low, 1, what)?, decimal(high, 1, what)?);
+    let language = source.request.style.language;
+    Ok(Some(comment(
+        &language.interval(low.as_str(), high.as_str()),
+    )))
 }
 
 fn comment(text: &str) -> Text {
@@ -113,11 +136,7 @@ fn result(source: &Source<'_>) -> Result<Vec<Text>, WriteError> {
     let language = source.request.style.language;
     let mut items = Vec::new();
     if let Some(lv) = &source.findings.lv {
-        if let Some([low, high]) = lv.measurement.lvef_interval {
-            let what = "the LVEF interval";
-            let (low, high) = (decimal(low, 1, what)?, decimal(high, 1, what)?);
-            items.push(comment(&language.interval(low.as_str(), high.as_str())));
-        }
+        items.extend(interval(source)?);
         let clips = source.measured()?;
         let beats = clips.iter().flat_map(|clip| &clip.beats);
         items.push(comment(&language.derivation(lv.measurement.method, beats)));
@@ -126,11 +145,8 @@ fn result(source: &Source<'_>) -> Result<Vec<Text>, WriteError> {
         }
     }
     if let Some(lv) = &source.findings.lv {
-        items.extend(
-            lv.grades
-                .iter()
-                .map(|grade| comment(&language.ef_grade(grade))),
-        );
+        let in_full = |grade| comment(&language.ef_grade(grade, lv.measurement.lvef_interval));
+        items.extend(lv.grades.iter().map(in_full));
     }
     items.extend(reportable(&source.findings.checks).map(|check| comment(&language.check(check))));
     for clip in source.measured()? {

@@ -24,14 +24,14 @@ pub(super) fn measurement_report(source: &Source<'_>) -> Result<Node, WriteError
 }
 
 fn imaging_measurements(source: &Source<'_>) -> Result<Container, WriteError> {
-    let mut groups = Vec::new();
-    for clip in source.measured()? {
-        groups.extend(group::contours(source, clip)?);
-    }
-    groups.extend(group::function(source)?);
+    // The result first, then what it stands on: a reader reads from the top.
+    let mut groups: Vec<Container> = group::function(source)?.into_iter().collect();
+    groups.extend(index::group(source)?);
     for clip in source.measured()? {
         groups.extend(group::beats(source, clip)?);
     }
-    groups.extend(index::group(source)?);
+    for clip in source.measured()? {
+        groups.extend(group::contours(source, clip)?);
+    }
     Ok(Container::new(codes::IMAGING_MEASUREMENTS).contains_all(groups))
 }

@@ -5,8 +5,9 @@ use sonode_findings::grade::{EfGrade, EfLabel, Profile};
 use super::Language;
 
 impl Language {
-    /// What a reference profile calls the ejection fraction, and from where to where it does.
-    pub fn ef_grade(self, grade: &EfGrade) -> String {
+    /// What a reference profile calls the ejection fraction, from where to where it does, and what else the interval around
+    /// the ejection fraction, in percent, would be called.
+    pub fn ef_grade(self, grade: &EfGrade, interval: Option<[f64; 2]>) -> String {
         let [least, most] = match self {
             Self::En => ["at least", "at most"],
             Self::Zh => ["至少", "至多"],
@@ -18,10 +19,42 @@ impl Language {
             [None, None] => String::new(),
         };
         let (profile, label) = (self.profile(grade.profile), self.ef_label(grade.label));
+        let doubt = self.doubt(grade, interval);
         match self {
-            Self::En => format!("LVEF by {profile}: {label} ({range})"),
-            Self::Zh => format!("LVEF 分级（{profile}）：{label}（{range}）"),
+            Self::En => format!("LVEF by {profile}: {label} ({range}){doubt}"),
+            Self::Zh => format!("LVEF 分级（{profile}）：{label}（{range}）{doubt}"),
         }
+    }
+
+    /// The same for a page, where the interval stands beside it: without the range.
+    pub(crate) fn ef_grade_line(self, grade: &EfGrade, interval: Option<[f64; 2]>) -> String {
+        let (profile, label) = (self.profile(grade.profile), self.ef_label(grade.label));
+        let others = self.others(grade, interval);
+        match self {
+            Self::En if others.is_empty() => format!("{profile}: {label}"),
+            Self::Zh if others.is_empty() => format!("{profile}：{label}"),
+            Self::En => format!("{profile}: {label}; interval: also {}", others.join(", ")),
+            Self::Zh => format!("{profile}：{label}；区间另含{}", others.join("、")),
+        }
+    }
+
+    /// That the grade is provisional; empty where all of the interval has it.
+    fn doubt(self, grade: &EfGrade, interval: Option<[f64; 2]>) -> String {
+        let others = self.others(grade, interval);
+        match self {
+            _ if others.is_empty() => String::new(),
+            Self::En => format!(
+                "; provisional: the 90 % interval reaches into \"{}\"",
+                others.join("\", \"")
+            ),
+            Self::Zh => format!("；暂定：90 % 区间还涉及“{}”", others.join("”、“")),
+        }
+    }
+
+    fn others(self, grade: &EfGrade, interval: Option<[f64; 2]>) -> Vec<&'static str> {
+        let others = interval.map(|interval| grade.others(interval));
+        let others = others.into_iter().flatten();
+        others.map(|label| self.ef_label(label)).collect()
     }
 
     /// The name of a reference profile.

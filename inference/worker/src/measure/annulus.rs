@@ -81,7 +81,7 @@ pub(super) fn annulus(outline: &Outline, atrium: &Grid, others: [&Grid; 2]) -> O
 /// The unit normal of the line through `before` and `after` that points away from the centre at `at`.
 fn outward(before: [f64; 2], after: [f64; 2], at: [f64; 2], centre: [f64; 2]) -> [f64; 2] {
     let (dx, dy) = (after[0] - before[0], after[1] - before[1]);
-    let length = dx.hypot(dy).max(f64::EPSILON);
+    let length = distance(before, after).max(f64::EPSILON);
     let normal = [dy / length, -dx / length];
     let side = normal[0] * (at[0] - centre[0]) + normal[1] * (at[1] - centre[1]);
     if side < 0.0 {

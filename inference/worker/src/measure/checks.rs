@@ -3,7 +3,7 @@
 //! A hard bound stops a number from being reported; a soft one is reported beside it.
 
 use sonode_findings::phrases::{self, Rule, rule};
-use sonode_findings::{Check, CheckOutcome, Sentence, Value};
+use sonode_findings::{Check, CheckOutcome, Pattern, Sentence, Value};
 
 /// Where the proposed bounds come from.
 const SONODE: &str = "Sonode plausibility bounds";
@@ -34,9 +34,8 @@ pub struct Figures {
     pub area_length: [f64; 2],
     /// Beats a minute.
     pub heart_rate_bpm: Option<f64>,
-    /// Seconds from end diastole to the end systole of the same beat; none without a frame rate, or where the clip
-    /// holds them in the other order.
-    pub systole_s: Option<f64>,
+    /// Seconds from end diastole to the end systole of the same beat, or why they aren't known.
+    pub systole_s: Result<f64, Pattern<0>>,
     /// Share of contour points inside the insonified sector, the worse of the two frames.
     pub inside_sector: f64,
     /// Whether the annulus was found between ventricle and atrium in both frames.
@@ -184,8 +183,9 @@ fn cardiac_output(f: &Figures) -> Check {
 
 fn es_ed_interval(f: &Figures) -> Check {
     const RULE: Rule = rule::ES_ED_INTERVAL;
-    let Some(s) = f.systole_s else {
-        return skipped(RULE, phrases::SYSTOLE_UNTIMED);
+    let s = match f.systole_s {
+        Ok(s) => s,
+        Err(reason) => return skipped(RULE, reason),
     };
     let what = phrases::ED_TO_ES.into();
     within(RULE, Bound::Soft, what, s * 1000.0, "ms", [200.0, 500.0])

@@ -1,5 +1,7 @@
 //! Maps on the network's grid, and how that grid lies over the crop.
 
+use std::ops::Range;
+
 use crate::clip::Clip;
 use crate::models::manifest::{Fit, Input};
 
@@ -102,57 +104,73 @@ impl Grid {
     /// slopes down from them, become 0. The slope of the region itself stays, since the contour lies on it.
     #[must_use]
     pub fn largest_region(&self, level: f32) -> Self {
-        let labels = self.regions(level);
-        let mut sizes = vec![0_usize; labels.iter().copied().max().unwrap_or(0) as usize + 1];
-        for label in labels.iter().filter(|label| **label > 0) {
-            sizes[*label as usize] += 1;
+        let runs = self.runs(level);
+        let mut sizes = vec![0_usize; runs.len()];
+        for run in &runs {
+            sizes[run.region] += run.columns.len();
         }
-        let largest = (1..sizes.len()).max_by_key(|label| (sizes[*label], usize::MAX - label));
+        let largest = (0..runs.len()).max_by_key(|region| (sizes[*region], usize::MAX - region));
         let mut kept = self.clone();
-        let Some(largest) = largest else {
-            return kept;
-        };
-        for (value, label) in kept.values.iter_mut().zip(&labels) {
-            if *label != 0 && *label as usize != largest {
-                *value = 0.0;
-            }
+        for run in runs.iter().filter(|run| Some(run.region) != largest) {
+            kept.values[run.row * self.width..][run.columns.clone()].fill(0.0);
         }
         kept
     }
 
-    /// The region's number for every pixel over `level`, from 1; 0 elsewhere.
-    fn regions(&self, level: f32) -> Vec<u32> {
-        let mut labels = vec![0_u32; self.values.len()];
-        let mut next = 0;
-        let mut stack = Vec::new();
-        for start in 0..self.values.len() {
-            if self.values[start] <= level || labels[start] != 0 {
-                continue;
-            }
-            next += 1;
-            labels[start] = next;
-            stack.push(start);
-            while let Some(at) = stack.pop() {
-                for neighbour in self.neighbours(at).into_iter().flatten() {
-                    if self.values[neighbour] > level && labels[neighbour] == 0 {
-                        labels[neighbour] = next;
-                        stack.push(neighbour);
+    /// Every stretch of a row over `level`, row by row. The region is the number of its first stretch.
+    fn runs(&self, level: f32) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        // Where the stretches of the row above begin.
+        let mut above = 0;
+        for (row, line) in self.values.chunks_exact(self.width.max(1)).enumerate() {
+            let first = runs.len();
+            let mut from = 0;
+            while let Some(begin) = line[from..].iter().position(|value| *value > level) {
+                let begin = from + begin;
+                let length = line[begin..].iter().position(|value| *value <= level);
+                from = length.map_or(line.len(), |length| begin + length);
+                let region = runs.len();
+                runs.push(Run {
+                    row,
+                    columns: begin..from,
+                    region,
+                });
+                for other in above..first {
+                    let (a, b) = (&runs[region].columns, &runs[other].columns);
+                    if runs[other].row + 1 == row && a.start < b.end && b.start < a.end {
+                        join(&mut runs, region, other);
                     }
                 }
             }
+            above = first;
         }
-        labels
+        for at in 0..runs.len() {
+            runs[at].region = first_of(&runs, at);
+        }
+        runs
     }
+}
 
-    fn neighbours(&self, at: usize) -> [Option<usize>; 4] {
-        let (x, y) = (at % self.width, at / self.width);
-        [
-            (x > 0).then(|| at - 1),
-            (x + 1 < self.width).then(|| at + 1),
-            (y > 0).then(|| at - self.width),
-            (y + 1 < self.height).then(|| at + self.width),
-        ]
+/// A stretch of a row.
+struct Run {
+    row: usize,
+    columns: Range<usize>,
+    /// A stretch of the same region that comes before, or itself if there is none.
+    region: usize,
+}
+
+/// Makes one region of those of two stretches.
+fn join(runs: &mut [Run], a: usize, b: usize) {
+    let (a, b) = (first_of(runs, a), first_of(runs, b));
+    runs[a.max(b)].region = a.min(b);
+}
+
+/// The first stretch of a stretch's region.
+fn first_of(runs: &[Run], mut at: usize) -> usize {
+    while runs[at].region != at {
+        at = runs[at].region;
     }
+    at
 }
 
 /// How many are true. There are fewer than 2^32, and without a check of that they are added up several at a time.
@@ -230,6 +248,9 @@ impl Placement {
     }
 }
 
+/// Lines of bytes whose sum fits into 16 bits.
+const LINES_MAX: usize = 257;
+
 /// Samples one frame on the grid by area averaging.
 #[derive(Debug, Clone)]
 pub struct Resampler {
@@ -265,14 +286,24 @@ impl Resampler {
     /// The grid's values, `[side, side]`, on the frame's own scale.
     pub fn sample(&self, frame: &[u8]) -> Vec<f32> {
         let mut grid = vec![0.0; self.side * self.side];
-        // Down first: whole lines are added up several pixels at a time, and few are left to go across.
+        // Down first: whole lines are added up several pixels at a time, and few are left to go across. Lines that weigh
+        // the same are added up as whole numbers.
         let mut squeezed = vec![0.0_f32; self.width];
+        let mut whole = vec![0_u16; self.width];
         for (out, row) in grid.chunks_exact_mut(self.side).zip(&self.rows) {
             squeezed.fill(0.0);
-            let lines = frame.chunks_exact(self.width).skip(row.first);
-            for (line, weight) in lines.zip(&row.weights) {
-                for (sum, pixel) in squeezed.iter_mut().zip(line) {
-                    *sum += weight * f32::from(*pixel);
+            let mut lines = frame.chunks_exact(self.width).skip(row.first);
+            for equal in row.weights.chunk_by(|a, b| a.to_bits() == b.to_bits()) {
+                for part in equal.chunks(LINES_MAX) {
+                    whole.fill(0);
+                    for line in lines.by_ref().take(part.len()) {
+                        for (sum, pixel) in whole.iter_mut().zip(line) {
+                            *sum = sum.wrapping_add(u16::from(*pixel));
+                        }
+                    }
+                    for (sum, whole) in squeezed.iter_mut().zip(&whole) {
+                        *sum += part[0] * f32::from(*whole);
+                    }
                 }
             }
             for (value, column) in out.iter_mut().zip(&self.columns) {
@@ -395,6 +426,28 @@ mod tests {
     }
 
     #[test]
+    fn resampling_weighs_every_line_that_a_pixel_covers() {
+        let (width, height, side) = (90, 700, 2);
+        let clip = clip(width, height, None);
+        let placement = Placement::new(&input("stretch", 2, 0.0007), &clip);
+        let resampler = Resampler::new(&placement, width, height, side);
+        let frame: Vec<u8> = (0..width * height).map(|i| (200 + i % 56) as u8).collect();
+        let found = resampler.sample(&frame);
+        for (at, found) in found.iter().enumerate() {
+            let (row, column) = (&resampler.rows[at / side], &resampler.columns[at % side]);
+            assert!(row.weights.len() > LINES_MAX);
+            let mut sum = 0.0;
+            for (y, down) in row.weights.iter().enumerate() {
+                for (x, across) in column.weights.iter().enumerate() {
+                    let pixel = frame[(row.first + y) * width + column.first + x];
+                    sum += f64::from(down * across) * f64::from(pixel);
+                }
+            }
+            assert!((f64::from(*found) - sum).abs() < 0.01, "{found} {sum}");
+        }
+    }
+
+    #[test]
     fn only_the_largest_region_stays() {
         let mut grid = Grid::filled(8, 4, 0.0);
         for (x, y) in [(0, 0), (4, 1), (5, 1), (5, 2)] {
@@ -403,5 +456,16 @@ mod tests {
         let kept = grid.largest_region(0.5);
         assert_eq!(kept.count_over(0.5), 3);
         assert!(kept.at(0, 0) < 0.5 && kept.at(4, 1) > 0.5);
+        // Two arms that meet below, beside a block that is smaller than both together; corners alone don't join.
+        let mut grid = Grid::filled(7, 4, 0.2);
+        let arms = [(0, 0), (2, 0), (0, 1), (2, 1), (0, 2), (1, 2), (2, 2)];
+        let block = [(4, 0), (5, 0), (4, 1), (5, 1), (3, 3), (4, 2), (5, 2)];
+        for (x, y) in arms.into_iter().chain(block) {
+            grid.values[y * 7 + x] = 0.9;
+        }
+        let kept = grid.largest_region(0.5);
+        assert!(arms.iter().all(|(x, y)| kept.values[y * 7 + x] > 0.5));
+        assert_eq!(kept.count_over(0.5), 7);
+        assert!((kept.at(6, 3) - 0.2).abs() < f32::EPSILON, "slopes stay");
     }
 }

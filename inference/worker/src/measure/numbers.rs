@@ -258,10 +258,11 @@ impl<'a> Measured<'a> {
             lengths: [ed.length(), es.length()],
             area_length: [ed.area_length_volume(), es.area_length_volume()],
             heart_rate_bpm: clip.heart_rate_bpm,
-            systole_s: clip
-                .frame_rate_hz
-                .filter(|_| forward)
-                .map(|rate| (self.beat.es - self.beat.ed) as f64 / rate),
+            systole_s: match clip.frame_rate_hz {
+                None => Err(phrases::FRAME_RATE_UNKNOWN),
+                Some(_) if !forward => Err(phrases::SYSTOLE_FIRST),
+                Some(rate) => Ok((self.beat.es - self.beat.ed) as f64 / rate),
+            },
             inside_sector: frames.share_inside(ed).min(frames.share_inside(es)),
             annulus_seen: ed.annulus_seen && es.annulus_seen,
             apex_travel: travel / ed.length().max(f64::EPSILON),

@@ -77,10 +77,17 @@ impl Outline {
 fn loops(map: &Grid, level: f32) -> Vec<Vec<[f64; 2]>> {
     // One row and column of cells more than pixels on each side: outside counts as 0, so every line closes.
     let (columns, rows) = (map.width + 2, map.height + 2);
+    let mut padded = vec![0.0_f32; columns * rows];
+    let lines = padded.chunks_exact_mut(columns).skip(1);
+    for (line, values) in lines.zip(map.values.chunks_exact(map.width.max(1))) {
+        line[1..=map.width].copy_from_slice(values);
+    }
     let mut next = vec![usize::MAX; columns * rows * 2];
-    for y in 0..=map.height {
-        for x in 0..=map.width {
-            link_cell(map, level, [x, y], columns, &mut next);
+    for (y, two) in padded.windows(2 * columns).step_by(columns).enumerate() {
+        let (upper, lower) = two.split_at(columns);
+        for (x, (up, low)) in upper.windows(2).zip(lower.windows(2)).enumerate() {
+            let corners = [up[0], up[1], low[1], low[0]];
+            link_cell(corners, level, [x, y], columns, &mut next);
         }
     }
     let mut found = Vec::new();
@@ -98,14 +105,18 @@ fn loops(map: &Grid, level: f32) -> Vec<Vec<[f64; 2]>> {
     found
 }
 
-/// Links the iso-line's crossings of one cell, each to the next with the inside on one and the same hand.
+/// Links the iso-line's crossings of one cell, whose corners run clockwise from the upper left, each to the next with the inside on one and the same hand.
 ///
 /// Walking round the cell clockwise, a line leads from a crossing out of the inside to a crossing into it; the
 /// neighbouring cell walks the shared edge the other way, so every crossing has one successor. In a saddle the mean of
 /// the corners decides.
-fn link_cell(map: &Grid, level: f32, [x, y]: [usize; 2], columns: usize, next: &mut [usize]) {
-    let corner = |dx: usize, dy: usize| map.at((x + dx) as isize - 1, (y + dy) as isize - 1);
-    let corners = [corner(0, 0), corner(1, 0), corner(1, 1), corner(0, 1)];
+fn link_cell(
+    corners: [f32; 4],
+    level: f32,
+    [x, y]: [usize; 2],
+    columns: usize,
+    next: &mut [usize],
+) {
     let inside = corners.map(|value| value > level);
     if inside == [inside[0]; 4] {
         return;

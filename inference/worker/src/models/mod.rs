@@ -347,7 +347,7 @@ pub fn load_module(model: &Listed, device: Device) -> Result<Module, ModelsError
 pub fn load_as_used(model: &Listed, device: Device) -> Result<Module, ModelsError> {
     match model.manifest.task {
         Task::LvSegmentation => load_segmenter(model, device).map(Segmenter::into_module),
-        _ => load_module(model, device),
+        _ => load_reader(model, device).map(Reader::into_module),
     }
 }
 
@@ -362,7 +362,7 @@ fn load_reader(model: &Listed, device: Device) -> Result<Reader, ModelsError> {
 }
 
 fn load_file(model: &Listed, device: Device) -> Result<CModule, ModelsError> {
-    use_threads_once();
+    set_up_once();
     CModule::load_on_device(&model.file, device).map_err(|error| refused(model, error.to_string()))
 }
 
@@ -373,12 +373,23 @@ fn refused(model: &Listed, detail: String) -> ModelsError {
     }
 }
 
+/// What a layer hands to the next is freed and asked for again in every batch. glibc gives such pieces back to the kernel,
+/// and takes a page fault for each of their pages, until it has seen a larger one freed (mallopt(3), `M_MMAP_THRESHOLD`): it
+/// is shown one at once. Seen where no larger batch was run before: a twelfth of the whole time.
+fn keep_freed_memory() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGEST_KEPT)));
+}
+
+/// Just under the largest piece that glibc learns from.
+const LARGEST_KEPT: usize = 31 << 20;
+
 /// libtorch takes its numbers of threads once, before its first work: a quarter of the cores. The others decode, and
 /// OpenMP's threads wait for each other at every layer, so that one core taken from them by anything else stalls all:
 /// seen on two cores, two threads took several times as long as one.
-fn use_threads_once() {
+fn set_up_once() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
+        keep_freed_memory();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         tch::set_num_threads(i32::try_from(cores.div_ceil(4)).unwrap_or(1));
         tch::set_num_interop_threads(1);

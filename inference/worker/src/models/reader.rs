@@ -79,6 +79,11 @@ impl Reader {
         &self.module
     }
 
+    /// The file itself, for whoever wants no answer.
+    pub fn into_module(self) -> Module {
+        self.module
+    }
+
     /// One value a label of the output that answers, its activation applied: the mean over the frames or clips that are
     /// shown of a cine. None where the model counts its frames in time, and the cine's frame rate is unknown.
     ///

@@ -6,8 +6,9 @@ use super::super::regions::Crop;
 /// and what is painted has 56 between them at least.
 const GREY_CHROMA: u8 = 17;
 
-/// Of so many lines one is looked through for the colours of flow: what is flow is many lines high.
-const FLOW_LINES: usize = 2;
+/// Of so many lines one is looked through for the colours of flow, and of so many pixels of it: what is flow is many lines
+/// high and many pixels wide, and colour is mostly coded at half the resolution anyway.
+const FLOW_STEP: usize = 2;
 
 /// How samples of a pixel are to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,13 +96,14 @@ impl Raster {
             .chunks_exact((self.columns * per_pixel).max(1))
             .skip(crop.row)
             .take(crop.height)
-            .step_by(FLOW_LINES);
+            .step_by(FLOW_STEP);
         let (mut count, mut all) = (0, 0);
         for line in lines {
             let line = line.get(crop.column * per_pixel..(crop.column + crop.width) * per_pixel);
             let pixels = line.unwrap_or_default().chunks_exact(per_pixel);
+            let pixels = pixels.step_by(FLOW_STEP);
             count += pixels.filter(|pixel| painted(pixel)).count();
-            all += crop.width;
+            all += crop.width.div_ceil(FLOW_STEP);
         }
         count as f64 / all.max(1) as f64
     }
@@ -208,12 +210,16 @@ mod tests {
         assert!(is_doppler_ybr(&[29, 255, 107]) && is_doppler_ybr(&[76, 85, 255]));
         let frame = Raster {
             model: Model::Ybr,
-            columns: 3,
-            samples: [[0, 128, 128], [76, 85, 255], [90, 128, 128]]
+            columns: 5,
+            samples: [[76, 85, 255]; 3]
+                .into_iter()
+                .chain([[90, 128, 128]; 2])
+                .collect::<Vec<_>>()
                 .repeat(2)
                 .concat(),
         };
-        assert!((frame.doppler_share(CROP) - 0.5).abs() < 1e-9);
+        let crop = Crop { width: 4, ..CROP };
+        assert!((frame.doppler_share(crop) - 0.5).abs() < 1e-9);
     }
 
     #[test]

@@ -8,7 +8,7 @@ fn sound() -> Figures {
         lengths: [8.4, 7.2],
         area_length: [124.0, 53.0],
         heart_rate_bpm: Some(66.0),
-        systole_s: Some(0.33),
+        systole_s: Ok(0.33),
         inside_sector: 1.0,
         annulus_seen: true,
         apex_travel: 0.03,
@@ -71,7 +71,7 @@ fn hard_bounds_refuse_and_soft_ones_warn() {
         ("lv-length", with(|f| f.lengths = [4.0, 3.6])),
         ("length-change", with(|f| f.lengths = [8.0, 5.0])),
         ("cardiac-output", with(|f| f.heart_rate_bpm = Some(300.0))),
-        ("es-ed-interval", with(|f| f.systole_s = Some(0.6))),
+        ("es-ed-interval", with(|f| f.systole_s = Ok(0.6))),
         ("annulus-seen", with(|f| f.annulus_seen = false)),
         ("apex-travel", with(|f| f.apex_travel = 0.4)),
         (
@@ -96,7 +96,7 @@ fn what_is_not_known_is_skipped() {
     let figures = Figures {
         calibrated: false,
         heart_rate_bpm: None,
-        systole_s: None,
+        systole_s: Err(phrases::SYSTOLE_FIRST),
         atrium_below: None,
         ..sound()
     };
