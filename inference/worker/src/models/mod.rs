@@ -375,7 +375,8 @@ fn refused(model: &Listed, detail: String) -> ModelsError {
 
 /// What a layer hands to the next is freed and asked for again in every batch. glibc gives such pieces back to the kernel,
 /// and takes a page fault for each of their pages, until it has seen a larger one freed (mallopt(3), `M_MMAP_THRESHOLD`): it
-/// is shown one at once. Seen where no larger batch was run before: a twelfth of the whole time.
+/// is shown one at once. Without that, and with no batch at load larger than those of the work, the kernel was seen to take a
+/// twelfth of the whole time.
 fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGEST_KEPT)));
 }
