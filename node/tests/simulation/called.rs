@@ -13,7 +13,7 @@ use sonode_dimse::{
 /// Shorter than in a hospital, so that a schedule is over sooner; in the same order.
 pub(crate) const TIMERS: Timers = Timers {
     artim: Duration::from_secs(5),
-    idle: Duration::from_secs(60),
+    idle: Duration::from_mins(1),
     inside_message: Duration::from_secs(8),
     response: Duration::from_secs(15),
 };

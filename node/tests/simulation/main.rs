@@ -68,18 +68,15 @@ fn first_failure(seeds: std::ops::Range<u64>, skip: Option<Skip>) -> Option<(u64
 
 #[test]
 fn nothing_that_was_acknowledged_is_lost_and_every_study_ends_with_one_report() {
-    let seeds = match variable("SONODE_SIM_SEED") {
-        Some(seed) => {
-            tracing_subscriber::fmt()
-                .with_writer(std::io::stderr)
-                .init();
-            seed..seed + 1
-        }
-        None => {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-            let first = since.as_secs() << 20;
-            first..first + variable("SONODE_SIM_SCHEDULES").unwrap_or(2_000)
-        }
+    let seeds = if let Some(seed) = variable("SONODE_SIM_SEED") {
+        tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .init();
+        seed..seed + 1
+    } else {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let first = since.as_secs() << 20;
+        first..first + variable("SONODE_SIM_SCHEDULES").unwrap_or(2_000)
     };
     if let Some((seed, failure)) = first_failure(seeds, None) {
         panic!("{failure}; play it again with SONODE_SIM_SEED={seed}");

@@ -26,10 +26,13 @@ pub(crate) fn has(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text)
 }
 
+/// An object that is coming in.
+pub(crate) type Receiving = (StoreRq, Vec<u8>);
+
 /// What one association of it is receiving.
 pub(crate) struct AtPacs<'a> {
     pub(crate) pacs: &'a mut Pacs,
-    pub(crate) incoming: &'a mut Option<(StoreRq, Vec<u8>)>,
+    pub(crate) incoming: &'a mut Option<Receiving>,
 }
 
 impl Pacs {

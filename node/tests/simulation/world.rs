@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sonode_dimse::StoreRq;
 use sonode_findings::protocol::ToWorker;
 use sonode_pipeline::spool::Disk;
 use sonode_pipeline::{DeliveryJob, ReportUnmeasured, Route};
@@ -21,14 +20,14 @@ use crate::cart::{Cart, Clip};
 use crate::crash_disk::{CrashDisk, Dice};
 use crate::lying_disk::{Lying, Skip};
 use crate::network::{End, Host, Network, Parcel};
-use crate::pacs::{AtPacs, Pacs};
+use crate::pacs::{AtPacs, Pacs, Receiving};
 use crate::process::{Process, Sent, SimClock};
 use crate::worker::{self, Asked};
 
 /// From then on nothing goes wrong any more, and everything has to come to rest.
 const CALM: Duration = Duration::from_secs(200);
 /// By then it has.
-const END: Duration = Duration::from_secs(3_000);
+const END: Duration = Duration::from_mins(50);
 
 /// What happens at a time of its own.
 enum Event {
@@ -57,7 +56,7 @@ pub(crate) struct World {
     carts: Vec<Cart>,
     cart_ends: BTreeMap<u64, (usize, Caller)>,
     pacs: Pacs,
-    pacs_ends: BTreeMap<u64, (Called, Option<(StoreRq, Vec<u8>)>)>,
+    pacs_ends: BTreeMap<u64, (Called, Option<Receiving>)>,
     node: Option<Process>,
     /// Which process of the node's this is.
     boot: u64,
@@ -366,8 +365,12 @@ impl World {
             if jobs.is_empty() && asked.is_empty() {
                 return;
             }
-            jobs.into_iter().for_each(|job| self.deliver(job));
-            asked.into_iter().for_each(|asked| self.work(asked));
+            for job in jobs {
+                self.deliver(job);
+            }
+            for one in asked {
+                self.work(one);
+            }
         }
     }
 

@@ -18,11 +18,20 @@ use crate::time::Timestamp;
 impl Runtime {
     /// A study that the engine doesn't have in hand: it may be done, or the queue that knew it may be lost.
     pub(super) fn take_back(&mut self, uid: &StudyInstanceUid) {
-        if let Some(study) = self.queue.finished(uid) {
-            self.engine.adopt(study);
+        let record = self.queue.finished(uid);
+        let found = self.spool.scan_study(uid);
+        if let Some(record) = record {
+            self.engine.adopt(record.clone());
+            // The last that the queue was told may be lost, and what it knows be older than the folder.
+            if let Ok(found) = found
+                && !knows(&record, &found, 1)
+            {
+                note("reopening", self.queue.unfinish(uid));
+                self.recover_study(found, Some(record));
+            }
             return;
         }
-        match self.spool.scan_study(uid) {
+        match found {
             Ok(found)
                 if found.instances.len() + found.pruned.len() > 1 || !found.reports.is_empty() =>
             {
@@ -114,25 +123,9 @@ impl Runtime {
 
     /// Whether a record knows everything that lies in its study's folder, and nothing is owed any more.
     fn is_up_to_date(&self, record: &Study) -> bool {
-        let Ok(found) = self.spool.scan_study(&record.uid) else {
-            return false;
-        };
-        let is_reported = |revision: u32| {
-            let mut reports = record.reports.iter();
-            reports.any(|report| report.revision == revision)
-                || record
-                    .found_reports
-                    .iter()
-                    .any(|(known, _)| *known == revision)
-        };
-        let mut instances = found.instances.iter().chain(&found.pruned);
-        record.state == StudyState::Reported
-            && !record.is_owing()
-            && instances.all(|stored| record.has(stored))
-            && found
-                .reports
-                .iter()
-                .all(|(revision, ..)| is_reported(*revision))
+        let is_over = record.state == StudyState::Reported && !record.is_owing();
+        let found = self.spool.scan_study(&record.uid);
+        is_over && found.is_ok_and(|found| knows(record, &found, 0))
     }
 
     fn recover_study(&mut self, found: OpenStudy, record: Option<Study>) {
@@ -217,6 +210,22 @@ impl Runtime {
             stored: stored.clone(),
         }
     }
+}
+
+/// Whether a record knows what lies in its study's folder, but for so many instances that have just come.
+fn knows(record: &Study, found: &OpenStudy, just_come: usize) -> bool {
+    let is_reported = |revision: u32| {
+        let mut reports = record.reports.iter();
+        let mut before = record.found_reports.iter();
+        reports.any(|report| report.revision == revision)
+            || before.any(|(known, _)| *known == revision)
+    };
+    let instances = found.instances.iter().chain(&found.pruned);
+    instances.filter(|stored| !record.has(stored)).count() <= just_come
+        && found
+            .reports
+            .iter()
+            .all(|(revision, ..)| is_reported(*revision))
 }
 
 /// What a findings file says in short. One that can't be read doesn't count: the instance is analysed again.
