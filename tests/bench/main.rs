@@ -157,7 +157,7 @@ fn measure(
     let cpu = usage::cpu_seconds(pid)?;
     let target = running.target();
     let send = || case.sender.send(stock, case.associations, target);
-    let (peak_memory, sent) = usage::peak_memory(pid, send)?;
+    let (peak_memory, outcome) = usage::peak_memory(pid, send)?;
     let cpu = usage::cpu_seconds(pid)? - cpu;
     let objects = case.associations * stock.objects(case.associations);
     let bytes = u64::from(objects) * stock.bytes();
@@ -166,7 +166,7 @@ fn measure(
     Ok(Sample {
         objects,
         bytes,
-        sent,
+        sent: outcome,
         cpu,
         peak_memory,
     })

@@ -206,12 +206,12 @@ mod tests {
         let held = |text: &str| {
             let head = &object.data_set[..HEAD_BYTES];
             head.windows(text.len())
-                .any(|window| window == text.as_bytes())
+                .any(|window| *window == *text.as_bytes())
         };
         assert!(held(&uids.study) && held(&uids.instance));
         assert!(!held(&Uids::new(0, 0).study));
         let pdus = stock.pdus(1, 16_384).unwrap();
-        let mut set = Vec::new();
+        let mut set: Vec<u8> = Vec::new();
         let mut rest = pdus.as_slice();
         while let [4, 0, a, b, c, d, after @ ..] = rest {
             let length = usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).unwrap();

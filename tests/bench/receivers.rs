@@ -31,7 +31,7 @@ pub(crate) enum Receiver {
     Storescp,
     /// Orthanc, told not to fsync either.
     Orthanc,
-    /// A handler that writes what came (tests/peers/bench_scp.py).
+    /// A handler that writes what came (`tests/peers/bench_scp.py`).
     Pynetdicom,
     /// dicom-rs's.
     DicomStorescp,

@@ -50,15 +50,12 @@ pub(crate) fn measure(rounds: u32) -> Result<Vec<Timeline>> {
         let mut cart = None;
         for file in &phantom.files {
             let object = Object::read(file)?;
-            let cart = match &mut cart {
-                Some(cart) => {
-                    thread::sleep(PAUSE);
-                    cart
-                }
-                None => {
-                    let proposals = [Proposal::for_object(&object)];
-                    cart.insert(Cart::associate(node.address(), AE_TITLE, CART, &proposals)?)
-                }
+            let cart = if let Some(cart) = &mut cart {
+                thread::sleep(PAUSE);
+                cart
+            } else {
+                let proposals = [Proposal::for_object(&object)];
+                cart.insert(Cart::associate(node.address(), AE_TITLE, CART, &proposals)?)
             };
             let answer = cart.store(&object)?;
             ensure!(
@@ -82,11 +79,13 @@ pub(crate) fn measure(rounds: u32) -> Result<Vec<Timeline>> {
     Ok(found)
 }
 
+type Part = fn(&Timeline) -> f64;
+
 /// A table of medians.
 pub(crate) fn table(rounds: &[Timeline]) -> String {
     let mut text =
         "| from | to | ms, median | least to most |\n| --- | --- | --- | --- |\n".to_owned();
-    let parts: [(&str, &str, fn(&Timeline) -> f64); 4] = [
+    let parts: [(&str, &str, Part); 4] = [
         (
             "last byte of the last cine",
             "end of the last analysis",
@@ -106,7 +105,8 @@ pub(crate) fn table(rounds: &[Timeline]) -> String {
         let middle = quantile(&values, 0.5).unwrap_or(f64::NAN);
         let [least, most] =
             [values.first(), values.last()].map(|end| end.copied().unwrap_or(f64::NAN));
-        text += &format!("| {from} | {to} | {middle:.0} | {least:.0} to {most:.0} |\n");
+        let row = format!("| {from} | {to} | {middle:.0} | {least:.0} to {most:.0} |\n");
+        text.push_str(&row);
     }
     text
 }

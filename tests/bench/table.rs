@@ -102,47 +102,47 @@ impl Samples {
         for (case, receivers) in &self.0 {
             let group = (case.sender, case.associations);
             if last.replace(group) != Some(group) {
-                heading(&mut text, case);
+                text.push_str(&heading(*case));
             }
             for (receiver, runs) in receivers {
-                row(&mut text, case, *receiver, runs);
+                text.push_str(&row(*case, *receiver, runs));
             }
             let ratios = ratios(receivers);
             if !ratios.is_empty() {
-                text += &format!("| {} | **{ratios}** | | | | | | |\n", case.kind.name());
+                let kind = case.kind.name();
+                text.extend(["| ", kind, " | **", &ratios, "** | | | | | | |\n"]);
             }
         }
         text
     }
 }
 
-fn heading(text: &mut String, case: &Case) {
+fn heading(case: Case) -> String {
     let sender = match case.sender {
         Sender::Storescu => "DCMTK's `storescu`",
         Sender::Own => "The load generator",
     };
     let plural = if case.associations == 1 { "" } else { "s" };
-    *text += &format!(
-        "\n### {sender}, {} association{plural}\n\n",
+    format!(
+        "\n### {sender}, {} association{plural}\n\n\
+         | object | receiver | objects/s, median | least to most | MB/s | response ms, p50 and p99 | CPU s a GB | peak memory MB |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
         case.associations
-    );
-    *text += "| object | receiver | objects/s, median | least to most | MB/s | response ms, p50 and p99 | CPU s a GB | peak memory MB |\n";
-    *text += "| --- | --- | --- | --- | --- | --- | --- | --- |\n";
+    )
 }
 
-fn row(text: &mut String, case: &Case, receiver: Receiver, runs: &[Option<Sample>]) {
+fn row(case: Case, receiver: Receiver, runs: &[Option<Sample>]) -> String {
     let good: Vec<&Sample> = runs.iter().flatten().collect();
     let mut rates: Vec<f64> = good.iter().map(|sample| sample.rate()).collect();
     rates.sort_by(f64::total_cmp);
     let (Some(least), Some(rate), Some(most)) =
         (rates.first(), quantile(&rates, 0.5), rates.last())
     else {
-        *text += &format!(
+        return format!(
             "| {} | {} | failed | | | | | |\n",
             case.kind.name(),
             receiver.name()
         );
-        return;
     };
     let of = |value: fn(&Sample) -> f64| {
         median(good.iter().map(|sample| value(sample))).unwrap_or(f64::NAN)
@@ -167,13 +167,13 @@ fn row(text: &mut String, case: &Case, receiver: Receiver, runs: &[Option<Sample
         )
         .unwrap_or_default();
     }
-    *text += &format!(
+    format!(
         "| {} | {name} | {rate:.1} | {least:.1} to {most:.1} | {:.0} | {responses} | {:.2} | {:.0} |\n",
         case.kind.name(),
         of(Sample::megabytes_a_second),
         of(Sample::cpu_a_gigabyte),
         mega(memory),
-    );
+    )
 }
 
 type Rates = Vec<Option<f64>>;
@@ -214,11 +214,11 @@ fn ratios(receivers: &BTreeMap<Receiver, Vec<Option<Sample>>>) -> String {
 }
 
 /// Median, least and most of the ratios, each formed within a round; none without a round in which both ran.
-fn over(these: &Rates, those: &Rates) -> Option<String> {
-    let each = these
+fn over(rates: &Rates, others: &Rates) -> Option<String> {
+    let each = rates
         .iter()
-        .zip(those)
-        .filter_map(|(this, that)| Some((*this)? / (*that)?));
+        .zip(others)
+        .filter_map(|(rate, other)| Some((*rate)? / (*other)?));
     let mut each: Vec<f64> = each.collect();
     each.sort_by(f64::total_cmp);
     let middle = quantile(&each, 0.5)?;

@@ -172,7 +172,7 @@ fn damage_anywhere_in_the_folder_costs_the_queue_at_most() {
     let mut queue = Queue::open(&whole).unwrap();
     for n in 0..6 {
         let known = study(&format!("1.2.{n}"));
-        queue.issue(&known.uid, &report_of(n)).unwrap();
+        queue.issue(&report_of(n)).unwrap();
         let mark = Mark {
             started: true,
             ..Mark::default()

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod counts;
+#[cfg(test)]
 mod fragmentation;
 #[cfg(test)]
 mod golden;
