@@ -7,7 +7,7 @@ RELEASE := --release --locked --workspace
 FUZZ := --features sonode-fuzz/fuzz --bin 'fuzz_*'
 STAGE := deploy/stage.sh
 
-.PHONY: help build demo test setup-test binaries lint fast interop crash fuzz fuzz-targets soak evaluate parity reader-fixtures bench gpu clean-peers
+.PHONY: help build demo test setup-test binaries lint fast interop crash fuzz fuzz-targets soak evaluate parity reader-fixtures bench bench-receive bench-analysis gpu clean-peers
 .DEFAULT_GOAL := help
 # The stages share the cores through cargo; side by side they would only fight for them.
 .NOTPARALLEL:
@@ -80,7 +80,13 @@ reader-fixtures: ## the second reader's parity fixtures anew, with the pinned tr
 	deploy/setup.sh parity
 	.parity/bin/python inference/parity/reader_fixtures.py inference/worker/tests/second_reader
 
-bench: build ## an analysis in the worker and in Python side by side, into inference/PERFORMANCE.md
+bench: bench-receive bench-analysis ## both of the following
+
+bench-receive: build ## Sonode and other receivers side by side, and the way of a study to its report, into tests/PERFORMANCE.md
+	deploy/setup.sh test bench
+	target/release/sonode-bench receive --out tests/PERFORMANCE.md
+
+bench-analysis: build ## an analysis in the worker and in Python side by side, into inference/PERFORMANCE.md
 	deploy/setup.sh parity
 	inference/bench/compare.py
 

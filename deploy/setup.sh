@@ -5,6 +5,7 @@
 #     build   compilers, and libtorch in .libtorch/
 #     gpu     the CUDA side of libtorch in .libtorch/cuda/, for a machine with an NVIDIA driver
 #     test    the peers that the tests talk to: DCMTK, Orthanc, dicom3tools, PixelMed, and .peers/ (Python)
+#     bench   dicom-storescp in .bench/, which receiving is compared with
 #     parity  PyTorch, torchvision and OpenCV in .parity/ (Python), which the worker's numbers and speed are compared with
 #
 # What is there already is left alone: a second run downloads nothing. Whatever fails says so in one line and
@@ -16,6 +17,8 @@ readonly LOCK=deploy/libtorch.lock
 readonly LIBTORCH=.libtorch
 readonly PEERS=.peers
 readonly PEERS_REQUIREMENTS=deploy/peers-requirements.txt
+readonly BENCH=.bench
+readonly DICOM_STORESCP=0.10.1
 readonly PARITY=.parity
 readonly PARITY_REQUIREMENTS=deploy/parity-requirements.txt
 
@@ -217,11 +220,25 @@ set_up_venv() { # FOLDER REQUIREMENTS MIB WHAT PIP_OPTION...
   part=""
 }
 
+set_up_bench() {
+  local log
+  [[ -x $BENCH/bin/dicom-storescp ]] && return
+  say "building dicom-storescp $DICOM_STORESCP"
+  log=$(mktemp)
+  if ! cargo install --locked --version "$DICOM_STORESCP" --root "$BENCH" dicom-storescp >"$log" 2>&1; then
+    local why
+    why=$(reason_in "$log")
+    rm -f -- "$log"
+    fail "could not build dicom-storescp: $why"
+  fi
+  rm -f -- "$log"
+}
+
 # Two set-ups at once would unpack over each other.
 exec 9<"$LOCK"
 flock 9
 
-(($# > 0)) || fail "usage: deploy/setup.sh build|gpu|test|parity..."
+(($# > 0)) || fail "usage: deploy/setup.sh build|gpu|test|bench|parity..."
 for stage in "$@"; do
   case $stage in
     build)
@@ -236,10 +253,14 @@ for stage in "$@"; do
       install_packages "${TEST_PACKAGES[@]}"
       set_up_venv "$PEERS" "$PEERS_REQUIREMENTS" "$PEERS_MIB" "the Python peers"
       ;;
+    bench)
+      set_up_cargo
+      set_up_bench
+      ;;
     parity)
       install_packages "${BUILD_PACKAGES[@]}"
       set_up_venv "$PARITY" "$PARITY_REQUIREMENTS" "$PARITY_MIB" "PyTorch for the parity check" --no-deps
       ;;
-    *) fail "no such stage: $stage (build, gpu, test, parity)" ;;
+    *) fail "no such stage: $stage (build, gpu, test, bench, parity)" ;;
   esac
 done

@@ -49,9 +49,15 @@ enum Action {
 
 #[derive(clap::Args)]
 struct Receive {
-    /// How often every case is repeated.
+    /// How often the cases are repeated that a goal is about: `storescu` on one association, the load generator on eight.
     #[arg(long, default_value_t = 5)]
     rounds: u32,
+    /// How often the other cases are.
+    #[arg(long, default_value_t = 2)]
+    others: u32,
+    /// Studies of six cines whose way to the report is timed.
+    #[arg(long, default_value_t = 7)]
+    reports: u32,
     /// Left out: all.
     #[arg(long, value_delimiter = ',')]
     receivers: Vec<Receiver>,
@@ -112,6 +118,13 @@ fn run(arguments: Receive) -> Result<()> {
     for round in 1..=arguments.rounds {
         for sender in &senders {
             for &associations in &arguments.associations {
+                let is_goal = matches!(
+                    (sender, associations),
+                    (Sender::Storescu, 1) | (Sender::Own, 8)
+                );
+                if round > arguments.others && !is_goal {
+                    continue;
+                }
                 for stock in &stocks {
                     let case = Case {
                         sender: *sender,
@@ -137,7 +150,9 @@ fn run(arguments: Receive) -> Result<()> {
     println!("{tables}");
     if let Some(out) = arguments.out {
         let load = format!("{load_before} before, {} after", load()?);
-        table::write(&out, &tables, arguments.rounds, &load)?;
+        let rounds = format!("{} and {}", arguments.rounds, arguments.others);
+        let report = report::table(&report::measure(arguments.reports)?);
+        table::write(&out, [&tables, &report, &rounds, &load])?;
     }
     Ok(())
 }

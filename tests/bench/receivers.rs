@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
 use serde_json::json;
-use sonode_tests::node::{AE_TITLE, Config, Node, files_under};
+use sonode_tests::node::{AE_TITLE, Config, Node, StoppedWorkers, files_under};
 use sonode_tests::paths;
 use sonode_tests::process::Daemon;
 use sonode_tests::wait::{free_port, listening};
@@ -80,6 +80,7 @@ impl Receiver {
             process: Process::Peer(process),
             address,
             folder: Some(folder),
+            _stopped: None,
         })
     }
 
@@ -190,8 +191,9 @@ fn sonode(history: Option<&Path>) -> Result<Running> {
         }
         node.restart()?;
     }
-    node.stop_worker()?;
+    let stopped = node.stop_worker()?;
     Ok(Running {
+        _stopped: Some(stopped),
         receiver: Receiver::Sonode,
         address: node.address(),
         process: Process::Sonode(Box::new(node)),
@@ -211,6 +213,7 @@ pub(crate) struct Running {
     process: Process,
     address: SocketAddr,
     folder: Option<TempDir>,
+    _stopped: Option<StoppedWorkers>,
 }
 
 impl Running {

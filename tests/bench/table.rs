@@ -230,29 +230,25 @@ fn over(rates: &Rates, others: &Rates) -> Option<String> {
 }
 
 /// Fills tests/bench/PERFORMANCE.in.md.
-pub(crate) fn write(out: &Path, tables: &str, rounds: u32, load: &str) -> Result<()> {
+pub(crate) fn write(out: &Path, [tables, report, rounds, load]: [&str; 4]) -> Result<()> {
     let template = paths::repository().join("tests/bench/PERFORMANCE.in.md");
     let mut text = fs::read_to_string(&template).with_context(|| template.display().to_string())?;
     let cpu = fs::read_to_string("/proc/cpuinfo")?;
-    let model = cpu
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
+    let model = model
+        .unwrap_or_default()
+        .trim_start_matches(['\t', ' ', ':']);
     let cores = std::thread::available_parallelism()?;
+    let machine = format!("{model}, {cores} cores");
     let fields = [
-        (
-            "machine",
-            format!(
-                "{}, {cores} cores",
-                model.trim_start_matches(['\t', ' ', ':'])
-            ),
-        ),
-        ("rounds", rounds.to_string()),
-        ("load", load.to_owned()),
-        ("tables", tables.trim().to_owned()),
+        ("machine", machine.as_str()),
+        ("rounds", rounds),
+        ("load", load),
+        ("tables", tables.trim()),
+        ("report", report.trim()),
     ];
     for (name, value) in fields {
-        text = text.replace(&format!("{{{{{name}}}}}"), &value);
+        text = text.replace(&format!("{{{{{name}}}}}"), value);
     }
     fs::write(out, text).with_context(|| out.display().to_string())
 }

@@ -305,11 +305,12 @@ impl Node {
         children(process.pid(), "sonode-worker")
     }
 
-    /// Stops its worker for good, where a test is about taking objects alone: nothing is analysed any more.
-    pub fn stop_worker(&self) -> Result<()> {
-        self.workers()?
-            .into_iter()
-            .try_for_each(|worker| signal(worker, Signal::STOP))
+    /// Stops its worker, where a test is about taking objects alone: nothing is analysed until the guard is dropped.
+    pub fn stop_worker(&self) -> Result<StoppedWorkers> {
+        let stopped = StoppedWorkers(self.workers()?);
+        let mut workers = stopped.0.iter();
+        workers.try_for_each(|worker| signal(*worker, Signal::STOP))?;
+        Ok(stopped)
     }
 
     /// Runs `sonode ARGUMENTS --config` with this node's file.
@@ -402,6 +403,19 @@ impl Node {
             path.extension().is_some_and(|e| e == "dcm") && !name.starts_with("report-")
         });
         Ok(files)
+    }
+}
+
+/// Workers that are stopped. They would outlive their node, so that dropping this kills them.
+#[derive(Debug)]
+pub struct StoppedWorkers(Vec<u32>);
+
+impl Drop for StoppedWorkers {
+    fn drop(&mut self) {
+        for worker in &self.0 {
+            // It may be gone already.
+            signal(*worker, Signal::KILL).unwrap_or_default();
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use sonode_tests::cart::{Cart, Proposal};
-use sonode_tests::node::{AE_TITLE, CART, Config, Node};
+use sonode_tests::node::{AE_TITLE, CART, Config, Node, StoppedWorkers};
 use sonode_tests::process::Daemon;
 use sonode_tests::synthetic::native;
 use sonode_tests::wait::eventually;
@@ -65,13 +65,13 @@ fn send(node: &Node, cart: u64) -> Result<()> {
 }
 
 /// A node that does nothing but receive: no study closes, nothing is analysed.
-fn node() -> Result<Node> {
+fn node() -> Result<(Node, StoppedWorkers)> {
     let node = Node::start(&Config {
         quiet_period_s: 3600,
         ..Config::default()
     })?;
-    node.stop_worker()?;
-    Ok(node)
+    let stopped = node.stop_worker()?;
+    Ok((node, stopped))
 }
 
 fn within(counts: &BTreeMap<String, u64>, name: &str, least: u64, most: u64) -> Result<()> {
@@ -86,7 +86,7 @@ fn within(counts: &BTreeMap<String, u64>, name: &str, least: u64, most: u64) -> 
 #[test]
 fn one_association_costs_a_flush_of_file_and_folder_an_object_and_few_calls_a_megabyte()
 -> Result<()> {
-    let node = node()?;
+    let (node, _stopped) = node()?;
     let counts = calls(&node, || send(&node, 1))?;
     let megabytes = OBJECTS * MEGABYTES;
     within(&counts, "fdatasync", OBJECTS, OBJECTS)?;
@@ -103,7 +103,7 @@ fn one_association_costs_a_flush_of_file_and_folder_an_object_and_few_calls_a_me
 #[test]
 fn eight_associations_of_one_study_share_the_flushes_of_its_folder() -> Result<()> {
     const CARTS: u64 = 8;
-    let node = node()?;
+    let (node, _stopped) = node()?;
     let counts = calls(&node, || {
         thread::scope(|scope| {
             let carts: Vec<_> = (0..CARTS)

@@ -5,7 +5,7 @@
 //! committer, the engine with its runtime, sled's queue and the reports. Simulated are disk, network, time, workers, and
 //! the loops that `sonode` runs around sockets. A seed is a schedule:
 //! `SONODE_SIM_SEED=<seed> cargo test --release --test simulation nothing` plays one again, with its log;
-//! `SONODE_SIM_SCHEDULES` says how many.
+//! `SONODE_SIM_SCHEDULES=<n>` plays so many new ones instead of the first 2,000.
 
 #![expect(
     clippy::unwrap_used,
@@ -74,9 +74,15 @@ fn nothing_that_was_acknowledged_is_lost_and_every_study_ends_with_one_report() 
             .init();
         seed..seed + 1
     } else {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let first = since.as_secs() << 20;
-        first..first + variable("SONODE_SIM_SCHEDULES").unwrap_or(2_000)
+        // `make test` plays the same schedules each time, `make soak` new ones.
+        match variable("SONODE_SIM_SCHEDULES") {
+            None => 0..2_000,
+            Some(schedules) => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+                let first = since.as_secs() << 20;
+                first..first + schedules
+            }
+        }
     };
     if let Some((seed, failure)) = first_failure(seeds, None) {
         panic!("{failure}; play it again with SONODE_SIM_SEED={seed}");
