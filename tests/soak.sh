@@ -1,38 +1,66 @@
 #!/usr/bin/env bash
-# The long proofs of `make soak`. Each adds its row to tests/RELIABILITY.md, between the two marks; what is above and below
-# stays. SONODE_SOAK_FUZZ_S: seconds a fuzz target (default 600).
+# The long proofs of `make soak`. Each adds its row to tests/RELIABILITY.md, between the two marks, as it ends; what is above and
+# below stays. How often each fault is injected: SONODE_KILLS, SONODE_SOAK_SPOOL, SONODE_SOAK_SCHEDULES, SONODE_SOAK_HISTORIES;
+# how long: SONODE_LOAD_S, SONODE_SOAK_FUZZ_S (seconds a fuzz target); how much: SONODE_STRESS_CLIPS of SONODE_STRESS_FRAMES
+# frames, SONODE_HISTORY studies. The stages to run may be named; all, unless they are.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 rows=$(mktemp)
-trap 'rm -f "$rows"' EXIT
+trap 'rm -f "$rows" "$rows.new"' EXIT
 export SONODE_RELIABILITY=$rows
+export SONODE_KILLS=${SONODE_KILLS:-100}
+export SONODE_LOAD_S=${SONODE_LOAD_S:-600} SONODE_STRESS_CLIPS=${SONODE_STRESS_CLIPS:-600} SONODE_STRESS_FRAMES=${SONODE_STRESS_FRAMES:-46}
+spool=${SONODE_SOAK_SPOOL:-20000}
+schedules=${SONODE_SOAK_SCHEDULES:-100000}
+histories=${SONODE_SOAK_HISTORIES:-40000}
+export SONODE_HISTORY=${SONODE_HISTORY:-1000000}
+seconds=${SONODE_SOAK_FUZZ_S:-600}
+
 run() { cargo test --release --locked --workspace "$@"; }
 row() { echo "| $1 | $2 | $3 | $4 |" >>"$rows"; }
 
-SONODE_KILLS=${SONODE_KILLS:-100} run --test kills -- --nocapture
-SONODE_LOAD_S=600 SONODE_STRESS_CLIPS=600 SONODE_STRESS_FRAMES=46 run --test load -- --test-threads=1 --nocapture
-PROPTEST_CASES=20000 run --test spool durability
-row 'power loss, a kill or a disk fault at a random call, over the spool' 20000 'nothing that was promised' 'with the next start'
-SONODE_SIM_SCHEDULES=100000 run --test simulation nothing
-row 'schedules of network, power loss, kills, disk faults and a lost queue, simulated' 100000 \
-    'nothing; every study ends with one current report' 'with the next start'
-PROPTEST_CASES=40000 run --lib engine::tests::properties
-row 'random histories of arrivals, deaths of worker and node, a lost queue, peers that fail' 40000 \
-    'nothing; every study ends with one current report' 'with the next start'
-SONODE_HISTORY=1000000 run --lib queue -- --nocapture | tee /dev/stderr |
-    sed -n 's/^\(.* in the history\): \(opened in .*\)$/| \1 | 1 | nothing | \2 |/p' >>"$rows"
-seconds=${SONODE_SOAK_FUZZ_S:-600}
-tests/fuzz/run.sh "$seconds" | tee /dev/stderr |
-    sed -n 's/^fuzz \([a-z0-9_]*\): .* replayed, \([0-9]*\) runs in \(.*\), nothing found$/| fuzzing: `\1`, \3 | \2 | nothing found | — |/p' >>"$rows"
+kills() { run --test kills -- --nocapture; }
+load() { run --test load -- --test-threads=1 --nocapture; }
+disk() {
+    PROPTEST_CASES=$spool run --test spool durability
+    row 'power loss, a kill or a disk fault at a random call, over the spool' "$spool" 'nothing that was promised' 'with the next start'
+}
+simulation() {
+    SONODE_SIM_SCHEDULES=$schedules run --test simulation nothing
+    row 'schedules of network, power loss, kills, disk faults and a lost queue, simulated' "$schedules" \
+        'nothing; every study ends with one current report' 'with the next start'
+}
+histories() {
+    PROPTEST_CASES=$histories run --lib engine::tests::properties
+    row 'random histories of arrivals, deaths of worker and node, a lost queue, peers that fail' "$histories" \
+        'nothing; every study ends with one current report' 'with the next start'
+}
+history() {
+    run --lib queue -- --nocapture | tee /dev/stderr |
+        sed -n 's/^\(.* in the history\): \(opened in .*\)$/| \1 | 1 | nothing | \2 |/p' >>"$rows"
+}
+fuzz() {
+    tests/fuzz/run.sh "$seconds" | tee /dev/stderr |
+        sed -n 's/^fuzz \([a-z0-9_]*\): .* replayed, \([0-9]*\) runs in \(.*\), nothing found$/| fuzzing: `\1`, \3 | \2 | nothing found | — |/p' >>"$rows"
+}
 
-{
-    sed '/^<!-- soak -->$/q' tests/RELIABILITY.md
-    echo
-    echo '| fault | how often | lost | healthy again |'
-    echo '| --- | ---: | --- | --- |'
-    cat "$rows"
-    echo
-    sed -n '/^<!-- end -->$/,$p' tests/RELIABILITY.md
-} >"$rows.new"
-mv "$rows.new" tests/RELIABILITY.md
+# The table as far as it is.
+publish() {
+    {
+        sed '/^<!-- soak -->$/q' tests/RELIABILITY.md
+        echo
+        echo '| fault | how often | lost | healthy again |'
+        echo '| --- | ---: | --- | --- |'
+        cat "$rows"
+        echo
+        sed -n '/^<!-- end -->$/,$p' tests/RELIABILITY.md
+    } >"$rows.new"
+    cat "$rows.new" >tests/RELIABILITY.md
+}
+
+(($# > 0)) || set -- kills load disk simulation histories history fuzz
+for stage in "$@"; do
+    "$stage"
+    publish
+done
