@@ -40,10 +40,11 @@ impl Issued {
     }
 
     pub(super) fn insert(&mut self, sop: &SopInstanceUid) -> sled::Result<()> {
-        let [growing, full] = &mut self.trees;
-        if growing.insert(key(sop), &[])?.is_some() {
+        if self.contains(sop)? {
             return Ok(());
         }
+        let [growing, full] = &mut self.trees;
+        growing.insert(key(sop), &[])?;
         self.count += 1;
         if self.count >= GENERATION {
             full.clear()?;
