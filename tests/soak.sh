@@ -2,7 +2,7 @@
 # The long proofs of `make soak`. Each adds its row to tests/RELIABILITY.md, between the two marks, as it ends; what is above and
 # below stays. How often each fault is injected: SONODE_KILLS, SONODE_SOAK_SPOOL, SONODE_SOAK_SCHEDULES, SONODE_SOAK_HISTORIES;
 # how long: SONODE_LOAD_S, SONODE_SOAK_FUZZ_S (seconds a fuzz target); how much: SONODE_STRESS_CLIPS of SONODE_STRESS_FRAMES
-# frames, SONODE_HISTORY studies. The stages to run may be named; all, unless they are.
+# frames, SONODE_OPEN_INSTANCES instances, SONODE_HISTORY studies. The stages to run may be named; all, unless they are.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -14,6 +14,7 @@ export SONODE_LOAD_S=${SONODE_LOAD_S:-600} SONODE_STRESS_CLIPS=${SONODE_STRESS_C
 spool=${SONODE_SOAK_SPOOL:-20000}
 schedules=${SONODE_SOAK_SCHEDULES:-100000}
 histories=${SONODE_SOAK_HISTORIES:-40000}
+export SONODE_OPEN_INSTANCES=${SONODE_OPEN_INSTANCES:-100000}
 export SONODE_HISTORY=${SONODE_HISTORY:-1000000}
 seconds=${SONODE_SOAK_FUZZ_S:-600}
 

@@ -87,8 +87,9 @@ fn a_node_that_is_killed_under_load_loses_nothing_that_it_acknowledged() -> Resu
             "{done}"
         );
     }
+    let stored = stored_by_instance(&node)?;
     for file in &files {
-        stored_as_sent(&node, file)?;
+        stored_as_sent(&stored, file)?;
     }
     let reports = reports_by_study(&pacs.received()?)?;
     for uid in &studies {
@@ -109,11 +110,36 @@ fn a_node_that_is_killed_under_load_loses_nothing_that_it_acknowledged() -> Resu
     )
 }
 
+/// Study Instance UID and SOP Instance UID.
+type Instance = (String, String);
+
+/// The spool's files: one folder a study, `<SOPUID>.<hash16>.dcm` each.
+fn stored_by_instance(node: &Node) -> Result<BTreeMap<Instance, Vec<PathBuf>>> {
+    let mut stored: BTreeMap<Instance, Vec<PathBuf>> = BTreeMap::new();
+    for path in node.all_stored()? {
+        let text =
+            |part: Option<&std::ffi::OsStr>| part.and_then(|part| part.to_str()).map(str::to_owned);
+        let study = text(path.parent().and_then(Path::file_name));
+        let stem = text(path.file_stem());
+        if let (Some(study), Some((sop, _))) = (
+            study,
+            stem.as_deref().and_then(|stem| stem.rsplit_once('.')),
+        ) {
+            stored
+                .entry((study, sop.to_owned()))
+                .or_default()
+                .push(path);
+        }
+    }
+    Ok(stored)
+}
+
 /// Exactly one version of the instance lies in the spool, and it is what was sent.
-fn stored_as_sent(node: &Node, file: &Path) -> Result<()> {
+fn stored_as_sent(stored: &BTreeMap<Instance, Vec<PathBuf>>, file: &Path) -> Result<()> {
     let sent = Object::read(file)?;
     let study = sonode_tests::load::study_of(file)?;
-    let stored = node.stored(&study, &sent.sop_instance)?;
+    let instance = (study, sent.sop_instance.clone());
+    let stored = stored.get(&instance).map(Vec::as_slice).unwrap_or_default();
     ensure!(
         stored.len() == 1,
         "{} is stored as {stored:?}",

@@ -7,10 +7,12 @@ use anyhow::{Context, Result, ensure};
 use sonode_tests::cart::{Cart, Proposal};
 use sonode_tests::node::{AE_TITLE, CART, Config, Node};
 use sonode_tests::reliability;
-use sonode_tests::synthetic::{FRAME_BYTES, cine};
+use sonode_tests::synthetic::{FRAME_BYTES, cine, native};
 
 const ASSOCIATIONS: u32 = 64;
 const STUDY_ROOT: &str = "1.2.826.0.1.3680043.10.1234";
+/// Instances of a study of small stills.
+const STILLS: u64 = 50;
 const DONE: Duration = Duration::from_hours(1);
 
 /// A number from the environment, for `make soak`.
@@ -130,5 +132,64 @@ fn one_association_carries_a_stress_echo() -> Result<()> {
         1,
         "nothing",
         &[],
+    )
+}
+
+/// Sends this cart's studies of small stills; nothing of it is analysed.
+fn fill(node: &Node, cart: u64, studies: u64) -> Result<()> {
+    let still =
+        |study: &str, n: u64| native([study, &format!("{study}.2.{n}")], 1, [8, 8], &[7; 192]);
+    let proposal = Proposal::for_object(&still(STUDY_ROOT, 0));
+    let mut association = Cart::associate(node.address(), AE_TITLE, CART, &[proposal])?;
+    for number in 0..studies {
+        let study = format!("{STUDY_ROOT}.9.{cart}.{number}");
+        for n in 0..STILLS {
+            let answer = association.store(&still(&study, n))?;
+            ensure!(answer.status == 0, "{:#06x}", answer.status);
+        }
+    }
+    association.release()
+}
+
+#[test]
+fn a_lost_queue_is_rebuilt_from_what_is_open() -> Result<()> {
+    const CARTS: u64 = 8;
+    let studies = setting("SONODE_OPEN_INSTANCES", 800)? / (CARTS * STILLS);
+    let mut node = Node::start(&Config {
+        quiet_period_s: 3600,
+        ..Config::default()
+    })?;
+    let stopped = node.stop_worker()?;
+    thread::scope(|scope| {
+        let carts: Vec<_> = (0..CARTS)
+            .map(|cart| {
+                let node = &node;
+                scope.spawn(move || fill(node, cart, studies))
+            })
+            .collect();
+        carts
+            .into_iter()
+            .try_for_each(|cart| cart.join().map_err(|_| anyhow::anyhow!("a cart died"))?)
+    })?;
+    node.kill()?;
+    drop(stopped);
+    std::fs::remove_dir_all(node.data_dir().join("queue"))?;
+    let begun = Instant::now();
+    node.restart()?;
+    let ready = begun.elapsed();
+    let known = node.studies()?.len();
+    ensure!(
+        u64::try_from(known)? == CARTS * studies,
+        "{known} of {} studies are known",
+        CARTS * studies
+    );
+    reliability::row(
+        &format!(
+            "the queue is deleted with {} open instances",
+            CARTS * studies * STILLS
+        ),
+        1,
+        "nothing",
+        &[ready],
     )
 }

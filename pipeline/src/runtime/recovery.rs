@@ -108,7 +108,6 @@ impl Runtime {
     /// A record whose study doesn't lie in `open/`: it was finished or removed just before the end.
     fn settle_stray(&mut self, uid: &StudyInstanceUid, record: &Study) {
         let result = match self.spool.find_study(uid) {
-            // What it doesn't know happened since: the files alone tell then, as where the queue was lost.
             Some((StudyPlace::Done(_), _)) if self.is_up_to_date(record) => {
                 let study = Study {
                     done: true,
@@ -116,6 +115,18 @@ impl Runtime {
                 };
                 self.queue.finish(&study, self.now())
             }
+            // What it doesn't know happened since: the files tell, and the study goes its way to the end once more.
+            Some((StudyPlace::Done(_), _)) => match self
+                .spool
+                .reopen_study(uid)
+                .and_then(|_| self.spool.scan_study(uid))
+            {
+                Ok(found) => return self.recover_study(found, Some(record.clone())),
+                Err(error) => {
+                    tracing::error!(study = %uid, %error, "a finished study can't be read");
+                    self.queue.discard(uid)
+                }
+            },
             Some(_) | None => self.queue.discard(uid),
         };
         note("stray record", result);
