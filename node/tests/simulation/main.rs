@@ -31,6 +31,7 @@ mod process;
 mod worker;
 mod world;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -56,7 +57,10 @@ fn first_failure(seeds: std::ops::Range<u64>, skip: Option<Skip>) -> Option<(u64
                     if seed >= seeds.end || found.lock().unwrap().is_some() {
                         return;
                     }
-                    if let Err(failure) = World::play(seed, skip) {
+                    // A panic of the code under test is a failure with a seed as well.
+                    let played = catch_unwind(AssertUnwindSafe(|| World::play(seed, skip)));
+                    let played = played.unwrap_or_else(|_| Err("it panicked".to_owned()));
+                    if let Err(failure) = played {
                         found.lock().unwrap().get_or_insert((seed, failure));
                     }
                 }

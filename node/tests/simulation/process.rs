@@ -71,7 +71,8 @@ struct FileHeaders(CrashDisk);
 
 impl Headers for FileHeaders {
     fn read(&self, path: &Path) -> HeaderSummary {
-        let Some(file) = self.0.contents(path) else {
+        // A file that is gone or cut says nothing.
+        let Some(file) = self.0.contents(path).filter(|file| file.len() >= META_END) else {
             return HeaderSummary::default();
         };
         let mut scanner = scanner();
@@ -95,6 +96,9 @@ fn summary(facts: &HeaderFacts) -> HeaderSummary {
         ..HeaderSummary::default()
     }
 }
+
+/// End of preamble, prefix and the group length of the file meta information.
+const META_END: usize = 144;
 
 /// What follows the meta information of a Part 10 file (PS3.10 section 7.1).
 pub(crate) fn data_set(file: &[u8]) -> &[u8] {
