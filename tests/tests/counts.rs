@@ -14,7 +14,7 @@ use sonode_tests::wait::eventually;
 
 const STUDY: &str = "1.2.826.0.1.3680043.10.1234.7";
 const OBJECTS: u64 = 12;
-/// 3 MB: 640 by 480 in colour, three and a quarter frames.
+/// 3 MB, of which no receiver asks whether they are three frames.
 const BYTES: usize = 3_000_000;
 const MEGABYTES: u64 = 3;
 const WITHIN: Duration = Duration::from_secs(30);
@@ -101,7 +101,7 @@ fn one_association_costs_a_flush_of_file_and_folder_an_object_and_few_calls_a_me
 }
 
 #[test]
-fn eight_associations_of_one_study_share_the_flushes_of_its_folder() -> Result<()> {
+fn eight_associations_of_one_study_cost_no_more_flushes_than_objects() -> Result<()> {
     const CARTS: u64 = 8;
     let (node, _stopped) = node()?;
     let counts = calls(&node, || {
