@@ -123,9 +123,10 @@ impl Engine {
         let Some(study) = self.studies.get_mut(uid) else {
             return;
         };
-        let is_news = study
-            .report()
-            .is_none_or(|report| evidence.extends(&report.evidence));
+        let is_news = study.is_behind()
+            || study
+                .report()
+                .is_none_or(|report| evidence.extends(&report.evidence));
         study.unreported = None;
         // Those of an earlier revision stay: they say under which UID it was delivered.
         for report in &assembly.same_as {
@@ -136,13 +137,7 @@ impl Engine {
         if owed_to.is_empty() && study.reports.is_empty() {
             study.unreported = Some(why_not(&assembly.findings).to_owned());
         } else if is_news && !owed_to.is_empty() {
-            let found = study.found_reports.iter().map(|(revision, _)| *revision);
-            let last = study
-                .reports
-                .iter()
-                .map(|report| report.revision)
-                .chain(found)
-                .max();
+            let last = study.newest_made();
             // A report on disk with these findings' identity is this very report, known from before the queue was lost.
             let known = study.report().map_or(0, |report| report.revision);
             let revision = assembly
@@ -151,7 +146,7 @@ impl Engine {
                 .map(|(revision, _, _)| *revision)
                 .filter(|revision| *revision > known)
                 .max()
-                .unwrap_or(last.unwrap_or(0) + 1);
+                .unwrap_or(last + 1);
             study.reports.push(Report {
                 revision,
                 content: assembly.wall,
@@ -233,7 +228,7 @@ impl Engine {
     }
 
     /// Earlier revisions that nobody has yet are not sent any more.
-    fn supersede(&mut self, uid: &StudyInstanceUid, revision: u32) {
+    pub(super) fn supersede(&mut self, uid: &StudyInstanceUid, revision: u32) {
         if let Some(study) = self.studies.get_mut(uid) {
             study.deliveries.retain(|delivery| {
                 let is_old = delivery.object.revision().is_some_and(|old| old < revision);

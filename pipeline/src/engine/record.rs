@@ -258,6 +258,19 @@ impl Study {
         self.reports.last()
     }
 
+    /// The latest revision that was ever decided, as far as record and files tell; 0 where none was.
+    pub(crate) fn newest_made(&self) -> u32 {
+        let decided = self.reports.iter().map(|report| report.revision);
+        let found = self.found_reports.iter().map(|(revision, _)| *revision);
+        decided.chain(found).max().unwrap_or(0)
+    }
+
+    /// Whether a file tells of a later revision than the record does: the last of the record was lost.
+    pub(crate) fn is_behind(&self) -> bool {
+        let known = self.report().map_or(0, |report| report.revision);
+        self.newest_made() > known
+    }
+
     pub(crate) fn delivery(&self, peer: &str, object: &ObjectKey) -> Option<&Delivery> {
         self.deliveries
             .iter()

@@ -124,8 +124,14 @@ impl Engine {
             .instances
             .values()
             .any(|instance| instance.late && instance.state == InstanceState::Analysed);
+        let newest_made = study.newest_made();
+        // What it decided last was lost with its record: an earlier revision must not follow the later one.
+        let is_behind = study.is_behind();
         self.studies.insert(uid.clone(), study);
-        if has_grown {
+        if is_behind {
+            self.supersede(&uid, newest_made);
+        }
+        if has_grown || is_behind {
             self.reopen(&uid, now);
         }
         for sop in waiting {

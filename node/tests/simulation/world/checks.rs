@@ -15,6 +15,8 @@ impl World {
         let Some(node) = &self.node else {
             return Ok(());
         };
+        // A study that ends meanwhile would change its place between the look into its folder and the one into the file.
+        node.settle();
         for clip in self.deleted() {
             let found = node.spool.scan_study(&clip.study);
             let found = found.map_err(|error| format!("{}: {error}", clip.sop))?;
@@ -22,7 +24,8 @@ impl World {
             let path = &instance
                 .ok_or_else(|| format!("{} is lost", clip.sop))?
                 .path;
-            let file = self.disk.contents(path).unwrap_or_default();
+            let file = self.disk.contents(path);
+            let file = file.ok_or_else(|| format!("the file of {} is gone", clip.sop))?;
             if data_set(&file) != clip.data {
                 return Err(format!("{} has other bytes", clip.sop));
             }

@@ -10,7 +10,7 @@ use sonode_sr_writer::Companion;
 
 use super::super::record::{Drawing, ObjectKey};
 use super::super::*;
-use super::world::{KINDS, Kind, World, kind_of, route, study_uid, success};
+use super::world::{KINDS, Kind, Queue, World, kind_of, route, study_uid, success};
 use crate::ports::{AssociationFailure, ObjectResult};
 use crate::states::{DeliveryState, DrawingState, InstanceState};
 
@@ -45,9 +45,9 @@ enum Step {
     /// A peer answers one of the requests that it ever got, with this Failure Reason or with success.
     Notice(usize, u16),
     Operator(u8, bool),
-    Restart {
-        lose_queue: bool,
-    },
+    /// The queue reaches the disk.
+    KeepQueue,
+    Restart(Queue),
     /// The node dies after so many actions more, in the midst of what one event led to.
     Fuse(usize),
 }
@@ -88,7 +88,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (any::<usize>(), prop_oneof![3 => Just(0_u16), 1 => Just(0x0112), 1 => Just(0x0110), 1 => Just(0x0122)])
             .prop_map(|(which, reason)| Step::Notice(which, reason)),
         1 => (0..3_u8, any::<bool>()).prop_map(|(study, retry)| Step::Operator(study, retry)),
-        1 => any::<bool>().prop_map(|lose_queue| Step::Restart { lose_queue }),
+        2 => Just(Step::KeepQueue),
+        2 => prop_oneof![Just(Queue::Whole), Just(Queue::Stale), Just(Queue::Lost)].prop_map(Step::Restart),
         2 => (0..6_usize).prop_map(Step::Fuse),
     ]
 }
@@ -142,7 +143,8 @@ fn take(world: &mut World, step: &Step) {
             // It is refused where the state has no such step.
             drop(world.operate(&study_uid(study), command));
         }
-        Step::Restart { lose_queue } => world.restart(lose_queue),
+        Step::KeepQueue => world.keep_queue(),
+        Step::Restart(queue) => world.restart_with(queue),
         Step::Fuse(actions) => world.fuse = Some(actions),
     }
 }
@@ -257,7 +259,7 @@ proptest! {
         let mut world = world();
         let mut queue_was_lost = false;
         for step in steps {
-            queue_was_lost |= matches!(step, Step::Restart { lose_queue: true });
+            queue_was_lost |= matches!(step, Step::Restart(Queue::Stale | Queue::Lost));
             take(&mut world, &step);
         }
         world.fuse = None;
@@ -315,7 +317,7 @@ fn a_lane_that_failed_before_its_picture_was_drawn_is_taken_up_again() {
     steps.extend([
         arrive(4, 0),
         Step::Pass(300),
-        Step::Restart { lose_queue: false },
+        Step::Restart(Queue::Whole),
         Step::PeerAnswers(0),
         Step::PeerAnswers(0x0111),
         Step::Pass(6),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sonode_conformance::DimseStatus;
 
 use super::super::*;
-use super::world::{World, route, sop_uid, study_uid, success};
+use super::world::{Queue, World, route, sop_uid, study_uid, success};
 use crate::ports::{AssociationFailure, ObjectResult};
 use crate::settings::ReportUnmeasured;
 use crate::states::{DeliveryState, InstanceState};
@@ -454,6 +454,36 @@ fn a_lost_queue_sends_no_second_report() {
     let study = &world.finished[&study_uid(1)];
     assert_eq!(study.report().unwrap().revision, 1);
     assert_eq!(world.reports.len(), 1);
+}
+
+/// Report 1 was never delivered and report 2 was, and the queue came back as it was before that: report 1 went out after
+/// report 2, which doesn't name it, and the archive had two current reports.
+#[test]
+fn an_earlier_report_never_follows_a_later_one_whatever_the_queue_says() {
+    let mut world = reporting();
+    let nobody_takes_it = |world: &mut World| {
+        world.peer_answers(&success(), Some(no_association(false)));
+    };
+    nobody_takes_it(&mut world);
+    world.keep_queue();
+    world.arrive(1, MEASURABLE, 1, 0, 0);
+    world.worker_works(0);
+    world.pass(QUIET);
+    nobody_takes_it(&mut world);
+    world.come_to_rest();
+    assert_eq!(world.accepted.len(), 1);
+    world.restart_with(Queue::Stale);
+    world.come_to_rest();
+    let revisions: Vec<u32> = world
+        .accepted
+        .iter()
+        .map(|(.., revision)| *revision)
+        .collect();
+    assert!(
+        revisions.iter().all(|revision| *revision == 2),
+        "{revisions:?}"
+    );
+    assert_eq!(world.finished[&study_uid(1)].report().unwrap().revision, 2);
 }
 
 #[test]

@@ -26,6 +26,8 @@ use crate::settings::{ReportUnmeasured, Route, WorkerSettings};
 use crate::spool::{Digest, PeerMark};
 use drawings::Drawings;
 use readings::Late;
+use restart::KeptQueue;
+pub(super) use restart::Queue;
 
 /// Grayscale Softcopy Presentation State Storage.
 const PRESENTATION_STATE: &str = "1.2.840.10008.5.1.4.1.1.11.1";
@@ -77,6 +79,7 @@ pub(super) struct World {
     records: BTreeMap<StudyInstanceUid, Study>,
     marks: BTreeMap<(StudyInstanceUid, SopInstanceUid), Mark>,
     pub(super) finished: BTreeMap<StudyInstanceUid, Study>,
+    kept_queue: KeptQueue,
     // The worker.
     generation: u64,
     pub(super) running: Vec<(u64, StoredInstance, bool)>,
@@ -176,6 +179,7 @@ impl World {
             records: BTreeMap::new(),
             marks: BTreeMap::new(),
             finished: BTreeMap::new(),
+            kept_queue: KeptQueue::default(),
             generation: 0,
             running: Vec::new(),
             has_worker: false,

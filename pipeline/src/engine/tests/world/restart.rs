@@ -2,13 +2,62 @@
 
 use super::*;
 
+/// What a death leaves of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine::tests) enum Queue {
+    Whole,
+    /// As it was some time ago: it is written to disk a few times a second.
+    Stale,
+    Lost,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct KeptQueue {
+    records: BTreeMap<StudyInstanceUid, Study>,
+    marks: BTreeMap<(StudyInstanceUid, SopInstanceUid), Mark>,
+    finished: BTreeMap<StudyInstanceUid, Study>,
+}
+
 impl World {
-    /// `kill -9` of the node and a new start; `lose_queue`: its queue is gone as well.
-    pub(in crate::engine::tests) fn restart(&mut self, lose_queue: bool) {
+    /// What the queue holds now is what a stale one will hold.
+    pub(in crate::engine::tests) fn keep_queue(&mut self) {
+        self.kept_queue = KeptQueue {
+            records: self.records.clone(),
+            marks: self.marks.clone(),
+            finished: self.finished.clone(),
+        };
+    }
+
+    /// The queue comes back as it was when it was last kept. A finished study's record counts as durable.
+    fn go_back_to_kept_queue(&mut self) {
+        let kept = self.kept_queue.clone();
+        (self.records, self.marks) = (kept.records, kept.marks);
+        let (finished, open) = (&mut self.finished, &mut self.open);
+        for (uid, done) in kept.finished {
+            if open.contains(&uid) {
+                finished.insert(uid, done);
+            }
+        }
+        // As the runtime does it: the folder of a study that its record believes to be open comes back.
+        for uid in self.records.keys() {
+            finished.remove(uid);
+            open.insert(uid.clone());
+        }
+    }
+
+    /// `kill -9` of the node and a new start, with what is left of its queue.
+    pub(in crate::engine::tests) fn restart_with(&mut self, queue: Queue) {
+        let lose_queue = queue != Queue::Whole;
+        match queue {
+            Queue::Whole => {}
+            Queue::Stale => self.go_back_to_kept_queue(),
+            Queue::Lost => {
+                self.records.clear();
+                self.marks.clear();
+                self.finished.clear();
+            }
+        }
         if lose_queue {
-            self.records.clear();
-            self.marks.clear();
-            self.finished.clear();
             self.charges.clear();
             self.suspects.clear();
         }
@@ -53,6 +102,15 @@ impl World {
         self.event(Event::Tick);
     }
 
+    /// The same with the queue as it was, or none.
+    pub(in crate::engine::tests) fn restart(&mut self, lose_queue: bool) {
+        self.restart_with(if lose_queue {
+            Queue::Lost
+        } else {
+            Queue::Whole
+        });
+    }
+
     /// The node found its worker overdue, charged the run that was alone, and died before it could kill the worker: the
     /// charge is on record.
     pub(in crate::engine::tests) fn note_charge_on_record(&mut self, stored: &StoredInstance) {
@@ -65,7 +123,8 @@ impl World {
     }
 
     pub(in crate::engine::tests) fn recover(&mut self, uid: StudyInstanceUid) {
-        let is_lost = !self.records.contains_key(&uid) && !self.finished.contains_key(&uid);
+        let record = self.records.get(&uid).or(self.finished.get(&uid)).cloned();
+        let is_known = |stored| record.as_ref().is_some_and(|record| record.has(stored));
         let instances = self.files.iter().filter(|((study, ..), _)| *study == uid);
         let instances = instances
             .map(|((_, sop, digest), stored)| RecoveredInstance {
@@ -75,10 +134,10 @@ impl World {
                     .findings
                     .get(&(uid.clone(), *digest))
                     .map(|found| (found.rejected, found.rejected_detail.clone())),
-                context: is_lost
+                context: (!is_known(stored))
                     .then(|| self.contexts.get(&(sop.clone(), *digest)).cloned())
                     .flatten(),
-                rejection: self.rejection.clone().filter(|_| is_lost),
+                rejection: self.rejection.clone().filter(|_| !is_known(stored)),
                 peer: Some("cart".to_owned()),
                 own: kind_of(sop) == Kind::Own,
             })
@@ -87,7 +146,7 @@ impl World {
         let marked = self.marked.iter().filter(|(_, study, ..)| *study == uid);
         let marks = self.marks.iter().filter(|((study, _), _)| *study == uid);
         let found = Recovered {
-            record: self.records.get(&uid).or(self.finished.get(&uid)).cloned(),
+            record,
             instances,
             reports: reports
                 .map(|(_, revision, sop)| FoundReport {
