@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The long proofs of `make soak`. Each adds its row to tests/RELIABILITY.md, between the two marks, as it ends; what is above and
 # below stays. How often each fault is injected: SONODE_KILLS, SONODE_SOAK_SPOOL, SONODE_SOAK_SCHEDULES, SONODE_SOAK_HISTORIES;
-# how long: SONODE_LOAD_S, SONODE_SOAK_FUZZ_S (seconds a fuzz target); how much: SONODE_STRESS_CLIPS of SONODE_STRESS_FRAMES
-# frames, SONODE_OPEN_INSTANCES instances, SONODE_HISTORY studies. The stages to run may be named; all, unless they are.
+# how long: SONODE_LOAD_S, with a rest of SONODE_LOAD_REST_MS after each object, and SONODE_SOAK_FUZZ_S (seconds a fuzz
+# target); how much: SONODE_STRESS_CLIPS of SONODE_STRESS_FRAMES frames, SONODE_OPEN_INSTANCES instances, SONODE_HISTORY
+# studies. The stages to run may be named; all, unless they are.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -10,7 +11,8 @@ rows=$(mktemp)
 trap 'rm -f "$rows" "$rows.new"' EXIT
 export SONODE_RELIABILITY=$rows
 export SONODE_KILLS=${SONODE_KILLS:-100}
-export SONODE_LOAD_S=${SONODE_LOAD_S:-600} SONODE_STRESS_CLIPS=${SONODE_STRESS_CLIPS:-600} SONODE_STRESS_FRAMES=${SONODE_STRESS_FRAMES:-46}
+export SONODE_LOAD_S=${SONODE_LOAD_S:-600} SONODE_LOAD_REST_MS=${SONODE_LOAD_REST_MS:-3000}
+export SONODE_STRESS_CLIPS=${SONODE_STRESS_CLIPS:-600} SONODE_STRESS_FRAMES=${SONODE_STRESS_FRAMES:-46}
 spool=${SONODE_SOAK_SPOOL:-20000}
 schedules=${SONODE_SOAK_SCHEDULES:-100000}
 histories=${SONODE_SOAK_HISTORIES:-40000}

@@ -23,8 +23,8 @@ fn setting(name: &str, default: u64) -> Result<u64> {
     })
 }
 
-/// One cart's association for so long: the instances that were acknowledged.
-fn carry(node: &Node, cart: u32, until: Instant) -> Result<u64> {
+/// One cart's association for so long, with a rest after each object: the instances that were acknowledged.
+fn carry(node: &Node, cart: u32, until: Instant, rest: Duration) -> Result<u64> {
     let study = format!("{STUDY_ROOT}.{cart}");
     let first = cine(&study, &format!("{study}.2.0"), 1);
     let mut association = Cart::associate(
@@ -44,6 +44,7 @@ fn carry(node: &Node, cart: u32, until: Instant) -> Result<u64> {
             answer.comment
         );
         stored += 1;
+        thread::sleep(rest);
     }
     association.release()?;
     Ok(stored)
@@ -52,13 +53,15 @@ fn carry(node: &Node, cart: u32, until: Instant) -> Result<u64> {
 #[test]
 fn sixty_four_associations_send_at_once() -> Result<()> {
     let seconds = setting("SONODE_LOAD_S", 10)?;
+    // Ten minutes without a rest would fill any disk.
+    let rest = Duration::from_millis(setting("SONODE_LOAD_REST_MS", 0)?);
     let node = Node::start(&Config::default())?;
     let until = Instant::now() + Duration::from_secs(seconds);
     let stored: Result<Vec<u64>> = thread::scope(|scope| {
         let carts: Vec<_> = (0..ASSOCIATIONS)
             .map(|cart| {
                 let node = &node;
-                scope.spawn(move || carry(node, cart, until))
+                scope.spawn(move || carry(node, cart, until, rest))
             })
             .collect();
         carts
