@@ -10,6 +10,8 @@ pub const IDLE: Duration = Duration::from_mins(10);
 pub const INSIDE_MESSAGE: Duration = Duration::from_mins(1);
 /// Waiting for a peer's response to our request.
 pub const RESPONSE: Duration = Duration::from_mins(2);
+/// An association that takes a page in place of a report, while the page is drawn: less than any archive's idle time-out.
+pub const PAGE_WAIT: Duration = Duration::from_secs(15);
 /// TCP connection to a peer.
 pub const CONNECT: Duration = Duration::from_secs(10);
 /// 256 KiB of an object on their way to a peer: one that takes less than a kilobyte a second counts as one that hangs.

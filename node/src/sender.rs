@@ -1,11 +1,12 @@
 //! Sends what the pipeline owes to peers: one association a job, in a thread of its own.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock, Weak};
 
 use sonode_dimse::Proposal;
 use sonode_pipeline::{
     AssociationFailure, CommitmentJob, CommitmentOutcome, CommitmentReport, DeliveryJob,
-    DeliveryObject, DeliveryReport, ObjectResult, RelayReport, RenderError, ReportKey,
+    DeliveryObject, DeliveryReport, ObjectResult, PageRequest, RelayReport, RenderError, ReportKey,
     ReportSender,
 };
 use sonode_sr_writer::{Form, ReportForm, Syntax};
@@ -141,7 +142,7 @@ fn outcome_name(result: &ObjectResult) -> &'static str {
         ObjectResult::Status(..) => "refused",
         ObjectResult::NotSent(_) => "not-sent",
         ObjectResult::Broke(_) => "broke",
-        ObjectResult::NoContext(_) | ObjectResult::TakesPage(..) => "no-context",
+        ObjectResult::NoContext(_) => "no-context",
         ObjectResult::Failed(_) => "failed",
     }
 }
@@ -155,21 +156,55 @@ fn send_all(
     let config = node.config();
     let mut association = open(&config, job)?;
     for object in &job.objects {
-        match send_object(node, &mut association, object) {
-            Ok(result) => results.push((object.clone(), result)),
+        let object = match taken_as(node, &association, object) {
+            Ok(object) => object.into_owned(),
+            Err(result) => {
+                results.push((object.clone(), result));
+                continue;
+            }
+        };
+        match send_object(node, &mut association, &object) {
+            Ok(result) => results.push((object, result)),
             Err(error) => {
                 let detail = error.to_string();
                 let result = match &error {
                     ScuError::File(_) => ObjectResult::Failed(detail),
                     _ => ObjectResult::Broke(detail),
                 };
-                results.push((object.clone(), result));
+                results.push((object, result));
                 return Err(error);
             }
         }
     }
     association.release();
     Ok(())
+}
+
+/// As what an object leaves on this association: itself, or the page, where no form of a report is accepted.
+fn taken_as<'a>(
+    node: &Node,
+    association: &Association,
+    object: &'a DeliveryObject,
+) -> Result<Cow<'a, DeliveryObject>, ObjectResult> {
+    let DeliveryObject::Report(key) = object else {
+        return Ok(Cow::Borrowed(object));
+    };
+    if key.document.forms().any(|form| takes(association, form)) {
+        return Ok(Cow::Borrowed(object));
+    }
+    let offered: Vec<Form> = key.document.forms().collect();
+    let request = page_request(association, key, names(&offered))?;
+    let page = node.pipeline().page_instead(request);
+    // It takes too long, or nobody needs it any more: what is still owed leaves later.
+    let later =
+        || ObjectResult::NotSent("the page that stands in for it is not drawn yet".to_owned());
+    let page = page.ok_or_else(later)?;
+    Ok(Cow::Owned(DeliveryObject::Companion(page)))
+}
+
+fn takes(association: &Association, form: Form) -> bool {
+    let context = association.context(form.class.sop_class(), form.syntax.uid());
+    context.is_some()
 }
 
 /// Sends one object; a report is rendered in the best form that the association accepted.
@@ -191,14 +226,8 @@ fn send_report(
     association: &mut Association,
     key: &ReportKey,
 ) -> Result<ObjectResult, ScuError> {
-    let (accepted, refused): (Vec<Form>, Vec<Form>) = key.document.forms().partition(|form| {
-        association
-            .context(form.class.sop_class(), form.syntax.uid())
-            .is_some()
-    });
-    if accepted.is_empty() {
-        return Ok(instead(association, key, &refused));
-    }
+    let accepted = key.document.forms();
+    let accepted: Vec<Form> = accepted.filter(|form| takes(association, *form)).collect();
     match node.pipeline().render(key, &accepted) {
         Ok((form, report)) => {
             let better: Vec<Form> = key
@@ -224,31 +253,35 @@ fn send_report(
 }
 
 /// The rung below every form of a document: the page as a picture, where the association accepted that.
-fn instead(association: &Association, key: &ReportKey, refused: &[Form]) -> ObjectResult {
+fn page_request(
+    association: &Association,
+    key: &ReportKey,
+    offered: String,
+) -> Result<PageRequest, ObjectResult> {
     // Whoever takes another document of the report as one has no need of a picture.
     let page = key
         .document
         .page_instead()
         .filter(|_| !takes_reports(association));
-    let taken = page.and_then(|page| {
-        let takes = |syntax: &Syntax| {
-            association
-                .context(page.sop_class(), page.transfer_syntax(*syntax))
-                .is_some()
-        };
-        Syntax::ALL.into_iter().find(takes)
-    });
-    let offered = names(refused);
-    match taken {
-        Some(syntax) => {
-            tracing::info!(study = %key.study, document = key.document.name(), form = "the page as Secondary Capture", why = format!("the best form that the peer accepts; not accepted: {offered}"), "report");
-            ObjectResult::TakesPage(offered, syntax)
-        }
-        None if page.is_some() => {
-            ObjectResult::NoContext(format!("{offered}, Secondary Capture Image"))
-        }
-        None => ObjectResult::NoContext(offered),
-    }
+    let Some(page) = page else {
+        return Err(ObjectResult::NoContext(offered));
+    };
+    let is_taken = |syntax: &Syntax| {
+        association
+            .context(page.sop_class(), page.transfer_syntax(*syntax))
+            .is_some()
+    };
+    let Some(syntax) = Syntax::ALL.into_iter().find(is_taken) else {
+        return Err(ObjectResult::NoContext(format!(
+            "{offered}, Secondary Capture Image"
+        )));
+    };
+    tracing::info!(study = %key.study, document = key.document.name(), form = "the page as Secondary Capture", why = format!("the best form that the peer accepts; not accepted: {offered}"), "report");
+    Ok(PageRequest {
+        report: key.clone(),
+        offered,
+        syntax,
+    })
 }
 
 /// Whether the association accepted any class of Structured Reports.
@@ -256,12 +289,8 @@ fn takes_reports(association: &Association) -> bool {
     let classes = ReportForm::ALL.into_iter();
     let mut classes = classes.filter(|class| *class != ReportForm::KeyObject);
     classes.any(|class| {
-        let takes = |syntax: &Syntax| {
-            association
-                .context(class.sop_class(), syntax.uid())
-                .is_some()
-        };
-        Syntax::ALL.iter().any(takes)
+        let mut forms = Syntax::ALL.map(|syntax| Form { class, syntax }).into_iter();
+        forms.any(|form| takes(association, form))
     })
 }
 

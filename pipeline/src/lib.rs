@@ -31,9 +31,9 @@ pub use pipeline::{
 pub use ports::{
     Analyzer, AssociationFailure, Clock, CommitmentJob, CommitmentNotice, CommitmentObject,
     CommitmentOutcome, CommitmentQuestion, CommitmentReference, CommitmentReport, CompanionFile,
-    DeliveryJob, DeliveryObject, DeliveryReport, Headers, ObjectResult, Ports, RelayReport,
-    RelayRequest, RenderedReport, ReportKey, ReportSender, StepRequest, SystemClock, Tell, Worker,
-    WorkerEnd, WorkerEvent,
+    DeliveryJob, DeliveryObject, DeliveryReport, Headers, ObjectResult, PageRequest, Ports,
+    RelayReport, RelayRequest, RenderedReport, ReportKey, ReportSender, StepRequest, SystemClock,
+    Tell, Worker, WorkerEnd, WorkerEvent,
 };
 pub use report::{content_date_time, series_number};
 pub use settings::{ReportUnmeasured, RetrySettings, Route, Routing, Settings, WorkerSettings};

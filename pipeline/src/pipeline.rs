@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use sonode_conformance::StudyInstanceUid;
+use sonode_conformance::{StudyInstanceUid, limits};
 use sonode_findings::Findings;
 use sonode_sr_writer::Form;
 
 use crate::engine::Command;
 use crate::header::HeaderSummary;
 use crate::ports::{
-    CommitmentNotice, CommitmentReport, DeliveryReport, Ports, RelayRequest, RenderedReport,
-    ReportKey, StepRequest,
+    CommitmentNotice, CommitmentReport, CompanionFile, DeliveryReport, PageRequest, Ports,
+    RelayRequest, RenderedReport, ReportKey, StepRequest,
 };
 use crate::report::Renderer;
 use crate::runtime::{self, Message};
@@ -258,6 +258,16 @@ impl Pipeline {
         self.ask(|reply| Message::Rendered(report.clone(), form, sop, reply))
             .ok_or(RenderError::Stopping)?;
         Ok((form, rendered))
+    }
+
+    /// The page that the peer takes in place of a report, as soon as it is drawn; it is one object more of the peer's job,
+    /// whose result is told with the others. None where that takes longer than [`limits::PAGE_WAIT`] or the report is not
+    /// owed any more: what is still owed leaves on a later association.
+    pub fn page_instead(&self, request: PageRequest) -> Option<CompanionFile> {
+        let (reply, answer) = mpsc::channel();
+        let due = Instant::now() + limits::PAGE_WAIT;
+        self.tell(Message::Page(request, due, reply));
+        answer.recv().ok()
     }
 
     /// Every study: open ones first, then those that are done, latest first.

@@ -350,6 +350,17 @@ pub struct RelayReport {
     pub failed: Vec<(CommitmentReference, u16)>,
 }
 
+/// A peer accepts no form of a report and takes the page as a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// The report.
+    pub report: ReportKey,
+    /// The forms that were offered, in words.
+    pub offered: String,
+    /// The picture's.
+    pub syntax: Syntax,
+}
+
 /// What became of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObjectResult {
@@ -361,8 +372,6 @@ pub enum ObjectResult {
     Broke(String),
     /// The peer accepts no form of it: what was offered, in words.
     NoContext(String),
-    /// The peer accepts no form of the report: what was offered, in words. It takes the page as a picture, in this syntax.
-    TakesPage(String, Syntax),
     /// A local failure: it could not be rendered or read.
     Failed(String),
 }

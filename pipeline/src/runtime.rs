@@ -1,10 +1,11 @@
 //! Carries out what the engine says: one thread between the node's messages, the spool, the queue and the worker.
 //!
-//! [`actions`] is what the engine asks for, [`arrivals`] what the spool brings, [`questions`] what the node asks,
-//! [`recovery`] the start.
+//! [`actions`] is what the engine asks for, [`arrivals`] what the spool brings, [`questions`] what the node asks, [`pages`]
+//! what its associations wait for, [`recovery`] the start.
 
 mod actions;
 mod arrivals;
+mod pages;
 mod questions;
 mod recovery;
 mod relay;
@@ -23,8 +24,8 @@ use sonode_sr_writer::Form;
 use crate::engine::{Action, Command, Engine, Event};
 use crate::pipeline::{Arrival, CommandError, RelayError, StartError, StepError};
 use crate::ports::{
-    CommitmentNotice, CommitmentReport, DeliveryReport, Ports, RelayRequest, ReportKey,
-    StepRequest, Worker, WorkerEvent,
+    CommitmentNotice, CommitmentReport, CompanionFile, DeliveryReport, PageRequest, Ports,
+    RelayRequest, ReportKey, StepRequest, Worker, WorkerEvent,
 };
 use crate::pruning::PrunerThread;
 use crate::queue::Queue;
@@ -57,6 +58,7 @@ pub(crate) enum Message {
     Step(StepRequest, Reply<Result<(), StepError>>),
     Plan(ReportKey, Reply<Option<ReportPlan>>),
     Rendered(ReportKey, Form, SopInstanceUid, Reply<()>),
+    Page(PageRequest, Instant, Reply<CompanionFile>),
     Studies(Reply<Vec<StudyStatus>>),
     Unsorted(Reply<Vec<UnsortedStatus>>),
     Study(StudyInstanceUid, Reply<Option<StudyDetail>>),
@@ -98,6 +100,7 @@ pub(crate) fn start(
         worker: None,
         dirty: BTreeSet::new(),
         saved: Instant::now(),
+        pages: Vec::new(),
         drain_by: None,
         _pruner: pruner.map_err(StartError::Thread)?,
     };
@@ -126,6 +129,7 @@ struct Runtime {
     dirty: BTreeSet<StudyInstanceUid>,
     /// When records were written last.
     saved: Instant,
+    pages: Vec<pages::Waiting>,
     drain_by: Option<Instant>,
     _pruner: PrunerThread,
 }
@@ -146,6 +150,7 @@ impl Runtime {
             for message in inbox.try_iter().take(BURST_MAX) {
                 self.take(message);
             }
+            self.give_pages();
             if self.saved.elapsed() >= RECORD_PAUSE {
                 self.save_dirty();
             }
@@ -177,7 +182,13 @@ impl Runtime {
         } else {
             RECORD_PAUSE.saturating_sub(self.saved.elapsed())
         };
-        until_deadline.min(until_end).min(until_record)
+        let until_page = self
+            .page_due()
+            .map_or(LOOK_UP, |due| due.saturating_duration_since(Instant::now()));
+        until_deadline
+            .min(until_end)
+            .min(until_record)
+            .min(until_page)
     }
 
     fn take(&mut self, message: Message) {
@@ -214,6 +225,7 @@ impl Runtime {
                 self.save_dirty();
                 answer(&reply, ());
             }
+            Message::Page(request, due, reply) => self.await_page(request, due, reply),
             Message::Studies(reply) => answer(&reply, self.studies()),
             Message::Unsorted(reply) => answer(&reply, self.engine.unsorted()),
             Message::Study(uid, reply) => answer(&reply, self.study(&uid)),

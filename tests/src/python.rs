@@ -168,4 +168,10 @@ impl SelectiveScp {
     pub fn received(&self) -> Result<Vec<PathBuf>> {
         files_under(&self.folder.path().join("received"))
     }
+
+    /// How many associations have proposed to store something.
+    pub fn associations(&self) -> Result<usize> {
+        let log = std::fs::read_to_string(self.folder.path().join("scp.log"))?;
+        Ok(log.lines().filter(|line| *line == "association").count())
+    }
 }

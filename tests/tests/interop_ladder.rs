@@ -132,6 +132,12 @@ fn each_pacs_gets_the_best_form_that_it_takes() -> Result<()> {
     })?;
     for (case, pacs) in CASES.iter().zip(&pacss) {
         check(case, pacs, &settled).context(case.name)?;
+        let associations = pacs.associations()?;
+        ensure!(
+            associations == 1,
+            "{}: {associations} associations",
+            case.name
+        );
     }
     let log = node.log();
     ensure!(

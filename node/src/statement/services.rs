@@ -100,7 +100,9 @@ fn companions(text: &mut String) -> std::fmt::Result {
         "\nOf a biplane measurement there is an overlay cine of each plane. **The last rung of the ladder:** with every \
          report Secondary Capture is proposed too. A peer that accepts none of the report's classes and takes that one is \
          sent the page as a picture in its place, in Explicit VR Little Endian or, where it accepts only that, in Implicit \
-         VR Little Endian; it leaves on a later association, once it is drawn. A later revision is offered as a report again."
+         VR Little Endian, on the same association, which waits for at most {} s until it is drawn, and otherwise on a \
+         later one. A later revision is offered as a report again.",
+        limits::PAGE_WAIT.as_secs()
     )
 }
 

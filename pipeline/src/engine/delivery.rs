@@ -257,6 +257,17 @@ impl Engine {
         }));
     }
 
+    /// Puts one object more into the job that is on its way to a peer: it is answered with the others.
+    pub(super) fn join_job(&mut self, uid: &StudyInstanceUid, peer: &str, key: ObjectKey) {
+        let job = self.sending.jobs.values_mut().find(|job| job.peer == peer);
+        let study = self.studies.get_mut(uid);
+        let delivery = study.and_then(|study| study.delivery_mut(peer, &key));
+        if let (Some(job), Some(delivery)) = (job, delivery) {
+            delivery.in_flight = true;
+            job.objects.push((uid.clone(), key));
+        }
+    }
+
     /// Takes a lane out of the index of due times; it keeps its count of failures.
     fn park_lane(&mut self, uid: &StudyInstanceUid, name: &str, failures: u32) {
         let Some(study) = self.studies.get_mut(uid) else {
@@ -318,10 +329,6 @@ impl Engine {
         };
         delivery.in_flight = false;
         if !delivery.state.is_owed() {
-            return (false, Failure::None);
-        }
-        if let ObjectResult::TakesPage(_, syntax) = result {
-            self.owe_page_instead(uid, peer, key, syntax, result, now);
             return (false, Failure::None);
         }
         let (event, failure) = judge(delivery, &result, retry);

@@ -35,8 +35,8 @@ use sonode_sr_writer::{Document, Form};
 use crate::companions::CompanionKey;
 use crate::header::RejectionNote;
 use crate::ports::{
-    CommitmentJob, CommitmentNotice, CommitmentReport, DeliveryJob, DeliveryReport, RelayReport,
-    ReportKey, WorkerEnd,
+    CommitmentJob, CommitmentNotice, CommitmentReport, DeliveryJob, DeliveryReport, PageRequest,
+    RelayReport, ReportKey, WorkerEnd,
 };
 use crate::settings::{Routing, Settings};
 use crate::spool::{PeerMark, StoredInstance};
@@ -47,6 +47,7 @@ use crate::time::Timestamp;
 pub(crate) use analysis::Mark;
 pub(crate) use commands::Command;
 pub(crate) use commitment::StoredAs;
+pub(crate) use page_instead::Page;
 pub(crate) use record::{FoundMark, Lane, Rendered, Study};
 pub(crate) use recover::{FoundReport, Recovered, RecoveredInstance};
 pub(crate) use relay::{RELAYS_MAX, Relay, RelayKey};
@@ -85,6 +86,8 @@ pub(crate) enum Event {
     StorageFailed(StudyInstanceUid, String),
     /// A report is on disk in this form.
     Rendered(ReportKey, Form, SopInstanceUid),
+    /// The sender's association takes the page in place of a report.
+    PageRequested(PageRequest),
     /// The sender's answer.
     Delivered(Box<DeliveryReport>),
     /// The sender's answer to [`Action::Ask`].
@@ -246,6 +249,7 @@ impl Engine {
             Event::Assembled(study, assembly) => self.on_assembled(&study, &assembly, now),
             Event::StorageFailed(study, detail) => self.on_storage_failed(&study, detail, now),
             Event::Rendered(key, form, sop) => self.on_rendered(&key, form, sop),
+            Event::PageRequested(request) => self.on_page_requested(&request, now),
             Event::Delivered(report) => self.on_delivered(*report, now),
             Event::CommitmentAnswered(report) => self.on_commitment_answered(report, now),
             Event::Committed(notice) => self.on_committed(&notice, now),

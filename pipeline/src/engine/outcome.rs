@@ -85,9 +85,7 @@ pub(super) fn judge(
             delivery.broke = delivery.broke.saturating_add(1);
             (DeliveryEvent::FailedForNow, Failure::Broke)
         }
-        ObjectResult::NoContext(_) | ObjectResult::TakesPage(..) => {
-            (DeliveryEvent::FailedForGood, Failure::None)
-        }
+        ObjectResult::NoContext(_) => (DeliveryEvent::FailedForGood, Failure::None),
         ObjectResult::Failed(_) => {
             delivery.failed_here += 1;
             if delivery.failed_here >= retry.refused_tries_max {
@@ -108,12 +106,6 @@ pub(super) fn note_answer(delivery: &mut Delivery, result: ObjectResult, now: Ti
             None,
             Some(format!(
                 "the peer accepts no form of it; offered were {offered}"
-            )),
-        ),
-        ObjectResult::TakesPage(offered, _) => (
-            None,
-            Some(format!(
-                "in place of the report, of which the peer accepts no form; offered were {offered}"
             )),
         ),
         ObjectResult::Failed(detail) => (None, Some(format!("failed here: {detail}"))),

@@ -1,5 +1,7 @@
 //! What the engine asks for, carried out one by one.
 
+use std::path::PathBuf;
+
 use sonode_conformance::StudyInstanceUid;
 use sonode_findings::InstanceFindings;
 use sonode_findings::protocol::{AnalyzeJob, IllustrateJob, ToWorker};
@@ -7,7 +9,7 @@ use sonode_findings::protocol::{AnalyzeJob, IllustrateJob, ToWorker};
 use super::{Message, Runtime, note};
 use crate::companions::{CompanionKey, Composed, Illustrator};
 use crate::engine::{Action, Assembly, Event, StoredAs, Study};
-use crate::ports::{CommitmentJob, DeliveryJob, DeliveryObject, WorkerEnd};
+use crate::ports::{CommitmentJob, CompanionFile, DeliveryJob, DeliveryObject, WorkerEnd};
 use crate::report::{self};
 use crate::spool::{SpoolError, StoredInstance};
 
@@ -226,17 +228,19 @@ impl Runtime {
                         stored.path = path;
                     }
                 }
-                DeliveryObject::Companion(file) => {
-                    let revision = file.key.revision;
-                    let found = self
-                        .spool
-                        .companion(&file.study, revision, &file.sop_instance);
-                    file.path = found.unwrap_or_default();
-                }
+                DeliveryObject::Companion(file) => file.path = self.path_of(file),
                 DeliveryObject::Report(_) => {}
             }
         }
         job
+    }
+
+    /// Where a companion lies; empty where it is gone.
+    pub(super) fn path_of(&self, file: &CompanionFile) -> PathBuf {
+        let found = self
+            .spool
+            .companion(&file.study, file.key.revision, &file.sop_instance);
+        found.unwrap_or_default()
     }
 
     /// The objects' files, for their series.

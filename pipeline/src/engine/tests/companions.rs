@@ -182,18 +182,77 @@ fn routes_without_companions_wait_for_nothing() {
     assert!(world.drawings.running.is_none());
 }
 
+/// The association that is on its way to the peer takes no report, and the page.
+fn request_page(world: &mut World) -> PageRequest {
+    let job = world.jobs.front().unwrap();
+    let [DeliveryObject::Report(key)] = job.objects.as_slice() else {
+        panic!("not the report alone");
+    };
+    let request = PageRequest {
+        report: key.clone(),
+        offered: "Enhanced SR".to_owned(),
+        syntax: Syntax::ImplicitLittle,
+    };
+    world.event(Event::PageRequested(request.clone()));
+    request
+}
+
+/// A peer to which a report is on its way.
+fn reporting() -> World {
+    let mut world = World::with_routes(vec![route("pacs-a")]);
+    world.worker_ready();
+    world.arrive(1, MEASURABLE, 0, 0, 0);
+    world.worker_works(0);
+    world.pass(QUIET);
+    assert_eq!(on_its_way(&world), [1, 0]);
+    world
+}
+
+fn assert_one_page(world: &World) {
+    assert!(is_finished(world));
+    let [(_, key)] = world.drawings.accepted.as_slice() else {
+        panic!("not one page");
+    };
+    assert_eq!(key.companion, Companion::SecondaryCapture);
+    assert_eq!(key.syntax, Syntax::ImplicitLittle);
+    let page = world.finished[&study_uid(1)].deliveries.last().unwrap();
+    let why = page.answers[0].comment.as_deref().unwrap();
+    assert!(why.contains("in place of the report"), "{why}");
+}
+
 /// The last rung of the ladder.
 #[test]
-fn a_peer_that_takes_no_report_gets_the_page_in_its_place() {
-    let takes_page = || ObjectResult::TakesPage("Enhanced SR".to_owned(), Syntax::ImplicitLittle);
+fn a_peer_that_takes_no_report_gets_the_page_on_the_same_association() {
+    let mut world = reporting();
+    let request = request_page(&mut world);
+    assert!(matches!(world.engine.page_for(&request), Page::Awaited));
+    world.worker_draws(None);
+    let Page::Drawn(page) = world.engine.page_for(&request) else {
+        panic!("no page");
+    };
+    // Nobody else gets it while it is on its way.
+    assert!(matches!(world.engine.page_for(&request), Page::None));
+    world.jobs.front_mut().unwrap().objects = vec![DeliveryObject::Companion(page)];
+    world.peer_answers(&success(), None);
+    assert_one_page(&world);
+    // A later revision is offered as a report.
+    world.arrive(1, MEASURABLE, 1, 0, 0);
+    world.event(Event::AssociationClosed(0));
+    world.worker_works(0);
+    world.pass(QUIET);
+    assert_eq!(on_its_way(&world), [1, 0]);
+    world.peer_answers(&success(), None);
+    assert!(is_finished(&world));
+    assert_eq!(world.drawings.accepted.len(), 1);
+}
+
+#[test]
+fn a_page_that_is_drawn_too_late_leaves_on_the_next_association() {
+    let too_late = || ObjectResult::NotSent("the page is not drawn yet".to_owned());
     for lose_queue in [None, Some(false), Some(true)] {
-        let mut world = World::with_routes(vec![route("pacs-a")]);
-        world.worker_ready();
-        world.arrive(1, MEASURABLE, 0, 0, 0);
-        world.worker_works(0);
-        world.pass(QUIET);
-        assert_eq!(on_its_way(&world), [1, 0]);
-        world.peer_answers(&takes_page(), None);
+        let mut world = reporting();
+        request_page(&mut world);
+        world.peer_answers(&too_late(), None);
         assert!(world.jobs.is_empty() && !is_finished(&world));
         if let Some(lose_queue) = lose_queue {
             world.restart(lose_queue);
@@ -201,30 +260,29 @@ fn a_peer_that_takes_no_report_gets_the_page_in_its_place() {
             // Where the queue is lost, so is what the peer takes: it is asked again.
             if lose_queue {
                 world.pass(QUIET);
-                world.peer_answers(&takes_page(), None);
+                request_page(&mut world);
+                world.peer_answers(&too_late(), None);
             }
         }
         world.worker_draws(None);
         assert_eq!(on_its_way(&world), [0, 1]);
-        let study = world.engine.study(&study_uid(1)).unwrap();
-        let page = study.deliveries.last().unwrap();
-        let why = page.answers[0].comment.as_deref().unwrap();
-        assert!(why.contains("in place of the report"), "{why}");
         world.peer_answers(&success(), None);
-        assert!(is_finished(&world));
-        let [(_, key)] = world.drawings.accepted.as_slice() else {
-            panic!("not one page");
-        };
-        assert_eq!(key.companion, Companion::SecondaryCapture);
-        assert_eq!(key.syntax, Syntax::ImplicitLittle);
-        // A later revision is offered as a report, and superseded where it is not taken in time.
-        world.arrive(1, MEASURABLE, 1, 0, 0);
-        world.event(Event::AssociationClosed(0));
-        world.worker_works(0);
-        world.pass(QUIET);
-        assert_eq!(on_its_way(&world), [1, 0]);
-        world.peer_answers(&success(), None);
-        assert!(is_finished(&world));
-        assert_eq!(world.drawings.accepted.len(), 1);
+        assert_one_page(&world);
     }
+}
+
+/// The association breaks while the page is on its way.
+#[test]
+fn a_page_that_did_not_arrive_is_sent_again() {
+    let mut world = reporting();
+    let request = request_page(&mut world);
+    world.worker_draws(None);
+    assert!(matches!(world.engine.page_for(&request), Page::Drawn(_)));
+    // The job is answered without it.
+    world.jobs.front_mut().unwrap().objects.clear();
+    world.peer_answers(&success(), None);
+    world.pass(QUIET);
+    assert_eq!(on_its_way(&world), [0, 1]);
+    world.peer_answers(&success(), None);
+    assert_one_page(&world);
 }
