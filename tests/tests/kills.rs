@@ -81,7 +81,16 @@ fn a_node_that_is_killed_under_load_loses_nothing_that_it_acknowledged() -> Resu
     let files: Vec<&PathBuf> = told.iter().flat_map(|told| &told.files).collect();
     ensure!(!studies.is_empty(), "no study was sent between the kills");
     for uid in &studies {
-        let done = node.study_done(uid, ALL_DONE)?;
+        let is_known = node.study(uid)?.is_some();
+        ensure!(
+            is_known,
+            "the node has forgotten it: {}",
+            story(&node, uid)?
+        );
+    }
+    for uid in &studies {
+        let done = node.study_done(uid, ALL_DONE);
+        let done = done.with_context(|| story(&node, uid).unwrap_or_default())?;
         ensure!(
             done.get("state") == Some(&Value::from("reported")),
             "{done}"
@@ -108,6 +117,17 @@ fn a_node_that_is_killed_under_load_loses_nothing_that_it_acknowledged() -> Resu
         ),
         &healthy,
     )
+}
+
+/// Where a study lies, and what was said of it.
+fn story(node: &Node, uid: &str) -> Result<String> {
+    let files = node.all_stored()?;
+    let files = files.iter().map(|path| path.display().to_string());
+    let files: Vec<String> = files.filter(|path| path.contains(uid)).collect();
+    let log = node.log();
+    let is_about = |line: &&str| line.contains(uid) || line.contains("recovering");
+    let lines: Vec<&str> = log.lines().filter(is_about).collect();
+    Ok(format!("{uid} in {files:?}\n{}", lines.join("\n")))
 }
 
 /// Study Instance UID and SOP Instance UID.

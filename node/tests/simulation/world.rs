@@ -62,6 +62,8 @@ pub(crate) struct World {
     boot: u64,
     deaths_left: usize,
     worker_deaths_left: usize,
+    /// The queue was deleted or damaged once, or went back to before what it had flushed.
+    queue_was_lost: bool,
     /// The queue as it was when the process began to die.
     frozen_queue: Option<PathBuf>,
     disk: CrashDisk,
@@ -111,6 +113,7 @@ impl World {
             boot: 0,
             deaths_left: dice.below(4),
             worker_deaths_left: dice.below(3),
+            queue_was_lost: false,
             frozen_queue: None,
             disk: CrashDisk::new(),
             skip,
@@ -206,6 +209,7 @@ impl World {
             }
             if self.now > CALM && self.is_at_rest() {
                 self.check_spool()?;
+                self.check_list()?;
                 return self.check_pacs();
             }
         }

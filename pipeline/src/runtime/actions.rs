@@ -273,6 +273,10 @@ impl Runtime {
             .map(|instance| instance.versions.len())
             .sum();
         self.dirty.remove(&study.uid);
+        // Before its folder leaves `open/`: what the queue has in memory alone dies with a kill, and nobody looks into
+        // `done/` for studies of which no record tells.
+        let kept = self.queue.save(&study).and_then(|()| self.queue.flush());
+        note("record", kept);
         match self.spool.finish_study_if(&study.uid, &day, files) {
             Ok(()) => note("finished study", self.queue.finish(&study, self.now())),
             Err(error) => {

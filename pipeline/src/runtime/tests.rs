@@ -378,6 +378,45 @@ fn a_restart_goes_on_and_even_without_the_queue_the_report_is_the_same() {
     }
 }
 
+/// As a kill leaves the queue: what it has in memory alone is not there.
+fn copy_of_queue(folder: &Path) -> tempfile::TempDir {
+    fn copy(from: &Path, to: &Path) {
+        for entry in std::fs::read_dir(from).unwrap() {
+            let (from, to) = (
+                entry.as_ref().unwrap().path(),
+                to.join(entry.unwrap().file_name()),
+            );
+            if from.is_dir() {
+                std::fs::create_dir(&to).unwrap();
+                copy(&from, &to);
+            } else {
+                std::fs::copy(from, to).unwrap();
+            }
+        }
+    }
+    let kept = tempfile::tempdir_in(folder).unwrap();
+    copy(&folder.join("queue"), kept.path());
+    kept
+}
+
+#[test]
+fn a_study_that_is_done_is_known_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), "", &["pacs"]);
+    node.receive(1, &["1.2.1"]);
+    let (job, key) = node.job();
+    node.render(&key, &[FORM]);
+    node.accept(job);
+    assert!(node.study().status.done);
+    let kept = copy_of_queue(folder.path());
+    node.stop();
+    std::fs::remove_dir_all(folder.path().join("queue")).unwrap();
+    std::fs::rename(kept.path(), folder.path().join("queue")).unwrap();
+    let node = Node::start(folder.path(), "", &["pacs"]);
+    assert!(node.study().status.done);
+    node.stop();
+}
+
 #[test]
 fn without_a_usable_model_the_study_is_kept_and_health_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();

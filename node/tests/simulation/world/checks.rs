@@ -76,6 +76,22 @@ impl World {
         format!("{left} clips are left in the carts; open: {open:?}")
     }
 
+    /// While the queue lives, no study is forgotten: the operator finds what became of it.
+    pub(super) fn check_list(&self) -> Result<(), String> {
+        let Some(node) = self.node.as_ref().filter(|_| !self.queue_was_lost) else {
+            return Ok(());
+        };
+        let listed = node.pipeline.studies();
+        let is_listed = |clip: &&Clip| {
+            let mut listed = listed.iter();
+            listed.any(|study| study.study_instance_uid == clip.study)
+        };
+        match self.deleted().find(|clip| !is_listed(clip)) {
+            Some(clip) => Err(format!("{} isn't listed any more", clip.study)),
+            None => Ok(()),
+        }
+    }
+
     /// Each study has one current report, and it stands on every clip.
     pub(super) fn check_pacs(&self) -> Result<(), String> {
         let kept = &self.pacs.kept;

@@ -64,6 +64,7 @@ impl World {
         match trouble {
             Trouble::Cut(calls) => {
                 // What the queue's own files hold after the cut is beyond it: it is as it was now.
+                self.queue_was_lost = true;
                 self.frozen_queue = Some(self.copy_of_queue());
                 self.disk.cut_after(calls);
                 // A node that has nothing to do dies all the same.
@@ -99,8 +100,12 @@ impl World {
         let queue = self.data_dir().join("queue");
         std::fs::remove_dir_all(&queue).unwrap();
         match self.dice.below(8) {
-            0 | 1 => std::fs::remove_dir_all(&frozen).unwrap(),
+            0 | 1 => {
+                self.queue_was_lost = true;
+                std::fs::remove_dir_all(&frozen).unwrap();
+            }
             2 => {
+                self.queue_was_lost = true;
                 self.damage(&frozen.join("db"));
                 std::fs::rename(&frozen, &queue).unwrap();
             }
