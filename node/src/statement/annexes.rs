@@ -68,15 +68,12 @@ pub(super) fn content(text: &mut String) -> std::fmt::Result {
 pub(super) fn mapping(text: &mut String) -> std::fmt::Result {
     writeln!(
         text,
-        "## Annex D Mapping of attributes\n\n| Attribute of the document | From the images |\n| --- | --- |\n\
+        "## Annex C Security details\n\nNone beside chapter 8.\n\n## Annex D Mapping of attributes\n\n| Attribute of the document | From the images |\n| --- | --- |\n\
          | Patient's Name, Patient ID, Issuer of Patient ID, Patient's Birth Date, Patient's Sex | the same attributes |\n\
          | Study Instance UID, Study Date, Study Time, Accession Number, Referring Physician's Name, Study ID, Study Description | the same attributes |\n\
          | Referenced Request Sequence: Accession Number, Requested Procedure ID and Description, Placer and Filler Order Number | Request Attributes Sequence |\n\
          | Specific Character Set | the same, or ISO_IR 192, by `charset` |\n\n\
-         A date or time that is none is left empty. Instances of one study that contradict each other in Patient ID hold it \
-         until the operator decides. An instance that comes again with other bytes is measured again and a revision is made, with the \
-         attributes of the later header. A Key Object Selection with the title 113001, 113037, 113038 or 113039 (DCM) holds its \
-         study: nothing more of it is sent until the operator decides.\n"
+         A date or time that is none is left empty.\n"
     )
 }
 

@@ -1,16 +1,53 @@
-//! Section 5: what is accepted, what is answered, what is sent.
+//! Chapter 5: what is accepted, and what is sent.
 
 use std::fmt::Write as _;
 
 use sonode_conformance::sop_class::{self, Use};
-use sonode_conformance::{DimseStatus, limits, transfer_syntax};
+use sonode_conformance::{limits, transfer_syntax};
 use sonode_dimse::commitment;
 use sonode_sr_writer::{Companion, Document, Syntax};
+
+/// What the template has before the services that there are.
+pub(super) fn opening(text: &mut String) -> std::fmt::Result {
+    writeln!(
+        text,
+        "## 5 Service and interoperability description\n\n### 5.1 Mapping of services to Application Entities\n\nThe one \
+         application entity has them all.\n\n### 5.2 DIMSE services\n\n\
+         #### 5.2.1 Basic Worklist Management service\n\nNot supported.\n"
+    )
+}
+
+/// What the template has between MPPS and Storage.
+pub(super) fn not_offered(text: &mut String) -> std::fmt::Result {
+    writeln!(
+        text,
+        "#### 5.2.3 Unified Worklist and Procedure Step service\n\nNot supported.\n\n\
+         #### 5.2.4 Instance Availability Notification service\n\nNot supported.\n"
+    )
+}
+
+/// What the template has after Storage Commitment.
+pub(super) fn closing(text: &mut String) -> std::fmt::Result {
+    writeln!(
+        text,
+        "#### 5.2.7 Query/Retrieve service\n\nC-FIND as SCU at IMAGE level, for what 5.2.6.1 says. No retrieve, in either role.\n\n\
+         #### 5.2.8 Print Management service\n\nNot supported.\n\n\
+         ### 5.3 DICOM Web Services\n\nNot supported.\n\n### 5.4 Media services\n\nNot supported.\n\n\
+         ### 5.5 Real-Time Video services\n\nNot supported.\n\n\
+         ### 5.6 Cross-service considerations\n\nInstances of one study that contradict each other in Patient ID hold it until the \
+         operator decides. An instance that comes again with other bytes is measured again and a revision is made, with the \
+         attributes of the later header. A Key Object Selection with the title 113001, 113037, 113038 or 113039 (DCM) holds its \
+         study: nothing more of it is sent until the operator decides.\n\n\
+         ### 5.7 Specific Character Sets\n\nWith `charset = \"source\"` a document is written in the images' own set where that has \
+         every character, in ISO_IR 100 or ISO_IR 192 otherwise; with `\"utf-8\"` in ISO_IR 192. Specific Character Set is left out \
+         where all text is ASCII. Bytes that can't be decoded are copied as they are, and the document says so.\n"
+    )
+}
 
 pub(super) fn accepted(text: &mut String) -> std::fmt::Result {
     writeln!(
         text,
-        "### 5.1 Verification and 5.2 Storage as SCP\n\n#### SOP classes\n\n| SOP class | UID | Use |\n| --- | --- | --- |"
+        "##### 5.2.5.2 SCP of the Storage SOP Classes\n\nVerification is accepted beside them.\n\n| SOP class | UID | Use |\n| --- | --- | --- |"
     )?;
     for class in sop_class::TABLE {
         let usage = match class.usage {
@@ -27,7 +64,7 @@ pub(super) fn accepted(text: &mut String) -> std::fmt::Result {
     )?;
     writeln!(
         text,
-        "#### Transfer syntaxes\n\n| Transfer syntax | UID | Pixels |\n| --- | --- | --- |"
+        "| Transfer syntax | UID | Pixels |\n| --- | --- | --- |"
     )?;
     for syntax in transfer_syntax::TABLE {
         let pixels = if syntax.decodable {
@@ -42,39 +79,6 @@ pub(super) fn accepted(text: &mut String) -> std::fmt::Result {
         "\nEach presentation context is answered for itself. Where one context offers several syntaxes, JPEG Baseline is \
          chosen for multi-frame ultrasound, Explicit VR Little Endian for everything else. Verification takes the \
          uncompressed syntaxes.\n"
-    )
-}
-
-pub(super) fn statuses(text: &mut String) -> std::fmt::Result {
-    writeln!(
-        text,
-        "#### Statuses\n\nSuccess is returned when file and folder are on the disk. The same instance with \
-         the same bytes is success; with other bytes it is kept as a further version.\n\n| Status | When |\n| --- | --- |"
-    )?;
-    for (status, when) in [
-        (DimseStatus::SUCCESS, "the instance is durable"),
-        (
-            DimseStatus::OUT_OF_RESOURCES,
-            "the disk is full or failed; the instance may be sent again",
-        ),
-        (
-            DimseStatus::DATA_SET_MISMATCH,
-            "a UID of the command is invalid, or differs from the data set or the presentation context",
-        ),
-        (
-            DimseStatus::CANNOT_UNDERSTAND,
-            "no data set, or one longer than the limit",
-        ),
-        (
-            DimseStatus::UNRECOGNIZED_OPERATION,
-            "any request but C-ECHO and C-STORE",
-        ),
-    ] {
-        writeln!(text, "| {status} | {when} |")?;
-    }
-    writeln!(
-        text,
-        "\nEvery failure carries an Error Comment (0000,0902).\n"
     )
 }
 
@@ -109,7 +113,7 @@ fn companions(text: &mut String) -> std::fmt::Result {
 pub(super) fn sent(text: &mut String) -> std::fmt::Result {
     writeln!(
         text,
-        "### 5.3 Storage as SCU\n\n#### Documents\n\n| `documents`, `companions` | Root template | SOP classes, the best first | Where nothing was measured |\n| --- | --- | --- | --- |"
+        "#### 5.2.5 Storage service\n\n##### 5.2.5.1 SCU of the Storage SOP Classes\n\n| `documents`, `companions` | Root template | SOP classes, the best first | Where nothing was measured |\n| --- | --- | --- | --- |"
     )?;
     for document in Document::ALL {
         let classes: Vec<String> = document
@@ -148,11 +152,7 @@ pub(super) fn sent(text: &mut String) -> std::fmt::Result {
     writeln!(
         text,
         "TID 5300 requires Timezone Offset From UTC (0008,0201) and is not sent where the images don't state one.\n\n\
-         Received instances are forwarded, where a route says so, in the class and transfer syntax in which they came.\n\n\
-         #### Answers of the peer\n\n\
-         0000 and Bxxx: delivered. 0111: delivered if the peer shows that it has it (5.4). A7xx, 0110, 0213 and broken \
-         associations: tried again, with growing waits. Cxxx: a few tries over an hour, then a dead letter. A9xx, 0117, 0122, \
-         0124: a dead letter. A permanent rejection of the association: tried again, with an alarm.\n"
+         Received instances are forwarded, where a route says so, in the class and transfer syntax in which they came.\n"
     )
 }
 
@@ -160,7 +160,7 @@ pub(super) fn sent(text: &mut String) -> std::fmt::Result {
 pub(super) fn commitment(text: &mut String) -> std::fmt::Result {
     writeln!(
         text,
-        "### 5.4 Storage Commitment and Query as SCU\n\n| SOP class | UID | As SCU |\n| --- | --- | --- |"
+        "#### 5.2.6 Storage Commitment service\n\n##### 5.2.6.1 SCU, and of the query that takes its place\n\n| SOP class | UID | As SCU |\n| --- | --- | --- |"
     )?;
     for service in sop_class::SERVICES
         .iter()
@@ -202,11 +202,11 @@ pub(super) fn relay(text: &mut String) -> std::fmt::Result {
     let name = sop_class::find_service(class).map_or("", |service| service.name);
     writeln!(
         text,
-        "### 5.5 Storage Commitment as SCP\n\n{name} ({class}) is accepted from peers with `commitment = \"relay\"`, in \
+        "##### 5.2.6.2 SCP\n\n{name} ({class}) is accepted from peers with `commitment = \"relay\"`, in \
          Explicit or Implicit VR Little Endian; from others its presentation context is rejected. The node is no archive and \
          commits itself to nothing: an instance is reported as committed when the peer to which the first route forwards this \
          peer's images has committed itself to it by Storage Commitment, and Retrieve AE Title (0008,0054) names that peer. It is \
-         asked for that as in 5.4, whether the route says `commit` or not.\n\n\
+         asked for that as in 5.2.6.1, whether the route says `commit` or not.\n\n\
          N-ACTION is answered 0000 when the request is on the disk; 0115 when it can't be read; 0123 for another Action Type ID \
          than {}; 0110 where no route forwards the peer's images; 0213 when it can't be kept. N-EVENT-REPORT follows when \
          everything is known: on the association of the request if that stands {} s later, else on a new one to the peer's host \
@@ -245,39 +245,12 @@ pub(super) fn procedure_step(text: &mut String) -> std::fmt::Result {
     let name = sop_class::find_service(class).map_or("", |service| service.name);
     writeln!(
         text,
-        "### 5.6 Modality Performed Procedure Step as SCP\n\n{name} ({class}) is accepted from peers with `mpps = true`, in Explicit \
+        "#### 5.2.2 Modality Performed Procedure Step service\n\n{name} ({class}) is accepted from peers with `mpps = true`, in Explicit \
          or Implicit VR Little Endian. N-CREATE and N-SET are kept on disk before they are answered, and for nobody else: the RIS \
          needs them all the same. When every step of a study is COMPLETED and all instances that they list are here, the study \
          closes {} s after the last of them instead of after `quiet_period_s`. Steps of studies that are done, and those of which \
-         nothing was heard for {} days, are deleted.\n\n| Status | When |\n| --- | --- |",
+         nothing was heard for {} days, are deleted. The statuses are in 7.3.2.\n",
         limits::QUIET_PERIOD_COMPLETE.as_secs(),
         limits::STEP_KEPT.as_secs() / 86_400
-    )?;
-    for (status, when) in [
-        (DimseStatus::SUCCESS, "it is durable"),
-        (
-            DimseStatus::INVALID_ATTRIBUTE,
-            "the data set can't be read, has a status that isn't known, or creates a step that isn't IN PROGRESS",
-        ),
-        (
-            DimseStatus::DUPLICATE_SOP_INSTANCE,
-            "N-CREATE of a step that is known",
-        ),
-        (
-            DimseStatus::NO_SUCH_INSTANCE,
-            "N-SET of a step that isn't known",
-        ),
-        (
-            DimseStatus::PROCESSING_FAILURE,
-            "N-SET of a step that has ended, or the node stops",
-        ),
-        (
-            DimseStatus::INVALID_SOP_INSTANCE,
-            "no SOP Instance UID, or an invalid one",
-        ),
-        (DimseStatus::RESOURCE_LIMITATION, "it can't be kept"),
-    ] {
-        writeln!(text, "| {status} | {when} |")?;
-    }
-    writeln!(text)
+    )
 }
