@@ -3,9 +3,10 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use crate::part10::{Object, trimmed};
 
@@ -18,6 +19,24 @@ const SILENCE: Duration = Duration::from_mins(1);
 const OUR_PDU_LENGTH: u32 = 131_072;
 const APPLICATION_CONTEXT: &[u8] = b"1.2.840.10008.3.1.1.1";
 const IMPLEMENTATION: &[u8] = b"2.25.262144444733741023423482837461";
+
+/// Runs a cart each in threads of their own; gives what they give, in their order.
+pub fn at_once<N: Send, T: Send>(
+    carts: impl IntoIterator<Item = N>,
+    send: impl Fn(N) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let send = &send;
+    thread::scope(|scope| {
+        let carts: Vec<_> = carts
+            .into_iter()
+            .map(|cart| scope.spawn(move || send(cart)))
+            .collect();
+        carts
+            .into_iter()
+            .map(|cart| cart.join().map_err(|_| anyhow!("a cart died"))?)
+            .collect()
+    })
+}
 
 /// One proposed presentation context.
 #[derive(Debug, Clone)]

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
-use sonode_tests::cart::{Cart, Proposal};
+use anyhow::{Context, Result, ensure};
+use sonode_tests::cart::{Cart, Proposal, at_once};
 use sonode_tests::node::{AE_TITLE, CART, Config, Node, StoppedWorkers};
 use sonode_tests::process::Daemon;
 use sonode_tests::synthetic::native;
@@ -105,18 +104,7 @@ fn eight_associations_of_one_study_cost_no_more_flushes_than_objects() -> Result
     const CARTS: u64 = 8;
     let (node, _stopped) = node()?;
     let counts = calls(&node, || {
-        thread::scope(|scope| {
-            let carts: Vec<_> = (0..CARTS)
-                .map(|cart| {
-                    let node = &node;
-                    scope.spawn(move || send(node, cart))
-                })
-                .collect();
-            carts.into_iter().try_for_each(|cart| {
-                let sent = cart.join().map_err(|_| anyhow!("a cart died"))?;
-                sent.context("a cart")
-            })
-        })
+        at_once(0..CARTS, |cart| send(&node, cart)).map(drop)
     })?;
     within(&counts, "fdatasync", CARTS * OBJECTS, CARTS * OBJECTS)?;
     // That who waits together shares one is tested in the spool, without chance.

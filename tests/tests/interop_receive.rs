@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use sonode_tests::cart::{Answer, Cart, Proposal, Rejection, VERIFICATION};
+use sonode_tests::cart::{Answer, Cart, Proposal, Rejection, VERIFICATION, at_once};
 use sonode_tests::node::{AE_TITLE, CART, Config, Node};
 use sonode_tests::part10::{EXPLICIT_LITTLE, IMPLICIT_LITTLE, JPEG_BASELINE, Object};
 use sonode_tests::wait::eventually;
@@ -461,20 +461,7 @@ fn many_carts_send_at_once_and_nothing_gets_mixed_up() -> Result<()> {
         .iter()
         .map(|name| sample(name))
         .collect::<Result<_>>()?;
-    std::thread::scope(|scope| {
-        let senders: Vec<_> = (0..9)
-            .map(|n| {
-                let (objects, at) = (&objects, node.address());
-                scope.spawn(move || send_in_rotation(at, objects, n))
-            })
-            .collect();
-        senders
-            .into_iter()
-            .try_for_each(|sender| match sender.join() {
-                Ok(outcome) => outcome,
-                Err(_) => anyhow::bail!("a sender panicked"),
-            })
-    })?;
+    at_once(0..9, |n| send_in_rotation(node.address(), &objects, n))?;
     for object in objects {
         assert_eq!(versions(&node, &object.sop_instance)?, [object]);
     }

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use sonode_tests::cart::{Cart, Proposal};
+use sonode_tests::cart::{Cart, Proposal, at_once};
 use sonode_tests::node::{AE_TITLE, CART, Config, Node};
 use sonode_tests::reliability;
 use sonode_tests::synthetic::{FRAME_BYTES, cine, native};
@@ -57,19 +57,7 @@ fn sixty_four_associations_send_at_once() -> Result<()> {
     let rest = Duration::from_millis(setting("SONODE_LOAD_REST_MS", 0)?);
     let node = Node::start(&Config::default())?;
     let until = Instant::now() + Duration::from_secs(seconds);
-    let stored: Result<Vec<u64>> = thread::scope(|scope| {
-        let carts: Vec<_> = (0..ASSOCIATIONS)
-            .map(|cart| {
-                let node = &node;
-                scope.spawn(move || carry(node, cart, until, rest))
-            })
-            .collect();
-        carts
-            .into_iter()
-            .map(|cart| cart.join().map_err(|_| anyhow::anyhow!("a cart died"))?)
-            .collect()
-    });
-    let stored = stored?;
+    let stored = at_once(0..ASSOCIATIONS, |cart| carry(&node, cart, until, rest))?;
     ensure!(
         stored.iter().all(|stored| *stored > 0),
         "a cart waited for the others: {stored:?}"
@@ -163,17 +151,7 @@ fn a_lost_queue_is_rebuilt_from_what_is_open() -> Result<()> {
         ..Config::default()
     })?;
     let stopped = node.stop_worker()?;
-    thread::scope(|scope| {
-        let carts: Vec<_> = (0..CARTS)
-            .map(|cart| {
-                let node = &node;
-                scope.spawn(move || fill(node, cart, studies))
-            })
-            .collect();
-        carts
-            .into_iter()
-            .try_for_each(|cart| cart.join().map_err(|_| anyhow::anyhow!("a cart died"))?)
-    })?;
+    at_once(0..CARTS, |cart| fill(&node, cart, studies))?;
     node.kill()?;
     drop(stopped);
     std::fs::remove_dir_all(node.data_dir().join("queue"))?;
