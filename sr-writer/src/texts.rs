@@ -187,6 +187,19 @@ impl Language {
         }
     }
 
+    /// How many checks passed, and the names of those that were not possible.
+    pub fn checks_made(self, passed: usize, skipped: &[&str]) -> String {
+        match self {
+            Self::En if skipped.is_empty() => format!("Checks: {passed} passed"),
+            Self::Zh if skipped.is_empty() => format!("核查：{passed} 项通过"),
+            Self::En => format!(
+                "Checks: {passed} passed; not possible: {}",
+                skipped.join(", ")
+            ),
+            Self::Zh => format!("核查：{passed} 项通过；无法进行：{}", skipped.join("、")),
+        }
+    }
+
     /// The same in a list of checks.
     pub(crate) fn check_line(self, check: &Check) -> String {
         let (name, said) = (self.check_title(&check.id), self.outcome(check));
@@ -201,7 +214,7 @@ impl Language {
             (Self::En, CheckOutcome::Fail) => "failed",
             (Self::En, CheckOutcome::Warn) => "warning",
             (Self::En, CheckOutcome::Pass) => "passed",
-            (Self::En, CheckOutcome::Skipped) => "could not be made",
+            (Self::En, CheckOutcome::Skipped) => "not possible",
             (Self::Zh, CheckOutcome::Fail) => "未通过",
             (Self::Zh, CheckOutcome::Warn) => "警告",
             (Self::Zh, CheckOutcome::Pass) => "通过",

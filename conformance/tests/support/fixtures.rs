@@ -275,7 +275,7 @@ fn biplane() -> Fixture {
 fn severely_impaired() -> Fixture {
     let mut clip = clip("2.25.301", ViewLabel::A4C, 0.91);
     if let Some(lv) = &mut clip.lv {
-        (lv.lvef_percent, lv.lvef_interval) = (31.2, Some([26.0, 36.4]));
+        (lv.lvef_percent, lv.lvef_interval) = (31.2, Some([27.0, 35.4]));
         (lv.edv_ml, lv.esv_ml) = (Some(171.0), Some(117.6));
     }
     let profiles = [Profile::AseEacvi2015Women, Profile::Bse2020, Profile::EscHf];

@@ -2,7 +2,7 @@
 
 use sonode_conformance::SopInstanceUid;
 use sonode_findings::{
-    Beat, CardiacPhase, Check, CheckOutcome, Contour, Findings, InstanceFindings, LvMeasurement,
+    Beat, CardiacPhase, CheckOutcome, Contour, Findings, InstanceFindings, LvMeasurement,
     LvSummary, Quantity, Rejection, Sentence, StudyContext, ViewLabel, VolumeIndex,
 };
 
@@ -230,24 +230,22 @@ impl Page {
             &counts.join(self.texts.comma),
         );
         let mut y = bounds.y + 54.0;
-        let mut remarkable: Vec<&Check> = checks
-            .iter()
-            .filter(|check| check.outcome != CheckOutcome::Pass)
-            .collect();
-        remarkable.sort_by_key(|check| OUTCOMES.iter().rposition(|o| *o == check.outcome));
-        let checks = remarkable.into_iter().map(|check| {
-            let colour = match check.outcome {
-                CheckOutcome::Fail | CheckOutcome::Warn => warning,
-                CheckOutcome::Pass | CheckOutcome::Skipped => faint,
-            };
-            (colour, self.language.check_line(check))
-        });
+        let language = self.language;
+        let of = |outcome, colour| {
+            let found = checks.iter().filter(move |check| check.outcome == outcome);
+            found.map(move |check| (colour, language.check_line(check)))
+        };
         let sources = findings.sources();
         let notes = sources.iter().flat_map(|clip| {
             let notes = clip.notes.iter().map(|note| clip.sentence(note));
-            notes.map(|note| (ink, self.language.note(&note)))
+            notes.map(|note| (ink, language.note(&note)))
         });
-        let lines: Vec<(&str, String)> = checks.chain(notes).collect();
+        // What there is no room for is the least that a reader misses: the head counts it.
+        let lines: Vec<(&str, String)> = of(CheckOutcome::Fail, warning)
+            .chain(of(CheckOutcome::Warn, warning))
+            .chain(notes)
+            .chain(of(CheckOutcome::Skipped, faint))
+            .collect();
         for (colour, text) in lines {
             let lines = lines_left(y, bounds);
             if lines == 0 {

@@ -103,14 +103,17 @@ pub(super) fn function(source: &Source<'_>) -> Result<Option<Container>, WriteEr
     );
     let in_words = qualitative::interval(source)?;
     let interval = lv.measurement.lvef_interval.zip(in_words);
-    let interval = interval.map(|(ends, in_words)| Interval {
-        value: lv.measurement.lvef_percent,
-        ends,
-        in_words,
-    });
+    let qualified = Qualified {
+        marks: qualitative::marks(source),
+        interval: interval.map(|(ends, in_words)| Interval {
+            value: lv.measurement.lvef_percent,
+            ends,
+            in_words,
+        }),
+    };
     for quantity in &QUANTITIES {
-        let interval = interval.as_ref().filter(|_| quantity.name == codes::LVEF);
-        group = group.contains_all(number(&summary, quantity, interval)?);
+        let qualified = Some(&qualified).filter(|_| quantity.name == codes::LVEF);
+        group = group.contains_all(number(&summary, quantity, qualified)?);
     }
     if let Some(rate) = heart_rate(&clips)? {
         let image = source.measured_image(first)?;
@@ -151,6 +154,13 @@ pub(super) fn beats(
     (1..).zip(&readings).map(beat).collect()
 }
 
+/// What the study's ejection fraction is never without, wherever a viewer shows it.
+struct Qualified {
+    /// Whose work it is.
+    marks: Vec<Text>,
+    interval: Option<Interval>,
+}
+
 /// The interval of the ejection fraction: both ends in percent.
 struct Interval {
     value: f64,
@@ -163,7 +173,7 @@ struct Interval {
 fn number(
     reading: &Reading<'_>,
     quantity: &Quantity,
-    interval: Option<&Interval>,
+    qualified: Option<&Qualified>,
 ) -> Result<Option<Num>, WriteError> {
     let Some(mut num) = reading.modified(quantity)? else {
         return Ok(None);
@@ -171,11 +181,13 @@ fn number(
     for image in reading.sources(quantity)? {
         num = num.inferred_from(image);
     }
+    let marks = qualified.iter().flat_map(|qualified| &qualified.marks);
+    num = marks.cloned().fold(num, Num::property);
     if let Some(Interval {
         value,
         ends: [low, high],
         in_words,
-    }) = interval
+    }) = qualified.and_then(|qualified| qualified.interval.as_ref())
     {
         let what = "the LVEF interval";
         num = num.property(in_words.clone());

@@ -11,7 +11,7 @@ use crate::request::WriteError;
 use crate::texts::Language;
 use crate::tree::{Coded, Container, Image, Text};
 
-/// The coded grades; then statement, revision, interval, derivation, grades, checks, quality, notes, the cart's own values,
+/// The coded grades that are certain; then statement, revision, interval, derivation, grades, checks, quality, notes, the cart's own values,
 /// second readings, other clips, refusals and models, in this order.
 pub(super) fn evaluations(source: &Source<'_>) -> Result<Container, WriteError> {
     let mut items = statements(source);
@@ -69,8 +69,8 @@ fn severity(source: &Source<'_>) -> Result<Vec<Coded>, WriteError> {
     graded(source, lv, coded)
 }
 
-/// The grades that have a code, each with whose it is, the interval, and what it says in full: a code alone would be read
-/// without its doubt.
+/// The grades that have a code, each with whose it is, the interval, and what it says in full. A grade beside which the
+/// interval allows another one is said in words alone: a code would be read without its doubt.
 fn graded(
     source: &Source<'_>,
     lv: &LvSummary,
@@ -78,7 +78,12 @@ fn graded(
 ) -> Result<Vec<Coded>, WriteError> {
     let language = source.request.style.language;
     let interval = interval(source)?;
-    let found = lv.grades.iter().filter_map(|grade| {
+    let is_certain = |grade: &&EfGrade| {
+        let ends = lv.measurement.lvef_interval;
+        ends.is_none_or(|ends| grade.others(ends).is_empty())
+    };
+    let certain = lv.grades.iter().filter(is_certain);
+    let found = certain.filter_map(|grade| {
         let authority = language.profile(grade.profile);
         let in_full = language.ef_grade(grade, lv.measurement.lvef_interval);
         let coded = coded(grade)?.property(Text::new(codes::NORMAL_RANGE_AUTHORITY, authority));
@@ -107,13 +112,20 @@ fn comment(text: &str) -> Text {
     Text::new(codes::COMMENT, text)
 }
 
-/// What stands first: that this is an AI's work, and which report it replaces.
-pub(super) fn statements(source: &Source<'_>) -> Vec<Text> {
-    let (request, language) = (source.request, source.request.style.language);
+/// That this is an AI's work, and what that means.
+pub(super) fn marks(source: &Source<'_>) -> Vec<Text> {
+    let language = source.request.style.language;
     let mut items = vec![comment(language.ai_statement())];
     if source.findings.models.iter().any(|model| model.research) {
         items.push(comment(language.research_statement()));
     }
+    items
+}
+
+/// What stands first: that this is an AI's work, and which report it replaces.
+pub(super) fn statements(source: &Source<'_>) -> Vec<Text> {
+    let (request, language) = (source.request, source.request.style.language);
+    let mut items = marks(source);
     if source.has_undecoded {
         items.push(comment(language.undecoded()));
     }
@@ -148,6 +160,7 @@ fn result(source: &Source<'_>) -> Result<Vec<Text>, WriteError> {
         let in_full = |grade| comment(&language.ef_grade(grade, lv.measurement.lvef_interval));
         items.extend(lv.grades.iter().map(in_full));
     }
+    items.extend(checks_made(language, &source.findings.checks));
     items.extend(reportable(&source.findings.checks).map(|check| comment(&language.check(check))));
     for clip in source.measured()? {
         if let Some(quality) = &clip.quality {
@@ -197,6 +210,15 @@ fn no_result(language: Language, clip: &InstanceFindings) -> Text {
     let mut parts = vec![language.no_result().to_owned()];
     parts.extend(reportable(&clip.checks).map(|check| language.check(check)));
     Text::new(codes::NOT_ATTEMPTED, &parts.join(". "))
+}
+
+/// How many checks passed, and which were not possible.
+fn checks_made(language: Language, checks: &[Check]) -> Option<Text> {
+    let of = |outcome: CheckOutcome| checks.iter().filter(move |check| check.outcome == outcome);
+    let skipped = of(CheckOutcome::Skipped).map(|check| language.check_title(&check.id));
+    let skipped: Vec<&str> = skipped.collect();
+    let text = language.checks_made(of(CheckOutcome::Pass).count(), &skipped);
+    (!checks.is_empty()).then(|| comment(&text))
 }
 
 /// The checks that a reader has to know of.
