@@ -75,9 +75,11 @@ fn marking(object: &InMemDicomObject, root: &FoundItem, document: Document) -> V
     if document == Document::SimplifiedEchoReport {
         return defects;
     }
-    let texts = root.walk();
+    // A statement of its own: beside a number it speaks of that number alone.
+    let mut stated = root.walk();
+    stated.retain(|item| item.relationship == "CONTAINS");
     let says = |statement: &str| {
-        let mut texts = texts.iter();
+        let mut texts = stated.iter();
         texts.any(|item| matches!(&item.value, Found::Text(text) if text.starts_with(statement)))
     };
     let languages = [Language::En, Language::Zh];
