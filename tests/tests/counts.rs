@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use sonode_tests::cart::{Cart, Proposal, at_once};
 use sonode_tests::node::{AE_TITLE, CART, Config, Node, StoppedWorkers};
 use sonode_tests::process::Daemon;

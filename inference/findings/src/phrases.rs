@@ -107,7 +107,7 @@ patterns! {
     FRAMES_ANALYSED[2] = "frames-analysed", "{0} of the {1} stated frames were analysed.";
     NO_COMPLETE_BEAT[0] = "no-complete-beat", "The clip holds no complete beat: measured from one end diastole and one end systole, which may be of different beats.";
     VOLUMES_WITHHELD[0] = "volumes-withheld", "Volumes are not reported: they are outside what a heart can have.";
-    REGION_SCALED[1] = "region-scaled", "The header's calibration is for an image {0} times as large as this one, and was scaled to it. If that is wrong, so are volumes and areas; the ejection fraction is a ratio and stays.";
+    REGION_SCALED[1] = "region-scaled", "The header's calibration is for an image {0} times as large as this one, and was scaled to it. If that is wrong, so are volumes and areas; the ejection fraction, a ratio, is unaffected.";
     REGION_UNEXPLAINED[0] = "region-unexplained", "The ultrasound regions lie outside the image and no common raster explains it; they were not used, so there is no calibration.";
     NO_USABLE_CALIBRATION[0] = "no-usable-calibration", "The image states no usable calibration in centimetres, so volumes are not given in millilitres.";
 

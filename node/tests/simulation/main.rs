@@ -38,7 +38,7 @@ use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lying_disk::Skip;
-use world::World;
+use world::{Death, World};
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -91,6 +91,34 @@ fn nothing_that_was_acknowledged_is_lost_and_every_study_ends_with_one_report() 
     if let Some((seed, failure)) = first_failure(seeds, None) {
         panic!("{failure}; play it again with SONODE_SIM_SEED={seed}");
     }
+}
+
+/// Every call of the disk is a place to die: on the way of studies from the socket to the report, and while the next process
+/// takes them up.
+#[test]
+fn a_node_that_dies_at_any_call_of_the_disk_loses_nothing() {
+    const CALLS_MAX: u64 = 10_000;
+    // Schedule and process.
+    const LIVES: [(u64, u64); 2] = [(1, 1), (3, 2)];
+    let deaths = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for (seed, boot) in LIVES {
+            let deaths = &deaths;
+            scope.spawn(move || {
+                for calls in 0..CALLS_MAX {
+                    let death = Death { boot, calls };
+                    let died = World::play_death(seed, death);
+                    if !died.unwrap_or_else(|failure| panic!("{failure}: {seed} {death:?}")) {
+                        println!("schedule {seed}: {calls} calls in process {boot}");
+                        return;
+                    }
+                    deaths.fetch_add(1, Ordering::Relaxed);
+                }
+                panic!("schedule {seed} comes to no end");
+            });
+        }
+    });
+    assert!(deaths.into_inner() > 1_000);
 }
 
 /// The check would prove nothing if it didn't notice a sync that is left out.

@@ -45,6 +45,15 @@ enum Event {
     Calm,
 }
 
+/// The end of one process at a chosen place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Death {
+    /// Of the first process, or of the one that recovers after it.
+    pub(crate) boot: u64,
+    /// After so many calls of the disk.
+    pub(crate) calls: u64,
+}
+
 pub(crate) struct World {
     dice: Dice,
     now: Duration,
@@ -61,6 +70,8 @@ pub(crate) struct World {
     /// Which process of the node's this is.
     boot: u64,
     deaths_left: usize,
+    /// Besides those.
+    death: Option<Death>,
     worker_deaths_left: usize,
     /// The queue was deleted or damaged once, or went back to before what it had flushed.
     queue_was_lost: bool,
@@ -80,6 +91,22 @@ impl World {
         world.make_data_dir();
         world.start_node()?;
         world.run()
+    }
+
+    /// Plays one schedule in which nothing else happens; says whether it came to that death.
+    pub(crate) fn play_death(seed: u64, death: Death) -> Result<bool, String> {
+        let mut world = Self::new(seed, None);
+        world.deaths_left = 0;
+        world.death = Some(death);
+        // What becomes of the queue and of what was not synced differs from call to call.
+        world.dice = Dice(death.calls);
+        if death.boot > 1 {
+            world.plan_within(60_000, Event::Trouble(1, trouble::Trouble::Death));
+        }
+        world.make_data_dir();
+        world.start_node()?;
+        world.run()?;
+        Ok(world.boot > death.boot)
     }
 
     fn new(seed: u64, skip: Option<Skip>) -> Self {
@@ -112,6 +139,7 @@ impl World {
             node: None,
             boot: 0,
             deaths_left: dice.below(4),
+            death: None,
             worker_deaths_left: dice.below(3),
             queue_was_lost: false,
             frozen_queue: None,
@@ -156,6 +184,9 @@ impl World {
             Some(skip) => Arc::new(Lying::new(self.disk.clone(), &self.data_dir(), skip)),
             None => Arc::new(self.disk.clone()),
         };
+        if let Some(death) = self.death.filter(|death| death.boot == self.boot) {
+            self.disk.cut_after(death.calls);
+        }
         let node = Process::start(
             seen,
             self.disk.clone(),
@@ -163,8 +194,14 @@ impl World {
             self.clock.clone(),
             self.route.clone(),
         );
-        let node = node.map_err(|error| format!("the node doesn't start: {error}"))?;
-        self.node = Some(node);
+        self.node = match node {
+            Ok(node) => Some(node),
+            Err(_) if self.disk.is_cut() => {
+                self.die();
+                return Ok(());
+            }
+            Err(error) => return Err(format!("the node doesn't start: {error}")),
+        };
         tracing::info!(now = ?self.now, boot = self.boot, "SIM the node is up");
         self.check_spool()?;
         self.plan_trouble();

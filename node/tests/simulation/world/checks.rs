@@ -19,6 +19,10 @@ impl World {
         node.settle();
         for clip in self.deleted() {
             let found = node.spool.scan_study(&clip.study);
+            if self.disk.is_cut() {
+                // It dies over this very look; the next process is looked at.
+                return Ok(());
+            }
             let found = found.map_err(|error| format!("{}: {error}", clip.sop))?;
             let instance = found.instances.iter().find(|i| i.sop_instance == clip.sop);
             let path = &instance

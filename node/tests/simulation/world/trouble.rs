@@ -104,7 +104,7 @@ impl World {
                 self.queue_was_lost = true;
                 std::fs::remove_dir_all(&frozen).unwrap();
             }
-            2 => {
+            2 if frozen.join("db").exists() => {
                 self.queue_was_lost = true;
                 self.damage(&frozen.join("db"));
                 std::fs::rename(&frozen, &queue).unwrap();
@@ -143,6 +143,8 @@ impl World {
 
     fn copy_of_queue(&self) -> PathBuf {
         let copy = self.folder.path().join("frozen");
+        // It may have died before it had a queue.
+        std::fs::create_dir_all(self.data_dir().join("queue")).unwrap();
         copy_folder(&self.data_dir().join("queue"), &copy).unwrap();
         copy
     }
