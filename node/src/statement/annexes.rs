@@ -36,7 +36,9 @@ pub(super) fn content(text: &mut String) -> std::fmt::Result {
                  evaluations. An indexed biplane volume has its code of CID 12300; of a single plane PS3.16 has none, and it is \
                  the volume modified by Measurement Type (Indexed) and Measurement Divisor (BSA) as in TID 5302, in ml/m2. A \
                  grade that states a severity is coded too (CID 3716), as is where the value lies by a normal range (CID 222), \
-                 each with the profile's name as Normal Range Authority."
+                 each with the profile's name as Normal Range Authority, and only where \
+                 the interval allows no other grade. The comments that mark an AI's result stand beside the ejection fraction and \
+                 before the evaluations."
             }
             Document::EchoReport => {
                 "TID 5200: image library, one section for the left ventricle (TID 5202) with one group in 2D mode; each beat's \
