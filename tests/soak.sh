@@ -36,7 +36,7 @@ simulation() {
 }
 histories() {
     PROPTEST_CASES=$histories run --lib engine::tests::properties
-    row 'random histories of arrivals, deaths of worker and node, a lost queue, peers that fail' "$histories" \
+    row 'random histories of arrivals, deaths of worker and node, a queue that is lost or older than the files, peers that fail' "$histories" \
         'nothing; every study ends with one current report' 'with the next start'
 }
 history() {

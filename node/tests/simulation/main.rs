@@ -96,7 +96,7 @@ fn nothing_that_was_acknowledged_is_lost_and_every_study_ends_with_one_report() 
 /// Every call of the disk is a place to die: on the way of studies from the socket to the report, and while the next process
 /// takes them up.
 #[test]
-fn a_node_that_dies_at_any_call_of_the_disk_loses_nothing() {
+fn a_node_that_dies_at_any_call_of_the_disk_keeps_everything() {
     const CALLS_MAX: u64 = 10_000;
     // Schedule and process.
     const LIVES: [(u64, u64); 2] = [(1, 1), (3, 2)];

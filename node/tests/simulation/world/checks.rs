@@ -82,7 +82,10 @@ impl World {
 
     /// While the queue lives, no study is forgotten: the operator finds what became of it.
     pub(super) fn check_list(&self) -> Result<(), String> {
-        let Some(node) = self.node.as_ref().filter(|_| !self.queue_was_lost) else {
+        // sled's own threads may hold its lock for a moment longer than the process that ended here; another process's can't.
+        let was_set_aside = self.data_dir().join("queue.broken-1").exists();
+        let was_lost = self.queue_was_lost || was_set_aside;
+        let Some(node) = self.node.as_ref().filter(|_| !was_lost) else {
             return Ok(());
         };
         let listed = node.pipeline.studies();
