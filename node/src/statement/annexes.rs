@@ -37,8 +37,8 @@ pub(super) fn content(text: &mut String) -> std::fmt::Result {
                  the volume modified by Measurement Type (Indexed) and Measurement Divisor (BSA) as in TID 5302, in ml/m2. A \
                  grade that states a severity is coded too (CID 3716), as is where the value lies by a normal range (CID 222), \
                  each with the profile's name as Normal Range Authority, and only where \
-                 the interval allows no other grade. The comments that mark an AI's result stand beside the ejection fraction and \
-                 before the evaluations."
+                 the interval allows no other grade. The comments that mark an AI's result stand beside the ejection fraction and, \
+                 as statements of their own, before all other comments."
             }
             Document::EchoReport => {
                 "TID 5200: image library, one section for the left ventricle (TID 5202) with one group in 2D mode; each beat's \

@@ -123,8 +123,9 @@ impl Runtime {
             {
                 Ok(found) => return self.recover_study(found, Some(record.clone())),
                 Err(error) => {
-                    tracing::error!(study = %uid, %error, "a finished study can't be read");
-                    self.queue.discard(uid)
+                    // Its record stays, or the study would be forgotten.
+                    tracing::error!(study = %uid, %error, "a finished study can't be read: tried again at the next start");
+                    return;
                 }
             },
             Some(_) | None => self.queue.discard(uid),

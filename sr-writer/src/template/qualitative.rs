@@ -11,8 +11,8 @@ use crate::request::WriteError;
 use crate::texts::Language;
 use crate::tree::{Coded, Container, Image, Text};
 
-/// The coded grades that are certain; then statement, revision, interval, derivation, grades, checks, quality, notes, the cart's own values,
-/// second readings, other clips, refusals and models, in this order.
+/// The coded grades that are certain; then statement, revision, interval, derivation, grades, checks, quality, notes, the
+/// cart's own values, second readings, other clips, refusals and models, in this order.
 pub(super) fn evaluations(source: &Source<'_>) -> Result<Container, WriteError> {
     let mut items = statements(source);
     items.extend(result(source)?);

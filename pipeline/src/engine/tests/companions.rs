@@ -173,13 +173,7 @@ fn a_new_revision_has_its_own_companions_and_old_ones_are_not_drawn_any_more() {
 
 #[test]
 fn routes_without_companions_wait_for_nothing() {
-    let mut world = World::with_routes(vec![route("pacs-a")]);
-    world.worker_ready();
-    world.arrive(1, MEASURABLE, 0, 0, 0);
-    world.worker_works(0);
-    world.pass(QUIET);
-    assert_eq!(on_its_way(&world), [1, 0]);
-    assert!(world.drawings.running.is_none());
+    assert!(reporting().drawings.running.is_none());
 }
 
 /// The association that is on its way to the peer takes no report, and the page.
