@@ -40,6 +40,10 @@ const BURST_MAX: usize = 64;
 /// From a study's change to its record: a study that is arriving costs five records a second, and not one an object. sled
 /// itself keeps what it was given for longer before it writes it, so that no more is lost with the process.
 const RECORD_PAUSE: Duration = Duration::from_millis(200);
+/// A record is written as a whole and grows with its study: after writing, they rest so many times as long as it took ...
+const RECORD_RESTS: u32 = 50;
+/// ... but no longer than this.
+const RECORD_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Without a deadline the thread still looks up now and then.
 const LOOK_UP: Duration = Duration::from_mins(1);
 
@@ -100,6 +104,7 @@ pub(crate) fn start(
         worker: None,
         dirty: BTreeSet::new(),
         saved: Instant::now(),
+        rest: RECORD_PAUSE,
         pages: Vec::new(),
         drain_by: None,
         _pruner: pruner.map_err(StartError::Thread)?,
@@ -129,6 +134,8 @@ struct Runtime {
     dirty: BTreeSet<StudyInstanceUid>,
     /// When records were written last.
     saved: Instant,
+    /// How long they then rest.
+    rest: Duration,
     pages: Vec<pages::Waiting>,
     drain_by: Option<Instant>,
     _pruner: PrunerThread,
@@ -151,7 +158,7 @@ impl Runtime {
                 self.take(message);
             }
             self.give_pages();
-            if self.saved.elapsed() >= RECORD_PAUSE {
+            if self.saved.elapsed() >= self.rest {
                 self.save_dirty();
             }
         }
@@ -180,7 +187,7 @@ impl Runtime {
         let until_record = if self.dirty.is_empty() {
             LOOK_UP
         } else {
-            RECORD_PAUSE.saturating_sub(self.saved.elapsed())
+            self.rest.saturating_sub(self.saved.elapsed())
         };
         let until_page = self
             .page_due()
@@ -288,12 +295,15 @@ impl Runtime {
     }
 
     fn save_dirty(&mut self) {
-        self.saved = Instant::now();
+        let began = Instant::now();
         for uid in std::mem::take(&mut self.dirty) {
             if let Some(study) = self.engine.study(&uid) {
                 note("record", self.queue.save(study));
             }
         }
+        self.saved = Instant::now();
+        let took = self.saved.duration_since(began);
+        self.rest = (took * RECORD_RESTS).clamp(RECORD_PAUSE, RECORD_PAUSE_MAX);
     }
 }
 

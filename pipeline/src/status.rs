@@ -137,7 +137,7 @@ pub struct InstanceStatus {
 /// One version of an instance.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VersionStatus {
-    /// BLAKE3 over transfer syntax, one NUL and data set, hexadecimal.
+    /// HighwayHash-256 over transfer syntax, one NUL and data set, hexadecimal.
     pub digest: String,
     /// When it came.
     pub received: Timestamp,

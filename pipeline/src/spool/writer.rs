@@ -1,5 +1,6 @@
 //! An instance on its way in: a `.part` file, hashed as it comes.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,16 +8,26 @@ use sonode_conformance::limits::INSTANCE_BYTES_MAX;
 
 use super::disk::DiskFile;
 use super::error::{ReceiveError, SpoolError};
-use super::instance::{Digest, FileMeta};
+use super::instance::{Digest, DigestHasher, FileMeta};
 use super::part10::{self, Header};
-use super::shared::Shared;
+use super::shared::{Shared, Writing};
 
 /// Small PDVs are gathered to this many bytes: a peer with 4 KiB PDUs doesn't cost one system call each.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// From here on a PDV is written as it lies, without a copy.
 const DIRECT_BYTES: usize = 64 * 1024;
-/// Write-back is started each time that this many bytes were written, so that the fdatasync at the end finds little to do.
-const WRITEBACK_BYTES: u64 = 8 << 20;
+/// Write-back is started each time that so many bytes were written, so that the fdatasync at the end finds little to do.
+/// Alone, an instance's sender waits for the disk, and it is worth a system call to keep the disk busy while the bytes come:
+/// a quarter of what came, within these bounds. Beside others the processor is what all wait for: each lengthens the step.
+const WRITEBACK_ALONE: RangeInclusive<u64> = (256 << 10)..=(2 << 20);
+const WRITEBACK_MAX: u64 = 8 << 20;
+
+/// How many bytes to write before their write-back is started, where `written` were and `writers` write at once.
+fn writeback_step(written: u64, writers: usize) -> u64 {
+    let alone = (written / 4).clamp(*WRITEBACK_ALONE.start(), *WRITEBACK_ALONE.end());
+    let writers = u64::try_from(writers).unwrap_or(u64::MAX);
+    alone.saturating_mul(writers).min(WRITEBACK_MAX)
+}
 
 /// A file in `incoming/` that goes when it is dropped before it was moved to its place.
 pub(super) struct TempFile {
@@ -69,9 +80,11 @@ impl Drop for TempFile {
 /// Receives one data set. Memory is O(buffer), whatever its length. Dropped before the commit, it leaves nothing.
 pub struct InstanceWriter {
     temp: TempFile,
+    /// Counts it among those that write.
+    _writing: Writing,
     file: Box<dyn DiskFile>,
     meta: FileMeta,
-    hash: blake3::Hasher,
+    hash: DigestHasher,
     /// What is not written yet; begins with the header.
     buffer: Vec<u8>,
     seal_offset: usize,
@@ -91,14 +104,12 @@ impl InstanceWriter {
     ) -> Result<Self, ReceiveError> {
         let (temp, file) = TempFile::create(shared, association)?;
         let Header { bytes, seal_offset } = part10::encode(meta);
-        let mut hash = blake3::Hasher::new();
-        hash.update(meta.transfer_syntax.as_str().as_bytes());
-        hash.update(&[0]);
         Ok(Self {
             temp,
+            _writing: shared.writers.enter(),
             file,
             meta: meta.clone(),
-            hash,
+            hash: DigestHasher::new(&meta.transfer_syntax),
             buffer: bytes,
             seal_offset,
             written: 0,
@@ -150,7 +161,7 @@ impl InstanceWriter {
     /// [`ReceiveError::Poisoned`] when this or an earlier fdatasync failed; otherwise as [`InstanceWriter::write`].
     pub fn finish(mut self) -> Result<Pending, ReceiveError> {
         self.check_whole()?;
-        let digest = Digest::from_bytes(*self.hash.finalize().as_bytes());
+        let digest = self.hash.finish();
         let seal = part10::seal(&digest, self.data_set_bytes);
         if self.written == 0 {
             // The header is still in the buffer: a small instance is one write.
@@ -207,7 +218,7 @@ impl InstanceWriter {
         }
         self.written += length;
         let fresh = self.written - self.writeback;
-        if fresh >= WRITEBACK_BYTES {
+        if fresh >= writeback_step(self.written, self.temp.shared.writers.now()) {
             self.file.start_writeback(self.writeback, fresh);
             self.writeback = self.written;
         }
@@ -285,6 +296,25 @@ mod tests {
     }
 
     #[test]
+    fn write_back_begins_early_for_one_and_late_for_many() {
+        let steps =
+            |writers| [0, 3 << 20, 86 << 20].map(|written| writeback_step(written, writers));
+        assert_eq!(steps(1), [256 << 10, 768 << 10, 2 << 20]);
+        assert_eq!(steps(4), [1 << 20, 3 << 20, 8 << 20]);
+        assert_eq!(steps(64), [8 << 20; 3]);
+    }
+
+    #[test]
+    fn only_those_that_write_are_counted() {
+        let (_folder, writer) = writer();
+        let shared = Arc::clone(&writer.temp.shared);
+        assert_eq!(shared.writers.now(), 1);
+        let pending = writer.finish().unwrap();
+        assert_eq!(shared.writers.now(), 0);
+        drop(pending);
+    }
+
+    #[test]
     fn memory_does_not_grow_with_the_data_set() {
         let (_folder, mut writer) = writer();
         let portion = vec![7; DIRECT_BYTES - 1];
@@ -292,7 +322,7 @@ mod tests {
             writer.write(&portion).unwrap();
             assert!(writer.buffer.capacity() <= 2 * BUFFER_BYTES);
         }
-        assert!(writer.writeback >= WRITEBACK_BYTES);
+        assert!(writer.writeback >= WRITEBACK_MAX);
         assert_eq!(writer.finish().unwrap().bytes(), 400 * 65_535);
     }
 }
