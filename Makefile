@@ -82,9 +82,15 @@ reader-fixtures: ## the second reader's parity fixtures anew, with the pinned tr
 
 bench: bench-receive bench-analysis ## both of the following
 
-bench-receive: build ## Sonode and other receivers side by side, and the way of a study to its report, into tests/PERFORMANCE.md
+bench-receive: build .bench/history ## Sonode and other receivers side by side, and the way of a study to its report, into tests/PERFORMANCE.md
 	deploy/setup.sh test bench
-	target/release/sonode-bench receive --out tests/PERFORMANCE.md
+	target/release/sonode-bench receive --history .bench/history --out tests/PERFORMANCE.md
+
+# The queue of a node that has finished a million studies.
+.bench/history:
+	rm -rf $@.part
+	SONODE_HISTORY=1000000 SONODE_HISTORY_FOLDER=$(CURDIR)/$@.part $(CARGO) test $(RELEASE) --lib a_long_history
+	mv $@.part $@
 
 bench-analysis: build ## an analysis in the worker and in Python side by side, into inference/PERFORMANCE.md
 	deploy/setup.sh parity
