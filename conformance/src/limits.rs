@@ -95,5 +95,7 @@ pub const DATA_SET_BYTES_MAX: usize = 8 << 20;
 pub const DATA_SET_ELEMENTS_MAX: usize = 1 << 17;
 /// Sequence nesting in such a data set.
 pub const DATA_SET_DEPTH_MAX: u32 = 8;
+/// How long a starting node waits for the lock of its queue, which an instance that has just ended may still hold.
+pub const QUEUE_LOCK: Duration = Duration::from_secs(10);
 /// Tries of a status class that archives use for passing faults (Cxxx) before the dead letter.
 pub const REFUSED_TRIES_MAX: u32 = 6;
