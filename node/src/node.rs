@@ -276,6 +276,8 @@ impl Running {
             clock: Box::new(SystemClock::new()),
         };
         let pipeline = Pipeline::start(settings(&config), spool.clone(), ports)?;
+        let now = Timestamp::from_system(SystemTime::now());
+        let refused = Refused::open(&spool.data_dir().join("refused"), now);
         let node = Arc::new(Node {
             config: RwLock::new(Arc::new(config)),
             spool,
@@ -287,7 +289,7 @@ impl Running {
             places: Places::default(),
             next_association: AtomicU64::new(1),
             last_calls: Mutex::default(),
-            refused: Refused::default(),
+            refused,
             mailboxes: Mailboxes::default(),
         });
         sender.attach(&node);

@@ -46,24 +46,20 @@ fn above_the_second_mark_associations_are_refused_for_the_moment_and_the_node_sa
 
 #[test]
 fn what_was_refused_is_listed_until_it_arrives() -> Result<()> {
-    let node = Node::start(&Config {
+    let mut node = Node::start(&Config {
         quiet_period_s: 3600,
         ..Config::default()
     })?;
     let object = Object::read(&samples::pydicom(SAMPLE)?)?;
-    let mut cart = Cart::associate(
-        node.address(),
-        AE_TITLE,
-        CART,
-        &[Proposal::for_object(&object)],
-    )?;
+    let proposals = [Proposal::for_object(&object)];
+    let mut cart = Cart::associate(node.address(), AE_TITLE, CART, &proposals)?;
     let (incoming, aside) = (node.data_dir().join("incoming"), node.data_dir().join("x"));
     fs::rename(&incoming, &aside)?;
     for _ in 0..2 {
         assert_eq!(cart.store(&object)?.status, OUT_OF_RESOURCES);
     }
-    let refused = || node.http().json("/api/v1/refused");
-    let listed = refused()?;
+    let refused = |node: &Node| node.http().json("/api/v1/refused");
+    let listed = refused(&node)?;
     let of = |key: &str| listed.pointer(&format!("/0/{key}")).cloned();
     assert_eq!(of("times"), Some(2.into()));
     assert_eq!(of("peer"), Some("cart-1".into()));
@@ -74,7 +70,11 @@ fn what_was_refused_is_listed_until_it_arrives() -> Result<()> {
     let told = node.cli(&["studies", "list"])?.stdout;
     assert!(told.contains("has to send it again"), "{told}");
     fs::rename(&aside, &incoming)?;
+    node.kill()?;
+    node.restart()?;
+    assert_eq!(refused(&node)?, listed);
+    let mut cart = Cart::associate(node.address(), AE_TITLE, CART, &proposals)?;
     assert_eq!(cart.store(&object)?.status, 0);
-    assert_eq!(refused()?, Value::Array(Vec::new()));
+    assert_eq!(refused(&node)?, Value::Array(Vec::new()));
     cart.release()
 }

@@ -26,6 +26,7 @@
 //!     procedure-step-<SOPUID>.json     a performed procedure step (MPPS)
 //!   unsorted/                   instances without a readable Study Instance UID, until the worker can name their study
 //!   queue/                      the queue's own; not the spool's
+//!   refused                     the node's list of what it refused; not the spool's
 //! ```
 //!
 //! `hash16` is the first 16 hexadecimal digits of the instance's digest: SHA-256 over Transfer Syntax UID, one NUL and
