@@ -3,12 +3,14 @@
 //! sled 0.34 has open reports of databases that won't open again. So whatever goes wrong at the opening, the folder is
 //! set aside as `queue.broken-<n>`, a new one begins, and the engine takes up from the spool alone. A folder that is
 //! locked isn't broken: the lock is waited for, since the threads of an instance that has ended may hold it a moment longer.
+//! Nor is one for which the disk is too full: a new one wouldn't open either.
 
 mod issued;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -66,12 +68,11 @@ pub(crate) enum QueueError {
     #[error("the queue has another form")]
     Version,
     #[error("another process holds it: {0}")]
-    Locked(std::io::Error),
+    Locked(io::Error),
+    #[error("the disk is full, make room: {0}")]
+    Full(io::Error),
     #[error("cannot set {path} aside: {source}")]
-    SetAside {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    SetAside { path: PathBuf, source: io::Error },
 }
 
 impl From<sled::Error> for QueueError {
@@ -80,6 +81,14 @@ impl From<sled::Error> for QueueError {
             // Its words are all that tells: the kind is `Other`, as for several failures of a damaged database.
             sled::Error::Io(error) if error.to_string().starts_with("could not acquire lock") => {
                 Self::Locked(error)
+            }
+            sled::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                ) =>
+            {
+                Self::Full(error)
             }
             error => Self::Sled(error),
         }
@@ -91,7 +100,8 @@ impl Queue {
     /// [`limits::QUEUE_LOCK`].
     ///
     /// # Errors
-    /// [`QueueError::Locked`] when it is still open then; any other when neither the queue nor a new one opens.
+    /// [`QueueError::Locked`] when it is still open then; [`QueueError::Full`]; any other when neither the queue nor a new
+    /// one opens.
     pub(crate) fn open(folder: &Path) -> Result<Self, QueueError> {
         let until = Instant::now() + limits::QUEUE_LOCK;
         Self::open_patiently(folder, || {
@@ -113,7 +123,7 @@ impl Queue {
     fn open_or_replace(folder: &Path) -> Result<Self, QueueError> {
         match Self::open_guarded(folder) {
             Ok(queue) => Ok(queue),
-            Err(locked @ QueueError::Locked(_)) => Err(locked),
+            Err(sound @ (QueueError::Locked(_) | QueueError::Full(_))) => Err(sound),
             Err(error) => {
                 let aside = set_aside(folder)?;
                 tracing::error!(%error, aside = %aside.display(), "the queue is broken and set aside; it is rebuilt from the spool");

@@ -138,6 +138,24 @@ fn a_queue_that_is_still_open_is_waited_for_and_not_set_aside() {
     assert!(!folder.path().join("queue.broken-1").exists());
 }
 
+#[test]
+fn a_queue_for_which_the_disk_is_full_is_not_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue");
+    drop(Queue::open(&path).unwrap());
+    // sled writes its configuration anew where it is empty, as a file that was made on a full disk is.
+    let configuration = path.join("conf");
+    std::fs::remove_file(&configuration).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &configuration).unwrap();
+    let opened = Queue::open(&path);
+    assert!(
+        matches!(opened, Err(QueueError::Full(_))),
+        "{:?}",
+        opened.err()
+    );
+    assert!(!folder.path().join("queue.broken-1").exists());
+}
+
 /// Every file and folder under a folder, files alone.
 fn files_under(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
