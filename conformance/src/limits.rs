@@ -95,5 +95,11 @@ pub const DATA_SET_BYTES_MAX: usize = 8 << 20;
 pub const DATA_SET_ELEMENTS_MAX: usize = 1 << 17;
 /// Sequence nesting in such a data set.
 pub const DATA_SET_DEPTH_MAX: u32 = 8;
+/// Objects listed that were refused for want of room and haven't come since; the oldest are forgotten first.
+pub const REFUSED_LISTED_MAX: usize = 10_000;
+/// Refused longest ago of what a start still lists: no cart sends an object again after so long.
+pub const REFUSED_KEPT: Duration = Duration::from_hours(30 * 24);
+/// How long a starting node waits for the lock of its queue, which an instance that has just ended may still hold.
+pub const QUEUE_LOCK: Duration = Duration::from_secs(10);
 /// Tries of a status class that archives use for passing faults (Cxxx) before the dead letter.
 pub const REFUSED_TRIES_MAX: u32 = 6;

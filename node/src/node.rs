@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use sonode_conformance::limits;
 use sonode_pipeline::spool::Spool;
 use sonode_pipeline::{
-    Pipeline, Ports, ReportUnmeasured, Route, Routing, Settings, SystemClock, Timestamp,
+    Health, Pipeline, Ports, ReportUnmeasured, Route, Routing, Settings, SystemClock, Timestamp,
     WorkerProgram, WorkerSettings,
 };
 use tokio::net::TcpListener;
@@ -25,6 +25,9 @@ use crate::refused::Refused;
 use crate::sender::Sender;
 use crate::strangers::Strangers;
 use crate::{http, listener};
+
+/// What IT is told while [`Node::has_room`] is false.
+pub(crate) const NO_ROOM: &str = "the disk of data_dir is above storage.refuse_above_percent: make room; until then associations are rejected";
 
 /// How long a stopping node lets running work end.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -72,6 +75,16 @@ impl Node {
     /// Requests of ours that wait for an association of the peer's.
     pub(crate) fn mailboxes(&self) -> &Mailboxes {
         &self.mailboxes
+    }
+
+    /// Readiness, queue lengths and counters: the pipeline's, and whether carts are rejected for want of room.
+    pub(crate) fn health(&self) -> Health {
+        let mut health = self.pipeline.health();
+        if !self.has_room() {
+            health.ready = false;
+            health.problems.push(NO_ROOM.to_owned());
+        }
+        health
     }
 
     /// Whether the disk has room for one association more: every one that stands has [`limits::FREE_BYTES_MIN`] in
@@ -171,7 +184,7 @@ impl Node {
     pub(crate) fn metrics_text(&self) -> String {
         let refused = i64::try_from(self.refused.len()).unwrap_or(i64::MAX);
         self.metrics.refused_instances.set(refused);
-        self.metrics.encode(&self.pipeline.health())
+        self.metrics.encode(&self.health())
     }
 
     /// Takes the peers and routes of a configuration that was read again. Addresses and folders stay as they are.
@@ -263,6 +276,8 @@ impl Running {
             clock: Box::new(SystemClock::new()),
         };
         let pipeline = Pipeline::start(settings(&config), spool.clone(), ports)?;
+        let now = Timestamp::from_system(SystemTime::now());
+        let refused = Refused::open(&spool.data_dir().join("refused"), now);
         let node = Arc::new(Node {
             config: RwLock::new(Arc::new(config)),
             spool,
@@ -274,7 +289,7 @@ impl Running {
             places: Places::default(),
             next_association: AtomicU64::new(1),
             last_calls: Mutex::default(),
-            refused: Refused::default(),
+            refused,
             mailboxes: Mailboxes::default(),
         });
         sender.attach(&node);

@@ -22,7 +22,7 @@ use crate::association::Service;
 use crate::config::{Commitment, Peer};
 use crate::header;
 use crate::metrics::{AssociationResult, StoreResult};
-use crate::node::{Node, OpenAssociation};
+use crate::node::{NO_ROOM, Node, OpenAssociation};
 use crate::refused::RefusedObject;
 use crate::rejection;
 use crate::services::{self, Services};
@@ -436,7 +436,7 @@ fn admit(
         return Err(Rejection::LOCAL_LIMIT);
     }
     if !node.has_room() {
-        tracing::error!(peer = %peer.name, "the disk of data_dir is above storage.refuse_above_percent: make room");
+        tracing::error!(peer = %peer.name, "{NO_ROOM}");
         return Err(Rejection::LOCAL_LIMIT);
     }
     let open = node

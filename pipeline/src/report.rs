@@ -19,7 +19,7 @@ use crate::engine::Rendered;
 use crate::pipeline::RenderError;
 use crate::ports::RenderedReport;
 use crate::settings::Routing;
-use crate::spool::{Digest, Spool};
+use crate::spool::{Digest, Spool, SpoolError};
 use crate::time::Timestamp;
 
 /// Series Number of the documents of one kind: far from those of carts, which count from 1.
@@ -75,6 +75,8 @@ impl Station {
 pub(crate) enum AssembleError {
     #[error("the study is not in the spool")]
     NoSuchStudy,
+    #[error("the study can't be looked for: {0}")]
+    Spool(#[from] SpoolError),
     #[error("the findings of instance {sop} can't be read: {source}")]
     Unreadable {
         sop: SopInstanceUid,
@@ -96,7 +98,8 @@ pub(crate) fn assemble(
     study: &StudyInstanceUid,
     members: &[Member],
 ) -> Result<Findings, AssembleError> {
-    let (_, folder) = spool.find_study(study).ok_or(AssembleError::NoSuchStudy)?;
+    let found = spool.find_study(study)?;
+    let (_, folder) = found.ok_or(AssembleError::NoSuchStudy)?;
     let instances: Result<Vec<InstanceFindings>, AssembleError> = members
         .iter()
         .map(|member| read(spool, &folder, member))

@@ -196,6 +196,13 @@ pub struct Node {
 impl Node {
     /// Writes the configuration, starts `sonode serve` and waits until it is ready.
     pub fn start(config: &Config) -> Result<Self> {
+        let mut node = Self::start_unready(config)?;
+        node.ready()?;
+        Ok(node)
+    }
+
+    /// As [`Self::start`], without the wait.
+    pub fn start_unready(config: &Config) -> Result<Self> {
         let mut node = Self {
             process: None,
             folder: tempfile::tempdir()?,
@@ -204,7 +211,7 @@ impl Node {
         };
         let toml = config.to_toml(node.dicom_port, node.http_port)?;
         fs::write(node.config_path(), toml)?;
-        node.restart()?;
+        node.spawn()?;
         Ok(node)
     }
 

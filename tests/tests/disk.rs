@@ -1,6 +1,7 @@
 //! A disk that is too full or fails: who is refused, what the cart is told, and what IT sees of it.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -8,18 +9,31 @@ use sonode_tests::cart::{Answer, Cart, Proposal, VERIFICATION};
 use sonode_tests::node::{AE_TITLE, CART, Config, Node};
 use sonode_tests::part10::{IMPLICIT_LITTLE, Object};
 use sonode_tests::samples;
+use sonode_tests::wait::eventually;
 
+/// From a node's start to its page.
+const PAGE: Duration = Duration::from_secs(30);
 const SAMPLE: &str = "examples_rgb_color.dcm";
 /// Refused: out of resources (PS3.4 table B.2-1).
 const OUT_OF_RESOURCES: u16 = 0xA700;
 
 #[test]
-fn above_the_second_mark_associations_are_refused_for_the_moment() -> Result<()> {
+fn above_the_second_mark_associations_are_refused_for_the_moment_and_the_node_says_so() -> Result<()>
+{
     // Every disk is fuller than that, or has less than two objects' room below the mark.
-    let node = Node::start(&Config {
+    let node = Node::start_unready(&Config {
         storage_percent: 1,
         ..Config::default()
     })?;
+    let http = node.http();
+    eventually("the page", PAGE, || {
+        Ok(http.status("/readyz").filter(|status| *status == 503))
+    })?;
+    let problems = http.json("/api/v1/health")?["problems"].to_string();
+    assert!(
+        problems.contains("storage.refuse_above_percent: make room"),
+        "{problems}"
+    );
     let proposals = [Proposal::new(VERIFICATION, &[IMPLICIT_LITTLE])];
     match Cart::call(node.address(), AE_TITLE, CART, &proposals)? {
         Answer::Accepted(_) => bail!("it was accepted"),
@@ -32,24 +46,20 @@ fn above_the_second_mark_associations_are_refused_for_the_moment() -> Result<()>
 
 #[test]
 fn what_was_refused_is_listed_until_it_arrives() -> Result<()> {
-    let node = Node::start(&Config {
+    let mut node = Node::start(&Config {
         quiet_period_s: 3600,
         ..Config::default()
     })?;
     let object = Object::read(&samples::pydicom(SAMPLE)?)?;
-    let mut cart = Cart::associate(
-        node.address(),
-        AE_TITLE,
-        CART,
-        &[Proposal::for_object(&object)],
-    )?;
+    let proposals = [Proposal::for_object(&object)];
+    let mut cart = Cart::associate(node.address(), AE_TITLE, CART, &proposals)?;
     let (incoming, aside) = (node.data_dir().join("incoming"), node.data_dir().join("x"));
     fs::rename(&incoming, &aside)?;
     for _ in 0..2 {
         assert_eq!(cart.store(&object)?.status, OUT_OF_RESOURCES);
     }
-    let refused = || node.http().json("/api/v1/refused");
-    let listed = refused()?;
+    let refused = |node: &Node| node.http().json("/api/v1/refused");
+    let listed = refused(&node)?;
     let of = |key: &str| listed.pointer(&format!("/0/{key}")).cloned();
     assert_eq!(of("times"), Some(2.into()));
     assert_eq!(of("peer"), Some("cart-1".into()));
@@ -60,7 +70,11 @@ fn what_was_refused_is_listed_until_it_arrives() -> Result<()> {
     let told = node.cli(&["studies", "list"])?.stdout;
     assert!(told.contains("has to send it again"), "{told}");
     fs::rename(&aside, &incoming)?;
+    node.kill()?;
+    node.restart()?;
+    assert_eq!(refused(&node)?, listed);
+    let mut cart = Cart::associate(node.address(), AE_TITLE, CART, &proposals)?;
     assert_eq!(cart.store(&object)?.status, 0);
-    assert_eq!(refused()?, Value::Array(Vec::new()));
+    assert_eq!(refused(&node)?, Value::Array(Vec::new()));
     cart.release()
 }

@@ -38,7 +38,7 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
 }
 
 async fn ready(State(node): Shared) -> Response {
-    let health = node.pipeline().health();
+    let health = node.health();
     if health.ready {
         "ready\n".into_response()
     } else {
@@ -51,7 +51,7 @@ async fn ready(State(node): Shared) -> Response {
 }
 
 async fn health(State(node): Shared) -> Response {
-    Json(node.pipeline().health()).into_response()
+    Json(node.health()).into_response()
 }
 
 async fn metrics(State(node): Shared) -> Response {

@@ -1,6 +1,8 @@
 //! Drives a requested association over a blocking socket.
 
 mod services;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -21,6 +23,9 @@ use crate::socket;
 
 /// How much of a file is read at once.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// N-EVENT-REPORT requests that are kept while a response is awaited. One at a time may be unanswered, since we negotiate
+/// no asynchronous operations (PS3.7 annex D.3.3.3).
+const EVENTS_MAX: usize = 16;
 
 /// An association that stands.
 pub(crate) struct Association {
@@ -178,6 +183,8 @@ impl Association {
     pub(crate) fn release(mut self) {
         self.wire.requestor.release(Instant::now());
         while !self.wire.released && !self.wire.requestor.is_closed() {
+            // Nobody waits for an answer any more.
+            self.wire.messages.clear();
             if let Err(error) = self.wire.step(None) {
                 tracing::debug!(%error, "release");
                 break;
@@ -200,7 +207,7 @@ impl Association {
         loop {
             if let Some(message) = self.wire.messages.pop_front() {
                 let Some(response) = message.command.response().cloned() else {
-                    self.events.push_back(message);
+                    self.keep_event(message)?;
                     continue;
                 };
                 if response.message_id != message_id {
@@ -220,10 +227,23 @@ impl Association {
             self.wire.step(None)?;
         }
     }
+
+    fn keep_event(&mut self, event: Message) -> Result<(), ScuError> {
+        if self.events.len() >= EVENTS_MAX {
+            self.wire.abort();
+            let what = "the peer sends one request after the other and no response".to_owned();
+            return Err(ScuError::Broken(what));
+        }
+        self.events.push_back(event);
+        Ok(())
+    }
 }
 
 impl Wire {
     /// Sends what there is to send, then takes what comes or lets a deadline pass: the association's, or this one.
+    ///
+    /// So nothing that a peer does or leaves undone keeps a caller for ever: its answer is due [`limits::RESPONSE`] after
+    /// the request however many bytes come meanwhile, and what is sent to it has [`limits::SEND_PORTION`] for each portion.
     fn step(&mut self, until: Option<Instant>) -> Result<(), ScuError> {
         self.flush()?;
         if self.requestor.is_closed() {
@@ -233,6 +253,8 @@ impl Wire {
                 Err(ScuError::Broken("it is over".to_owned()))
             };
         }
+        // Before it reads: of a peer that never stops talking no read ever comes back empty.
+        self.take_timeout()?;
         let wait = self
             .requestor
             .next_deadline()
@@ -267,15 +289,20 @@ impl Wire {
                         | io::ErrorKind::Interrupted
                 ) =>
             {
-                match self.requestor.on_timeout(Instant::now()) {
-                    Some(RequestorEvent::Failed(failure)) => {
-                        self.flush()?;
-                        Err(ScuError::Broken(failure.to_string()))
-                    }
-                    _ => Ok(()),
-                }
+                self.take_timeout()
             }
             Err(error) => Err(broken(error)),
+        }
+    }
+
+    /// Does nothing while no deadline has passed.
+    fn take_timeout(&mut self) -> Result<(), ScuError> {
+        match self.requestor.on_timeout(Instant::now()) {
+            Some(RequestorEvent::Failed(failure)) => {
+                self.flush()?;
+                Err(ScuError::Broken(failure.to_string()))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -36,8 +36,9 @@ pub(super) struct Proving {
     transactions: BTreeMap<Uid, (String, StudyInstanceUid)>,
     /// In order of age.
     ages: VecDeque<Uid>,
-    /// Objects of studies that are done which a peer never showed to keep.
-    unconfirmed: BTreeMap<String, u64>,
+    /// Of studies that are done: the peers that never showed to keep an object, once for each object. The queue has it
+    /// too, and a start takes it from there.
+    unconfirmed: BTreeMap<StudyInstanceUid, Vec<String>>,
 }
 
 struct Job {
@@ -55,18 +56,15 @@ impl Proving {
 
     /// A study is done: what it leaves unconfirmed stays an alarm.
     pub(super) fn count_done(&mut self, study: &Study) {
-        for peer in unconfirmed_of(study) {
-            *self.unconfirmed.entry(peer.to_owned()).or_default() += 1;
+        let peers: Vec<String> = unconfirmed_of(study).map(str::to_owned).collect();
+        if !peers.is_empty() {
+            self.unconfirmed.insert(study.uid.clone(), peers);
         }
     }
 
     /// It is in hand again, and counted there.
-    pub(super) fn uncount_done(&mut self, study: &Study) {
-        for peer in unconfirmed_of(study) {
-            if let Some(count) = self.unconfirmed.get_mut(peer) {
-                *count = count.saturating_sub(1);
-            }
-        }
+    pub(super) fn uncount_done(&mut self, study: &StudyInstanceUid) {
+        self.unconfirmed.remove(study);
     }
 
     /// The study's lanes leave the index. Its transactions stay: an answer may be late.

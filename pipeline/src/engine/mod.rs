@@ -287,7 +287,7 @@ impl Engine {
 
     /// Takes a study that was done back in hand.
     pub(crate) fn adopt(&mut self, study: Study) {
-        self.proving.uncount_done(&study);
+        self.proving.uncount_done(&study.uid);
         self.studies.insert(study.uid.clone(), study);
     }
 

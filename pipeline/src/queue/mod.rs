@@ -1,18 +1,23 @@
 //! The queue: what the engine knows and files don't say, in sled. Losing it costs repeated work, never data.
 //!
 //! sled 0.34 has open reports of databases that won't open again. So whatever goes wrong at the opening, the folder is
-//! set aside as `queue.broken-<n>`, a new one begins, and the engine takes up from the spool alone.
+//! set aside as `queue.broken-<n>`, a new one begins, and the engine takes up from the spool alone. A folder that is
+//! locked isn't broken: the lock is waited for, since the threads of an instance that has ended may hold it a moment longer.
+//! Nor is one for which the disk is too full: a new one wouldn't open either.
 
 mod issued;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sled::{Batch, Db, IVec, Tree};
-use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid, limits};
 
 use self::issued::Issued;
 use crate::engine::{Lane, Mark, Study};
@@ -23,6 +28,8 @@ use crate::time::Timestamp;
 const CACHE_BYTES: u64 = 8 << 20;
 /// The form of the records. A queue of another form is set aside like a broken one.
 const VERSION: &[u8] = b"3";
+/// Between two tries to get the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Studies that are done and still listed; the oldest go first.
 const FINISHED_MAX: usize = 10_000;
 
@@ -53,28 +60,70 @@ pub(crate) struct Queue {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum QueueError {
     #[error("sled: {0}")]
-    Sled(#[from] sled::Error),
+    Sled(sled::Error),
     #[error("a record can't be written: {0}")]
     Json(#[from] serde_json::Error),
     #[error("sled panicked")]
     Panicked,
     #[error("the queue has another form")]
     Version,
+    #[error("another process holds it: {0}")]
+    Locked(io::Error),
+    #[error("the disk is full, make room: {0}")]
+    Full(io::Error),
     #[error("cannot set {path} aside: {source}")]
-    SetAside {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    SetAside { path: PathBuf, source: io::Error },
+}
+
+impl From<sled::Error> for QueueError {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            // Its words are all that tells: the kind is `Other`, as for several failures of a damaged database.
+            sled::Error::Io(error) if error.to_string().starts_with("could not acquire lock") => {
+                Self::Locked(error)
+            }
+            sled::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+                ) =>
+            {
+                Self::Full(error)
+            }
+            error => Self::Sled(error),
+        }
+    }
 }
 
 impl Queue {
-    /// Opens the queue in a folder, or a new one in its place.
+    /// Opens the queue in a folder, or a new one in its place. Where another one has it open, it waits for
+    /// [`limits::QUEUE_LOCK`].
     ///
     /// # Errors
-    /// When neither works.
+    /// [`QueueError::Locked`] when it is still open then; [`QueueError::Full`]; any other when neither the queue nor a new
+    /// one opens.
     pub(crate) fn open(folder: &Path) -> Result<Self, QueueError> {
+        let until = Instant::now() + limits::QUEUE_LOCK;
+        Self::open_patiently(folder, || {
+            thread::sleep(LOCK_PAUSE);
+            Instant::now() < until
+        })
+    }
+
+    /// `pause` is called before each further try to get the lock, and says whether there is to be one.
+    fn open_patiently(folder: &Path, mut pause: impl FnMut() -> bool) -> Result<Self, QueueError> {
+        loop {
+            match Self::open_or_replace(folder) {
+                Err(QueueError::Locked(_)) if pause() => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_or_replace(folder: &Path) -> Result<Self, QueueError> {
         match Self::open_guarded(folder) {
             Ok(queue) => Ok(queue),
+            Err(sound @ (QueueError::Locked(_) | QueueError::Full(_))) => Err(sound),
             Err(error) => {
                 let aside = set_aside(folder)?;
                 tracing::error!(%error, aside = %aside.display(), "the queue is broken and set aside; it is rebuilt from the spool");

@@ -119,6 +119,43 @@ fn a_damaged_queue_is_set_aside_and_a_new_one_begins() {
     assert!(folder.path().join("queue.broken-1").is_dir());
 }
 
+#[test]
+fn a_queue_that_is_still_open_is_waited_for_and_not_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue");
+    let mut first = Queue::open(&path).unwrap();
+    first.save(&study("1.2.3")).unwrap();
+    first.flush().unwrap();
+    let refused = Queue::open_patiently(&path, || false);
+    assert!(matches!(refused, Err(QueueError::Locked(_))));
+    let mut first = Some(first);
+    let second = Queue::open_patiently(&path, || {
+        first = None;
+        true
+    });
+    assert_eq!(second.unwrap().load().unwrap().len(), 1);
+    assert!(first.is_none(), "the first one was there until the wait");
+    assert!(!folder.path().join("queue.broken-1").exists());
+}
+
+#[test]
+fn a_queue_for_which_the_disk_is_full_is_not_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("queue");
+    drop(Queue::open(&path).unwrap());
+    // sled writes its configuration anew where it is empty, as a file that was made on a full disk is.
+    let configuration = path.join("conf");
+    std::fs::remove_file(&configuration).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &configuration).unwrap();
+    let opened = Queue::open(&path);
+    assert!(
+        matches!(opened, Err(QueueError::Full(_))),
+        "{:?}",
+        opened.err()
+    );
+    assert!(!folder.path().join("queue.broken-1").exists());
+}
+
 /// Every file and folder under a folder, files alone.
 fn files_under(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

@@ -1,6 +1,7 @@
 //! Taking up what the spool and the queue hold.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 
 use sonode_conformance::StudyInstanceUid;
@@ -105,10 +106,12 @@ impl Runtime {
         self.routing.peer_names.get(ae).cloned()
     }
 
-    /// A record whose study doesn't lie in `open/`: it was finished or removed just before the end.
+    /// A record whose study wasn't found in `open/`: it was finished or removed just before the end. Where the disk
+    /// doesn't tell which, the record stays, or the study would be forgotten.
     fn settle_stray(&mut self, uid: &StudyInstanceUid, record: &Study) {
-        let result = match self.spool.find_study(uid) {
-            Some((StudyPlace::Done(_), _)) if self.is_up_to_date(record) => {
+        let place = self.spool.find_study(uid);
+        let result = match place.map(|found| found.map(|(place, _)| place)) {
+            Ok(Some(StudyPlace::Done(_))) if self.is_up_to_date(record) => {
                 let study = Study {
                     done: true,
                     ..record.clone()
@@ -116,19 +119,19 @@ impl Runtime {
                 self.queue.finish(&study, self.now())
             }
             // What it doesn't know happened since: the files tell, and the study goes its way to the end once more.
-            Some((StudyPlace::Done(_), _)) => match self
+            Ok(Some(StudyPlace::Done(_))) => match self
                 .spool
                 .reopen_study(uid)
                 .and_then(|_| self.spool.scan_study(uid))
             {
                 Ok(found) => return self.recover_study(found, Some(record.clone())),
-                Err(error) => {
-                    // Its record stays, or the study would be forgotten.
-                    tracing::error!(study = %uid, %error, "a finished study can't be read: tried again at the next start");
-                    return;
-                }
+                Err(error) => return keep_for_next_start(uid, &error),
             },
-            Some(_) | None => self.queue.discard(uid),
+            Ok(Some(StudyPlace::Open)) => {
+                return keep_for_next_start(uid, &"its folder in open/ was left out");
+            }
+            Ok(None) => self.queue.discard(uid),
+            Err(error) => return keep_for_next_start(uid, &error),
         };
         note("stray record", result);
     }
@@ -222,6 +225,10 @@ impl Runtime {
             stored: stored.clone(),
         }
     }
+}
+
+fn keep_for_next_start(study: &StudyInstanceUid, reason: &dyn Display) {
+    tracing::error!(%study, %reason, "a study can't be read: its record is kept for the next start");
 }
 
 /// Whether a record knows what lies in its study's folder, but for so many instances that have just come.

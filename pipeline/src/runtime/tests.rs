@@ -11,6 +11,7 @@ use sonode_conformance::{DimseStatus, transfer_syntax};
 
 use sonode_sr_writer::{Document, Form, ReportForm, Style, Syntax};
 
+use crate::queue::Queue;
 use crate::spool::{Committed, FileMeta, OpenError, Spool};
 use crate::workers::fake;
 use crate::{
@@ -102,6 +103,10 @@ impl Node {
     }
 
     fn with_routes(folder: &Path, script: &str, routes: Vec<Route>) -> Self {
+        Self::on(open(folder), script, routes)
+    }
+
+    fn on(spool: Spool, script: &str, routes: Vec<Route>) -> Self {
         let (program, args) = fake::command(script);
         let worker = WorkerSettings {
             attempts_max: 2,
@@ -112,7 +117,6 @@ impl Node {
         // A study closes as soon as no open association carries it.
         settings.quiet_period = Duration::ZERO;
         settings.routing.routes = routes;
-        let spool = open(folder);
         let (sender, jobs) = channel();
         let ports = Ports {
             sender: Box::new(TestSender(Mutex::new(sender))),
@@ -473,6 +477,37 @@ fn an_object_of_unsorted_is_filed_and_reported_and_another_one_waits_for_a_bette
     node.stop();
     let node = Node::start(folder.path(), "nameless=1.2.8", &["pacs"]);
     assert!(node.study().status.done, "it was filed for good");
+    node.stop();
+}
+
+/// The process ended between the last record of a study and its place among those that are done, and at the next start the disk
+/// doesn't say where the study is.
+#[test]
+fn a_study_that_cannot_be_looked_for_is_not_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), "", &["pacs"]);
+    node.receive(1, &["1.2.7"]);
+    let (job, key) = node.job();
+    node.render(&key, &[FORM]);
+    node.accept(job);
+    assert!(node.study().status.done);
+    node.stop();
+    let mut queue = Queue::open(&folder.path().join("queue")).unwrap();
+    let record = queue.finished(&key.study).unwrap();
+    queue.unfinish(&key.study).unwrap();
+    queue.save(&record).unwrap();
+    queue.flush().unwrap();
+    drop(queue);
+
+    let (done, away) = (folder.path().join("done"), folder.path().join("away"));
+    let spool = open(folder.path());
+    std::fs::rename(&done, &away).unwrap();
+    std::fs::write(&done, b"no folder: listing it fails").unwrap();
+    Node::on(spool, "", vec![route("pacs")]).stop();
+    std::fs::remove_file(&done).unwrap();
+    std::fs::rename(&away, &done).unwrap();
+    let node = Node::start(folder.path(), "", &["pacs"]);
+    assert!(node.study().status.done);
     node.stop();
 }
 

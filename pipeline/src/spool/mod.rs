@@ -26,6 +26,7 @@
 //!     procedure-step-<SOPUID>.json     a performed procedure step (MPPS)
 //!   unsorted/                   instances without a readable Study Instance UID, until the worker can name their study
 //!   queue/                      the queue's own; not the spool's
+//!   refused                     the node's list of what it refused; not the spool's
 //! ```
 //!
 //! `hash16` is the first 16 hexadecimal digits of the instance's digest: SHA-256 over Transfer Syntax UID, one NUL and
@@ -272,7 +273,7 @@ impl Spool {
         self.ask(|reply| Request::Publish(publication, reply))
     }
 
-    /// The file of a report that was committed.
+    /// The file of a report that was committed; `None` also where the spool can't be read.
     pub fn report(
         &self,
         study: &StudyInstanceUid,
@@ -282,7 +283,7 @@ impl Spool {
         self.made(study, &layout::report_name(revision, sop))
     }
 
-    /// The file of a companion that was committed.
+    /// The file of a companion that was committed; `None` also where the spool can't be read.
     pub fn companion(
         &self,
         study: &StudyInstanceUid,
@@ -293,7 +294,7 @@ impl Spool {
     }
 
     fn made(&self, study: &StudyInstanceUid, name: &str) -> Option<PathBuf> {
-        let path = self.find_study(study)?.1.join(name);
+        let path = self.find_study(study).ok()??.1.join(name);
         let entry = self.shared().disk.entry(&path).ok()?;
         matches!(entry, Some(Entry::File(_))).then_some(path)
     }
@@ -452,17 +453,25 @@ impl Spool {
         })
     }
 
-    /// Where a study lies now; `None` where the spool doesn't have it or can't be read.
-    pub fn find_study(&self, study: &StudyInstanceUid) -> Option<(StudyPlace, PathBuf)> {
+    /// Where a study lies now; `None` where the spool doesn't have it.
+    ///
+    /// # Errors
+    /// [`SpoolError::Io`]: nobody knows whether the spool has it.
+    pub fn find_study(
+        &self,
+        study: &StudyInstanceUid,
+    ) -> Result<Option<(StudyPlace, PathBuf)>, SpoolError> {
         // Twice, because the committer may move the folder between the two looks of one search.
-        let find = || self.shared().find(study).ok().flatten();
-        find().or_else(find)
+        match self.shared().find(study) {
+            Ok(Some(found)) => Ok(Some(found)),
+            Ok(None) | Err(_) => self.shared().find(study),
+        }
     }
 
-    /// Where an instance's file lies now, after its study may have moved.
+    /// Where an instance's file lies now, after its study may have moved; `None` where it isn't there or can't be told.
     pub fn locate(&self, instance: &StoredInstance) -> Option<PathBuf> {
         let folder = match &instance.study {
-            Some(study) => self.find_study(study)?.1,
+            Some(study) => self.find_study(study).ok()??.1,
             None => self.shared().layout.unsorted(),
         };
         let name = layout::instance_name(&instance.sop_instance, instance.digest.short());
@@ -483,7 +492,7 @@ impl Spool {
     /// # Errors
     /// [`SpoolError::NoSuchStudy`], [`SpoolError::Io`].
     pub fn scan_study(&self, study: &StudyInstanceUid) -> Result<OpenStudy, SpoolError> {
-        let found = self.find_study(study);
+        let found = self.find_study(study)?;
         let (_, folder) = found.ok_or_else(|| SpoolError::NoSuchStudy(study.clone()))?;
         scan::study(self.shared(), study.clone(), folder)
     }

@@ -18,7 +18,7 @@ fn put(spool: &Spool, number: u8, instance: u8, kind: u8) -> Committed {
 }
 
 fn place(spool: &Spool, number: u8) -> StudyPlace {
-    spool.find_study(&study(number)).unwrap().0
+    spool.find_study(&study(number)).unwrap().unwrap().0
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn an_instance_that_the_caller_has_not_heard_of_keeps_the_study_open() {
     assert!(matches!(place(&spool, 0), StudyPlace::Done(_)));
     assert_eq!(
         spool.reopen_study(&study(0)).unwrap(),
-        spool.find_study(&study(0)).unwrap().1
+        spool.find_study(&study(0)).unwrap().unwrap().1
     );
     assert_eq!(place(&spool, 0), StudyPlace::Open);
 }
@@ -224,7 +224,7 @@ fn what_is_discarded_is_gone() {
     spool.discard_study(&study(0)).unwrap();
     let again = spool.discard_study(&study(0));
     assert!(matches!(again, Err(SpoolError::NoSuchStudy(_))));
-    assert!(spool.find_study(&study(0)).is_none());
+    assert!(spool.find_study(&study(0)).unwrap().is_none());
     assert_eq!(incoming(folder.path()), 0);
     assert!(matches!(put(&spool, 0, 1, 1), Committed::Stored(_)));
 }

@@ -113,7 +113,10 @@ impl Promises {
             }
         }
         for number in &self.done {
-            let place = spool.find_study(&study(*number)).map(|found| found.0);
+            let found = spool.find_study(&study(*number));
+            let place = found
+                .map_err(|error| error.to_string())?
+                .map(|found| found.0);
             if !matches!(place, Some(StudyPlace::Done(_))) {
                 return Err(format!("study {number} is no longer done: {place:?}"));
             }

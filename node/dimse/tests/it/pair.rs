@@ -277,6 +277,13 @@ fn a_response_that_never_comes_ends_the_association() {
     pair.requestor.expect_response(sent);
     let due = pair.requestor.next_deadline().unwrap();
     assert_eq!(due, sent + Timers::default().response);
+    // Bytes that come meanwhile give no more time: a trickle is no answer.
+    for seconds in [30, 60, 90, 110] {
+        let now = sent + Duration::from_secs(seconds);
+        pair.requestor.on_bytes(true, now);
+        assert!(pair.requestor.next_deadline().unwrap() <= due);
+    }
+    assert_eq!(pair.requestor.next_deadline(), Some(due));
     assert!(
         pair.requestor
             .on_timeout(due.checked_sub(Duration::from_nanos(1)).unwrap())

@@ -223,7 +223,7 @@ fn configuration(work: &Path, pacs_port: u16) -> anyhow::Result<Config> {
 async fn ready(running: &Running) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
-        let health = running.node.pipeline().health();
+        let health = running.node.health();
         if health.ready {
             return Ok(());
         }

@@ -80,14 +80,15 @@ impl World {
         format!("{left} clips are left in the carts; open: {open:?}")
     }
 
-    /// While the queue lives, no study is forgotten: the operator finds what became of it.
+    /// While the queue lives, no study is forgotten: the operator finds what became of it. And it lives unless the
+    /// schedule itself lost or damaged it.
     pub(super) fn check_list(&self) -> Result<(), String> {
-        // sled's own threads may hold its lock for a moment longer than the process that ended here; another process's can't.
-        let was_set_aside = self.data_dir().join("queue.broken-1").exists();
-        let was_lost = self.queue_was_lost || was_set_aside;
-        let Some(node) = self.node.as_ref().filter(|_| !was_lost) else {
+        let Some(node) = self.node.as_ref().filter(|_| !self.queue_was_lost) else {
             return Ok(());
         };
+        if self.data_dir().join("queue.broken-1").exists() {
+            return Err("a sound queue was set aside".to_owned());
+        }
         let listed = node.pipeline.studies();
         let is_listed = |clip: &&Clip| {
             let mut listed = listed.iter();

@@ -83,11 +83,12 @@ impl Engine {
 
     /// How many objects each peer took and never showed to keep: of the studies in hand, and of those that are done.
     pub(in crate::engine) fn unconfirmed(&self) -> BTreeMap<String, u64> {
-        let mut counts = self.proving.unconfirmed.clone();
-        for peer in self.studies.values().flat_map(unconfirmed_of) {
+        let mut counts = BTreeMap::new();
+        let done = self.proving.unconfirmed.values().flatten();
+        let in_hand = self.studies.values().flat_map(unconfirmed_of);
+        for peer in done.map(String::as_str).chain(in_hand) {
             *counts.entry(peer.to_owned()).or_default() += 1;
         }
-        counts.retain(|_, count| *count > 0);
         counts
     }
 

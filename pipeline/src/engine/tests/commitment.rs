@@ -195,6 +195,13 @@ fn a_pacs_that_offers_neither_leaves_it_unconfirmed_with_an_alarm() {
     // A restart is no reason to forget it; that somebody has it asked for again is.
     world.restart(false);
     assert_eq!(world.engine.health().alarms, alarms);
+    // It may have died before the folder left `open/`: the next one finishes the study once more.
+    let done = world.finished.remove(&study_uid(1)).unwrap();
+    world.records.insert(study_uid(1), done);
+    world.open.insert(study_uid(1));
+    world.restart(false);
+    assert!(world.finished.contains_key(&study_uid(1)));
+    assert_eq!(world.engine.health().alarms, alarms);
     assert_eq!(world.operate(&study_uid(1), Command::Retry), Ok(()));
     assert_eq!(world.engine.health().alarms, [""; 0]);
     world.come_to_rest();

@@ -76,7 +76,7 @@ pub(super) struct World {
     pub(super) reports: BTreeSet<(StudyInstanceUid, u32, SopInstanceUid)>,
     pub(super) marked: BTreeSet<(PeerMark, StudyInstanceUid, String, SopInstanceUid)>,
     // The queue.
-    records: BTreeMap<StudyInstanceUid, Study>,
+    pub(super) records: BTreeMap<StudyInstanceUid, Study>,
     marks: BTreeMap<(StudyInstanceUid, SopInstanceUid), Mark>,
     pub(super) finished: BTreeMap<StudyInstanceUid, Study>,
     kept_queue: KeptQueue,
