@@ -14,6 +14,7 @@
 
 pub mod cart;
 pub mod dcmtk;
+pub mod dice;
 pub mod http;
 pub mod load;
 pub mod node;
@@ -21,6 +22,7 @@ pub mod orthanc;
 pub mod part10;
 pub mod paths;
 pub mod process;
+pub mod promises;
 pub mod python;
 pub mod reliability;
 pub mod report;
