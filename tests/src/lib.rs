@@ -15,6 +15,7 @@
 pub mod cart;
 pub mod dcmtk;
 pub mod dice;
+pub mod gate;
 pub mod http;
 pub mod load;
 pub mod node;
@@ -27,5 +28,6 @@ pub mod python;
 pub mod reliability;
 pub mod report;
 pub mod samples;
+pub mod strace;
 pub mod synthetic;
 pub mod wait;
