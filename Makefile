@@ -55,7 +55,7 @@ interop: binaries
 		--test interop_states --test share --test unsorted -- --test-threads=2
 
 crash: binaries
-	$(CARGO) test $(RELEASE) --no-fail-fast --test crash --test hostile --test kills --test load -- --test-threads=2
+	$(CARGO) test $(RELEASE) --no-fail-fast --test aborts --test crash --test hostile --test kills --test load -- --test-threads=2
 
 # Every parser of foreign bytes: its corpus, and then half a minute each of new inputs.
 fuzz: fuzz-targets

@@ -24,6 +24,7 @@ run() { cargo test --release --locked --workspace "$@"; }
 row() { echo "| $1 | $2 | $3 | $4 |" >>"$rows"; }
 
 kills() { run --test kills -- --nocapture; }
+aborts() { SONODE_ABORTS=all run --test aborts -- --nocapture; }
 load() { run --test load -- --test-threads=1 --nocapture; }
 disk() {
     PROPTEST_CASES=$spool run --test spool durability
@@ -62,7 +63,7 @@ publish() {
     cat "$rows.new" >tests/RELIABILITY.md
 }
 
-(($# > 0)) || set -- kills load disk simulation histories history fuzz
+(($# > 0)) || set -- kills aborts load disk simulation histories history fuzz
 for stage in "$@"; do
     "$stage"
     publish

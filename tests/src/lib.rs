@@ -14,6 +14,8 @@
 
 pub mod cart;
 pub mod dcmtk;
+pub mod dice;
+pub mod gate;
 pub mod http;
 pub mod load;
 pub mod node;
@@ -21,9 +23,11 @@ pub mod orthanc;
 pub mod part10;
 pub mod paths;
 pub mod process;
+pub mod promises;
 pub mod python;
 pub mod reliability;
 pub mod report;
 pub mod samples;
+pub mod strace;
 pub mod synthetic;
 pub mod wait;

@@ -223,8 +223,17 @@ impl Node {
 
     /// As [`Self::restart`], without the wait.
     pub fn spawn(&mut self) -> Result<()> {
+        self.run(Command::new(paths::program("sonode")?))
+    }
+
+    /// As [`Self::spawn`], by a program that becomes the one after its own arguments.
+    pub fn spawn_by(&mut self, mut command: Command) -> Result<()> {
+        command.arg(paths::program("sonode")?);
+        self.run(command)
+    }
+
+    fn run(&mut self, mut command: Command) -> Result<()> {
         ensure!(self.process.is_none(), "it is running");
-        let mut command = Command::new(paths::program("sonode")?);
         command
             .args(["serve", "--config"])
             .arg(self.config_path())
@@ -280,6 +289,14 @@ impl Node {
     /// Kills it as a power cut of the process would: no signal handler runs.
     pub fn kill(&mut self) -> Result<()> {
         self.process.take().context("it isn't running")?.kill()
+    }
+
+    /// Waits until it has ended without being asked to.
+    pub fn ended(&mut self, within: Duration) -> Result<ExitStatus> {
+        let process = self.process.as_mut().context("it isn't running")?;
+        let status = process.ended(within)?;
+        self.process = None;
+        Ok(status)
     }
 
     /// Sends SIGTERM and waits until it has drained.
@@ -416,6 +433,16 @@ impl Node {
 /// Workers that are stopped. They would outlive their node, so that dropping this kills them.
 #[derive(Debug)]
 pub struct StoppedWorkers(Vec<u32>);
+
+impl StoppedWorkers {
+    /// Lets them go on.
+    pub fn go_on(mut self) -> Result<()> {
+        let workers = std::mem::take(&mut self.0);
+        workers
+            .into_iter()
+            .try_for_each(|worker| signal(worker, Signal::CONT))
+    }
+}
 
 impl Drop for StoppedWorkers {
     fn drop(&mut self) {

@@ -63,6 +63,11 @@ impl Daemon {
     /// Asks it to end (SIGTERM) and waits for that.
     pub fn terminate(&mut self, within: Duration) -> Result<ExitStatus> {
         signal(self.pid(), Signal::TERM)?;
+        self.ended(within)
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self, within: Duration) -> Result<ExitStatus> {
         eventually("the process to end", within, || {
             Ok(self.child.try_wait()?)
         })
