@@ -198,6 +198,12 @@ impl Queue {
         Ok(studies)
     }
 
+    /// The study's record, not done; `None` also where it can't be read.
+    pub(crate) fn record(&self, study: &StudyInstanceUid) -> Option<Study> {
+        let value = self.studies.get(study.as_str()).ok()??;
+        self.with_lanes(serde_json::from_slice(&value).ok()?).ok()
+    }
+
     fn with_lanes(&self, mut study: Study) -> Result<Study, QueueError> {
         for key in self.due_keys.get(&study.uid).into_iter().flatten() {
             let Some((due, _, peer)) = split_due(key) else {

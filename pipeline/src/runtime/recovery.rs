@@ -36,7 +36,9 @@ impl Runtime {
             Ok(found)
                 if found.instances.len() + found.pruned.len() > 1 || !found.reports.is_empty() =>
             {
-                self.recover_study(found, None);
+                // A record may have been kept for a study that couldn't be read at the start.
+                let record = self.queue.record(uid);
+                self.recover_study(found, record);
             }
             Ok(_) | Err(SpoolError::NoSuchStudy(_)) => {}
             Err(error) => tracing::error!(study = %uid, %error, "the study can't be read"),
@@ -130,7 +132,10 @@ impl Runtime {
             Ok(Some(StudyPlace::Open)) => {
                 return keep_for_next_start(uid, &"its folder in open/ was left out");
             }
-            Ok(None) => self.queue.discard(uid),
+            Ok(None) => {
+                tracing::warn!(study = %uid, "its folder is gone: its record goes too");
+                self.queue.discard(uid)
+            }
             Err(error) => return keep_for_next_start(uid, &error),
         };
         note("stray record", result);

@@ -29,8 +29,8 @@
 //!   refused                     the node's list of what it refused; not the spool's
 //! ```
 //!
-//! `hash16` is the first 16 hexadecimal digits of the instance's digest: SHA-256 over Transfer Syntax UID, one NUL and
-//! the data set as received. The file meta information carries the whole digest and the data set's length (32 bytes and
+//! `hash16` is the first 16 hexadecimal digits of the instance's digest: HighwayHash-256 over Transfer Syntax UID,
+//! one NUL and the data set as received, with the key of [`instance`]. The file meta information carries the whole digest and the data set's length (32 bytes and
 //! a little-endian `u64`) as Private Information (0002,0102), with the Private Information Creator UID
 //! `2.25.324538482691160449233475885739341764883`.
 //!
@@ -45,6 +45,7 @@
 //!
 //! - One thread, the committer, makes, moves and removes every name outside `incoming/` and `kept/`. Its order of steps is
 //!   in [`committer`]'s documentation. Callers only write and fdatasync files in `incoming/`; [`kept`] has its own folder.
+//!   The scan of a start, before anything is received, removes study folders that are empty.
 //! - Nothing is acknowledged before its contents, its name and its folder's name are durable.
 //! - A failed fsync poisons the spool until a restart.
 //! - Names are made from validated UIDs only.
@@ -479,7 +480,8 @@ impl Spool {
     }
 
     /// Everything in `open/`: what may still be owed. Reads names and headers, not data sets. Files that can't be used
-    /// are reported in [`OpenStudy::skipped`] and stay where they are.
+    /// are reported in [`OpenStudy::skipped`] and stay where they are. For a start, before anything is received: a folder
+    /// that an earlier process made and did not live to fill is removed.
     ///
     /// # Errors
     /// [`SpoolError::Io`] when `open/` itself can't be read.

@@ -54,7 +54,21 @@ pub struct Unsorted {
     pub skipped: Vec<Skipped>,
 }
 
-/// The studies of `open/`, in no order. A folder that can't be read is skipped with a warning.
+impl OpenStudy {
+    /// Whether its folder was made and nothing came into it.
+    fn is_empty(&self) -> bool {
+        let files = [self.instances.len(), self.pruned.len(), self.skipped.len()];
+        let own = [
+            self.findings.len(),
+            self.reports.len(),
+            self.companions.len(),
+        ];
+        files.iter().chain(&own).sum::<usize>() + self.marks.len() == 0
+    }
+}
+
+/// The studies of `open/`, in no order. A folder that can't be read is skipped with a warning; one that a process made and
+/// did not live to fill is no study, and goes.
 pub(super) fn open_studies(shared: &Shared) -> Result<Vec<OpenStudy>, SpoolError> {
     let mut studies = Vec::new();
     for group in shared.layout.open_groups() {
@@ -65,6 +79,7 @@ pub(super) fn open_studies(shared: &Shared) -> Result<Vec<OpenStudy>, SpoolError
                 continue;
             };
             match study(shared, uid, folder.clone()) {
+                Ok(study) if study.is_empty() => remove_empty(shared, &folder),
                 Ok(study) => studies.push(study),
                 Err(error) => {
                     tracing::error!(path = %folder.display(), %error, "a study can't be read: left alone");
@@ -73,6 +88,15 @@ pub(super) fn open_studies(shared: &Shared) -> Result<Vec<OpenStudy>, SpoolError
         }
     }
     Ok(studies)
+}
+
+fn remove_empty(shared: &Shared, folder: &Path) {
+    match shared.disk.remove_folder(folder) {
+        Ok(()) => tracing::warn!(path = %folder.display(), "an empty study folder is removed"),
+        Err(error) => {
+            tracing::warn!(path = %folder.display(), %error, "an empty study folder can't be removed");
+        }
+    }
 }
 
 /// Everything in one study's folder.

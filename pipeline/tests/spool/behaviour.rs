@@ -137,6 +137,24 @@ fn everything_is_found_again_after_a_restart() {
 }
 
 #[test]
+fn a_folder_that_was_made_and_never_filled_is_no_study() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open(folder.path()).unwrap();
+    let Committed::Stored(kept) = put(&spool, 0, 1, 3) else {
+        panic!("not stored")
+    };
+    let group = kept.path.parent().unwrap().parent().unwrap();
+    let [empty, skipped] = ["1.2.3", "1.2.4"].map(|uid| group.join(uid));
+    fs::create_dir(&empty).unwrap();
+    fs::create_dir(&skipped).unwrap();
+    fs::write(skipped.join("strange"), b"").unwrap();
+    drop(spool);
+    let spool = Spool::open(folder.path()).unwrap();
+    assert_eq!(spool.scan_open().unwrap().len(), 2);
+    assert!(!empty.exists() && skipped.exists());
+}
+
+#[test]
 fn a_report_never_changes() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(folder.path()).unwrap();
