@@ -25,6 +25,8 @@ pub(crate) use proof::{Proof, ProofLane};
 
 /// Transactions whose answers are still known; the oldest go first.
 const TRANSACTIONS_MAX: usize = 65_536;
+/// Studies that are done and left something unconfirmed, as many as the queue keeps; the oldest go first.
+const UNCONFIRMED_MAX: usize = 10_000;
 
 /// Who is being asked what.
 #[derive(Default)]
@@ -38,7 +40,7 @@ pub(super) struct Proving {
     ages: VecDeque<Uid>,
     /// Of studies that are done: the peers that never showed to keep an object, once for each object. The queue has it
     /// too, and a start takes it from there.
-    unconfirmed: BTreeMap<StudyInstanceUid, Vec<String>>,
+    unconfirmed: VecDeque<(StudyInstanceUid, Vec<String>)>,
 }
 
 struct Job {
@@ -56,15 +58,19 @@ impl Proving {
 
     /// A study is done: what it leaves unconfirmed stays an alarm.
     pub(super) fn count_done(&mut self, study: &Study) {
+        self.uncount_done(&study.uid);
         let peers: Vec<String> = unconfirmed_of(study).map(str::to_owned).collect();
         if !peers.is_empty() {
-            self.unconfirmed.insert(study.uid.clone(), peers);
+            self.unconfirmed.push_back((study.uid.clone(), peers));
+        }
+        if self.unconfirmed.len() > UNCONFIRMED_MAX {
+            self.unconfirmed.pop_front();
         }
     }
 
     /// It is in hand again, and counted there.
     pub(super) fn uncount_done(&mut self, study: &StudyInstanceUid) {
-        self.unconfirmed.remove(study);
+        self.unconfirmed.retain(|(done, _)| done != study);
     }
 
     /// The study's lanes leave the index. Its transactions stay: an answer may be late.

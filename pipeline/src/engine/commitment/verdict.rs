@@ -84,7 +84,7 @@ impl Engine {
     /// How many objects each peer took and never showed to keep: of the studies in hand, and of those that are done.
     pub(in crate::engine) fn unconfirmed(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
-        let done = self.proving.unconfirmed.values().flatten();
+        let done = self.proving.unconfirmed.iter().flat_map(|(_, peers)| peers);
         let in_hand = self.studies.values().flat_map(unconfirmed_of);
         for peer in done.map(String::as_str).chain(in_hand) {
             *counts.entry(peer.to_owned()).or_default() += 1;
