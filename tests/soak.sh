@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The long proofs of `make soak`. Each adds its row to tests/RELIABILITY.md, between the two marks, as it ends; what is above and
-# below stays. How often each fault is injected: SONODE_KILLS, SONODE_SOAK_SPOOL, SONODE_SOAK_SCHEDULES, SONODE_SOAK_HISTORIES;
+# The long proofs of `make soak`. Each puts its rows into tests/RELIABILITY.md, between the two marks, as it ends; what is above
+# and below stays, and so do the other stages' rows. How often each fault is injected: SONODE_KILLS, SONODE_SOAK_SPOOL, SONODE_SOAK_SCHEDULES, SONODE_SOAK_HISTORIES;
 # how long: SONODE_LOAD_S, with a rest of SONODE_LOAD_REST_MS after each object, and SONODE_SOAK_FUZZ_S (seconds a fuzz
 # target); how much: SONODE_STRESS_CLIPS of SONODE_STRESS_FRAMES frames, SONODE_OPEN_INSTANCES instances, SONODE_HISTORY
 # studies. The stages to run may be named; all, unless they are.
@@ -49,14 +49,22 @@ fuzz() {
         sed -n 's/^fuzz \([a-z0-9_]*\): .* replayed, \([0-9]*\) runs in \(.*\), nothing found$/| fuzzing: `\1`, \3 | \2 | nothing found | — |/p' >>"$rows"
 }
 
-# The table as far as it is.
+# The table's rows: what ran now in the place of the same fault's row, whose numbers don't count; the others as they were.
+merged() {
+    sed -n '/^<!-- soak -->$/,/^<!-- end -->$/p' tests/RELIABILITY.md | sed -n 's/^| /&/p' | tail -n +3 |
+        awk 'function fault(row) { split(row, cells, " [|] "); gsub(/[0-9]/, "", cells[1]); return cells[1] }
+            NR == FNR { rows[++ran] = $0; fresh[fault($0)] = $0; next }
+            fault($0) in fresh { print fresh[fault($0)]; delete fresh[fault($0)]; next }
+            { print }
+            END { for (i = 1; i <= ran; i++) if (fault(rows[i]) in fresh) print rows[i] }' "$rows" -
+}
 publish() {
     {
         sed '/^<!-- soak -->$/q' tests/RELIABILITY.md
         echo
         echo '| fault | how often | lost | healthy again |'
         echo '| --- | ---: | --- | --- |'
-        cat "$rows"
+        merged
         echo
         sed -n '/^<!-- end -->$/,$p' tests/RELIABILITY.md
     } >"$rows.new"

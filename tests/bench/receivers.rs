@@ -190,6 +190,10 @@ fn sonode(history: Option<&Path>) -> Result<Running> {
             fs::copy(&file, to)?;
         }
         node.restart()?;
+        ensure!(
+            !node.data_dir().join("queue.broken-1").exists(),
+            "the history is of another form: delete .bench/history"
+        );
     }
     let stopped = node.stop_worker()?;
     Ok(Running {

@@ -10,7 +10,7 @@ use sonode_dimse::{Acceptance, Acceptor, AcceptorEvent, negotiate, write_message
 
 use super::*;
 
-const SOON: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_secs(2);
 
 /// Takes the association that is requested.
 fn accept(stream: &mut TcpStream) {
@@ -18,6 +18,7 @@ fn accept(stream: &mut TcpStream) {
     let (mut reader, mut acceptor) = (PduReader::new(), Acceptor::new(Timers::default(), now));
     loop {
         let read = stream.read(reader.space()).unwrap();
+        assert_ne!(read, 0, "no request came");
         reader.advance(read);
         let event = reader.pdu().unwrap();
         let event = event.and_then(|pdu| acceptor.on_pdu(pdu, now));
