@@ -37,8 +37,8 @@ use crate::time::Timestamp;
 
 /// Messages taken before the engine looks whether records are due.
 const BURST_MAX: usize = 64;
-/// From a study's change to its record: a study that is arriving costs five records a second, and not one an object. sled
-/// itself keeps what it was given for longer before it writes it, so that no more is lost with the process.
+/// From a study's change to its record: a study that is arriving costs five records a second, and not one an object. What a
+/// killed process takes with it the files tell.
 const RECORD_PAUSE: Duration = Duration::from_millis(200);
 /// A record is written as a whole and grows with its study: after writing, they rest so many times as long as it took ...
 const RECORD_RESTS: u32 = 50;

@@ -13,9 +13,9 @@ use sonode_conformance::{
 /// instance. File meta information is left out, since each system that passes an object on writes its own.
 ///
 /// Every byte that comes is hashed in its association's thread, and HighwayHash takes a quarter of the time of BLAKE3, which
-/// was the dearest part of receiving (tests/PERFORMANCE.md). It keeps apart what differs by chance. It is no cryptographic
-/// hash: whoever may send could with much work make two data sets of one digest, both his own and both under one SOP
-/// Instance UID, of which the node then keeps the first.
+/// was the dearest part of receiving (tests/PERFORMANCE.md). It keeps apart what differs by chance, and is no cryptographic
+/// hash: who may send to the node, knows what another sends and comes first, could make a data set of the same digest,
+/// syntax and SOP Instance UID, and the node would keep his. Without that he could send another one first as well.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);

@@ -24,7 +24,8 @@ use scene::{Scene, Study};
 /// Nodes at once. Most of the time each waits for its study's quiet period.
 const LANES: usize = 2;
 
-/// Every call of the points, and its likes: what changes names or makes contents durable is a point wherever it is made.
+/// Every call of the points, and its likes: what changes names or makes contents durable is a point wherever a thread of the
+/// moment makes it.
 const CALLS: [&str; 12] = [
     "openat",
     "write",

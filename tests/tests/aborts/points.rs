@@ -109,7 +109,6 @@ pub(crate) const POINTS: &[Point] = &[
     point("analysis: the first findings' contents are synced", Analysing, [ENGINE, "fdatasync", "DATA/incoming/"], 1),
     point("analysis: the first findings get their name", Analysing, [COMMITTER, "renameat2", ".findings.json"], 1),
     point("analysis: the first findings' name is synced", Analysing, [COMMITTER, "fsync", "<DATA/open/HH/STUDY>"], 1),
-    point("analysis: the queue is told of findings", Analysing, [QUEUE, "pwrite64", "DATA/queue/db"], 1),
     point("analysis: the last findings' part file is made", Analysing, [ENGINE, "openat", "DATA/incoming/"], 2),
     point("analysis: the last findings' contents are synced", Analysing, [ENGINE, "fdatasync", "DATA/incoming/"], 2),
     point("analysis: the last findings get their name", Analysing, [COMMITTER, "renameat2", ".findings.json"], 2),
