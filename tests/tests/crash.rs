@@ -16,6 +16,8 @@ use sonode_tests::{dcmtk, python, samples};
 const REPORT: Duration = Duration::from_mins(4);
 const WORKER: Duration = Duration::from_mins(1);
 const SETTLED: Duration = Duration::from_secs(5);
+/// Well under what a node that was asked once gives its jobs.
+const AT_ONCE: Duration = Duration::from_secs(8);
 
 fn study_of(name: &str) -> Result<String> {
     let list = python::json("attributes.py", &[samples::pydicom(name)?])?;
@@ -60,6 +62,16 @@ fn reported_once(pacs: &Orthanc, node: &Node, study: &str) -> Result<()> {
     })
 }
 
+fn job_at_the_worker(node: &Node) -> Result<()> {
+    eventually("the job to be at the worker", WORKER, || {
+        let running = node.http().json("/api/v1/health")?;
+        let running = running
+            .pointer("/queue/instances_running")
+            .and_then(Value::as_u64);
+        Ok((running == Some(1)).then_some(()))
+    })
+}
+
 #[test]
 fn a_worker_that_is_killed_in_mid_job_costs_nothing_but_time() -> Result<()> {
     let pacs = Pacs::new()?;
@@ -72,13 +84,7 @@ fn a_worker_that_is_killed_in_mid_job_costs_nothing_but_time() -> Result<()> {
     // Stopped, it can't finish the job before it is killed: the kill is in mid-job on any machine.
     signal(worker, Signal::STOP)?;
     store(&mut cart, &object)?;
-    eventually("the job to be at the worker", WORKER, || {
-        let running = node.http().json("/api/v1/health")?;
-        let running = running
-            .pointer("/queue/instances_running")
-            .and_then(Value::as_u64);
-        Ok((running == Some(1)).then_some(()))
-    })?;
+    job_at_the_worker(&node)?;
     signal(worker, Signal::KILL)?;
     // The listener doesn't notice.
     dcmtk::echoscu(node.address(), &[])?.success()?;
@@ -240,6 +246,29 @@ fn a_node_that_is_asked_to_end_drains_and_ends() -> Result<()> {
     cart.release()?;
     let status = node.terminate()?;
     assert_eq!(status.code(), Some(0), "{status}");
+    node.restart()?;
+    let stored = node.stored(&study, &object.sop_instance)?;
+    ensure!(stored.len() == 1, "stored as {stored:?}");
+    assert_eq!(Object::read(&stored[0])?, object);
+    Ok(())
+}
+
+#[test]
+fn a_node_that_is_asked_twice_ends_without_waiting_for_its_jobs() -> Result<()> {
+    let mut node = Node::start(&Config::default())?;
+    let (object, study) = cine()?;
+    let mut cart = associate(&node, &[&object])?;
+    let stopped = node.stop_worker()?;
+    store(&mut cart, &object)?;
+    cart.release()?;
+    job_at_the_worker(&node)?;
+    signal(node.pid()?, Signal::TERM)?;
+    let patient = node.ended(Duration::from_secs(2));
+    ensure!(patient.is_err(), "it left its job: {patient:?}");
+    signal(node.pid()?, Signal::TERM)?;
+    let status = node.ended(AT_ONCE)?;
+    assert_eq!(status.code(), Some(0), "{status}");
+    drop(stopped);
     node.restart()?;
     let stored = node.stored(&study, &object.sop_instance)?;
     ensure!(stored.len() == 1, "stored as {stored:?}");

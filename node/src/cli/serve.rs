@@ -16,8 +16,10 @@ pub(super) fn run(path: &Path) -> Result<(), CliError> {
         tracing::warn!("{warning}");
     }
     let runtime = tokio::runtime::Runtime::new().context("tokio can't start")?;
-    runtime.block_on(serve(config, path))?;
-    Ok(())
+    let outcome = runtime.block_on(serve(config, path));
+    // Dropped, it would wait for a drain that somebody is in too much of a hurry for.
+    runtime.shutdown_background();
+    Ok(outcome?)
 }
 
 async fn serve(config: Config, path: &Path) -> anyhow::Result<()> {
