@@ -111,13 +111,17 @@ impl Driver<'_> {
             if self.acceptor.is_closed() {
                 return Ok(());
             }
-            if stop.load(Ordering::Relaxed) && !self.inside_message() && self.end.is_none() {
+            // Who has not asked for an association yet may, and is told that there is none.
+            let stands = self.assembler.is_some();
+            if stands && self.has_to_stop(stop) {
                 return self.abort(End::Stopped);
             }
             match self.read()? {
                 Incoming::Nothing => {
                     if let Some(event) = self.acceptor.on_timeout(Instant::now()) {
                         self.note(&event);
+                    } else if self.has_to_stop(stop) {
+                        return self.abort(End::Stopped);
                     } else if !self.inside_message() && self.end.is_none() && service.has_to_yield()
                     {
                         return self.abort(End::Yielded);
@@ -164,6 +168,10 @@ impl Driver<'_> {
         self.end = Some(why);
         self.acceptor.abort(Abort::NOT_SPECIFIED, Instant::now());
         self.flush()
+    }
+
+    fn has_to_stop(&self, stop: &AtomicBool) -> bool {
+        stop.load(Ordering::Relaxed) && !self.inside_message() && self.end.is_none()
     }
 
     fn inside_message(&self) -> bool {

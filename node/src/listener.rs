@@ -37,9 +37,6 @@ pub(crate) async fn accept(listener: TcpListener, node: Arc<Node>) {
 
 fn admit(node: &Arc<Node>, stream: TcpStream, address: SocketAddr) {
     let max = node.config().limits.max_associations;
-    if node.is_stopping() {
-        return;
-    }
     if node.open_connections() >= max + REJECTABLE && !node.strangers().show_out_the_oldest() {
         tracing::warn!(%address, "connection closed: too many");
         return;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
-use sonode_tests::cart::{Cart, Proposal};
+use sonode_tests::cart::{Answer, Cart, Proposal};
 use sonode_tests::node::{AE_TITLE, CART, Config, Node};
 use sonode_tests::orthanc::{AE_TITLE as ORTHANC, Orthanc, Pacs};
 use sonode_tests::part10::Object;
@@ -254,7 +254,7 @@ fn a_node_that_is_asked_to_end_drains_and_ends() -> Result<()> {
 }
 
 #[test]
-fn a_node_that_is_asked_twice_ends_without_waiting_for_its_jobs() -> Result<()> {
+fn a_node_that_is_stopping_says_so_and_asked_twice_waits_for_nothing() -> Result<()> {
     let mut node = Node::start(&Config::default())?;
     let (object, study) = cine()?;
     let mut cart = associate(&node, &[&object])?;
@@ -265,6 +265,12 @@ fn a_node_that_is_asked_twice_ends_without_waiting_for_its_jobs() -> Result<()> 
     signal(node.pid()?, Signal::TERM)?;
     let patient = node.ended(Duration::from_secs(2));
     ensure!(patient.is_err(), "it left its job: {patient:?}");
+    let proposals = [Proposal::for_object(&object)];
+    match Cart::call(node.address(), AE_TITLE, CART, &proposals)? {
+        Answer::Accepted(_) => bail!("it takes associations while it stops"),
+        // Transient, by the presentation provider, local limit exceeded (PS3.8 table 9-21): the cart tries again.
+        Answer::Rejected(why) => assert_eq!((why.result, why.source, why.reason), (2, 3, 2)),
+    }
     signal(node.pid()?, Signal::TERM)?;
     let status = node.ended(AT_ONCE)?;
     assert_eq!(status.code(), Some(0), "{status}");
