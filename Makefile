@@ -64,7 +64,7 @@ fuzz: fuzz-targets
 fuzz-targets:
 	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/tests/fuzz/instrument.sh $(CARGO) build $(RELEASE) $(FUZZ)
 
-soak: build fuzz-targets ## the long proofs of reliability, an hour and a half, into tests/RELIABILITY.md
+soak: build fuzz-targets ## the long proofs of reliability, several hours, into tests/RELIABILITY.md
 	deploy/setup.sh build test
 	tests/soak.sh
 
