@@ -95,6 +95,8 @@ pub const DATA_SET_BYTES_MAX: usize = 8 << 20;
 pub const DATA_SET_ELEMENTS_MAX: usize = 1 << 17;
 /// Sequence nesting in such a data set.
 pub const DATA_SET_DEPTH_MAX: u32 = 8;
+/// Studies that are done and still listed; the oldest are forgotten first.
+pub const FINISHED_LISTED_MAX: usize = 10_000;
 /// Objects listed that were refused for want of room and haven't come since; the oldest are forgotten first.
 pub const REFUSED_LISTED_MAX: usize = 10_000;
 /// Refused longest ago of what a start still lists: no cart sends an object again after so long.

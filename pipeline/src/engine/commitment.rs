@@ -14,7 +14,7 @@ mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use sonode_conformance::{SopInstanceUid, StudyInstanceUid, Uid};
+use sonode_conformance::{SopInstanceUid, StudyInstanceUid, Uid, limits};
 
 use super::record::{Delivery, ObjectKey, Study};
 use crate::spool::{PeerMark, StoredInstance};
@@ -25,8 +25,6 @@ pub(crate) use proof::{Proof, ProofLane};
 
 /// Transactions whose answers are still known; the oldest go first.
 const TRANSACTIONS_MAX: usize = 65_536;
-/// Studies that are done and left something unconfirmed, as many as the queue keeps; the oldest go first.
-const UNCONFIRMED_MAX: usize = 10_000;
 
 /// Who is being asked what.
 #[derive(Default)]
@@ -63,7 +61,7 @@ impl Proving {
         if !peers.is_empty() {
             self.unconfirmed.push_back((study.uid.clone(), peers));
         }
-        if self.unconfirmed.len() > UNCONFIRMED_MAX {
+        if self.unconfirmed.len() > limits::FINISHED_LISTED_MAX {
             self.unconfirmed.pop_front();
         }
     }

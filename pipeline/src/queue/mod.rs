@@ -30,8 +30,6 @@ const CACHE_BYTES: u64 = 8 << 20;
 const VERSION: &[u8] = b"3";
 /// Between two tries to get the lock.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
-/// Studies that are done and still listed; the oldest go first.
-const FINISHED_MAX: usize = 10_000;
 
 /// The queue.
 pub(crate) struct Queue {
@@ -321,7 +319,7 @@ impl Queue {
             self.images.insert(image.as_str(), study.uid.as_str())?;
         }
         self.drop_open(&study.uid)?;
-        while self.finished_count > FINISHED_MAX {
+        while self.finished_count > limits::FINISHED_LISTED_MAX {
             let Some((key, _)) = self.finished_by_time.pop_min()? else {
                 break;
             };

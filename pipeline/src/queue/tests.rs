@@ -83,10 +83,10 @@ fn a_long_history_is_cut_and_known_after_a_restart() {
         queue.issue(&report_of(n)).unwrap();
         queue.finish(&done, Timestamp::from_millis(n)).unwrap();
     }
-    assert_eq!(queue.finished_count, FINISHED_MAX);
+    assert_eq!(queue.finished_count, limits::FINISHED_LISTED_MAX);
     let last = study(&format!("1.2.{}", history - 1)).uid;
     queue.unfinish(&last).unwrap();
-    assert_eq!(queue.finished_count, FINISHED_MAX - 1);
+    assert_eq!(queue.finished_count, limits::FINISHED_LISTED_MAX - 1);
     queue.flush().unwrap();
     drop(queue);
     let begun = std::time::Instant::now();
@@ -95,9 +95,12 @@ fn a_long_history_is_cut_and_known_after_a_restart() {
         "{history} studies in the history: opened in {:.1} s",
         begun.elapsed().as_secs_f64()
     );
-    assert_eq!(queue.finished_count, FINISHED_MAX - 1);
-    assert_eq!(queue.finished_by_time.len(), FINISHED_MAX - 1);
-    assert_eq!(queue.finished.len(), FINISHED_MAX - 1);
+    assert_eq!(queue.finished_count, limits::FINISHED_LISTED_MAX - 1);
+    assert_eq!(
+        queue.finished_by_time.len(),
+        limits::FINISHED_LISTED_MAX - 1
+    );
+    assert_eq!(queue.finished.len(), limits::FINISHED_LISTED_MAX - 1);
     assert!(queue.is_issued(&report_of(history - 1)));
 }
 
