@@ -93,7 +93,7 @@ fn one_association_costs_a_flush_of_file_and_folder_an_object_and_few_calls_a_me
     within(&counts, "fsync", OBJECTS + 1, OBJECTS + 8)?;
     within(&counts, "renameat2", OBJECTS, OBJECTS)?;
     // A PDU has 128 KiB: 7.6 of them make a megabyte.
-    within(&counts, "write", megabytes * 7, megabytes * 10)?;
+    within(&counts, "writev", megabytes * 7, megabytes * 10)?;
     within(&counts, "recvfrom", megabytes, megabytes * 20)?;
     // The file and its folder; the queue and the worker's jobs open few.
     within(&counts, "openat", 2 * OBJECTS, 3 * OBJECTS + 20)

@@ -174,7 +174,7 @@ impl World {
             self.disk.make_folder(folder).unwrap();
         }
         let mut file = self.disk.create(&data_dir.join("node-uid")).unwrap();
-        file.append(b"2.25.7\n").unwrap();
+        file.append([b"2.25.7\n", b""]).unwrap();
         file.sync_data().unwrap();
     }
 

@@ -1,7 +1,7 @@
 //! The file system calls that the spool makes, as a trait: a double can lose what was not synced and can fail on demand.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice, Write as _};
 use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -21,11 +21,11 @@ pub enum Entry {
 
 /// A file that is being written.
 pub trait DiskFile: Send {
-    /// Appends all of `data`.
+    /// Appends all of both parts, in this order and in one call of the system's where it takes them whole.
     ///
     /// # Errors
     /// As the operating system gives them; the length of the file is unknown then.
-    fn append(&mut self, data: &[u8]) -> io::Result<()>;
+    fn append(&mut self, parts: [&[u8]; 2]) -> io::Result<()>;
 
     /// Overwrites bytes that were written before, at `offset` from the start of the file.
     ///
@@ -149,8 +149,19 @@ pub struct RealDisk;
 struct RealFile(File);
 
 impl DiskFile for RealFile {
-    fn append(&mut self, data: &[u8]) -> io::Result<()> {
-        io::Write::write_all(&mut self.0, data)
+    fn append(&mut self, parts: [&[u8]; 2]) -> io::Result<()> {
+        let mut parts = parts.map(IoSlice::new);
+        let mut left = parts.as_mut_slice();
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match self.0.write_vectored(left) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut left, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn overwrite(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {

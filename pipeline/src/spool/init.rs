@@ -131,7 +131,7 @@ fn write_file(shared: &Shared, path: &Path, text: &str) -> Result<(), OpenError>
         .disk
         .create(&part)
         .map_err(SpoolError::io("create", &part))?;
-    file.append(text.as_bytes())
+    file.append([text.as_bytes(), &[]])
         .map_err(SpoolError::io("write", &part))?;
     file.sync_data().map_err(SpoolError::io("sync", &part))?;
     shared

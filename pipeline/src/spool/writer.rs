@@ -14,8 +14,11 @@ use super::shared::{Shared, Writing};
 
 /// Small PDVs are gathered to this many bytes: a peer with 4 KiB PDUs doesn't cost one system call each.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// From here on a PDV is written as it lies, without a copy.
+/// From here on a PDV is written as it lies, without a copy but for what goes beyond its last whole page.
 const DIRECT_BYTES: usize = 64 * 1024;
+/// Writes end where a page of the file ends: a page that two writes share is looked up, locked and copied to twice, and
+/// ext4 gathers fewer pages into one piece behind it. A quarter of the time that a still's writes take.
+const PAGE_BYTES: usize = 4096;
 /// Write-back is started each time that so many bytes were written, so that the fdatasync at the end finds little to do.
 /// Alone, an instance's sender waits for the disk, and it is worth a system call to keep the disk busy while the bytes come:
 /// a quarter of what came, within these bounds. Beside others the processor is what all wait for: each lengthens the step.
@@ -143,14 +146,13 @@ impl InstanceWriter {
         }
         self.data_set_bytes += length;
         self.hash.update(data);
-        if data.len() >= DIRECT_BYTES {
-            self.flush()?;
-            return self.append(data, length);
+        if data.len() >= DIRECT_BYTES || self.buffer.len() + data.len() > BUFFER_BYTES {
+            let (pages, rest) = data.split_at(self.bytes_to_page_end(data.len()));
+            self.append(pages)?;
+            self.buffer.extend_from_slice(rest);
+        } else {
+            self.buffer.extend_from_slice(data);
         }
-        if self.buffer.len() + data.len() > BUFFER_BYTES {
-            self.flush()?;
-        }
-        self.buffer.extend_from_slice(data);
         Ok(())
     }
 
@@ -169,9 +171,9 @@ impl InstanceWriter {
             if let Some(place) = self.buffer.get_mut(self.seal_offset..end) {
                 place.copy_from_slice(&seal);
             }
-            self.flush()?;
+            self.append(&[])?;
         } else {
-            self.flush()?;
+            self.append(&[])?;
             let offset = u64::try_from(self.seal_offset).unwrap_or(u64::MAX);
             self.file
                 .overwrite(offset, &seal)
@@ -202,21 +204,23 @@ impl InstanceWriter {
         })
     }
 
-    fn flush(&mut self) -> Result<(), ReceiveError> {
-        let buffer = std::mem::take(&mut self.buffer);
-        let length = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
-        let result = self.append(&buffer, length);
-        self.buffer = buffer;
-        self.buffer.clear();
-        result
+    /// How many of the next `length` bytes, written behind what the buffer holds, end with a page of the file. Everything
+    /// before the buffer ends with one too.
+    fn bytes_to_page_end(&self, length: usize) -> usize {
+        let held = self.buffer.len();
+        let whole = (held + length) / PAGE_BYTES * PAGE_BYTES;
+        whole.saturating_sub(held)
     }
 
-    fn append(&mut self, data: &[u8], length: u64) -> Result<(), ReceiveError> {
-        if let Err(error) = self.file.append(data) {
+    /// Writes what the buffer holds, and then `data`.
+    fn append(&mut self, data: &[u8]) -> Result<(), ReceiveError> {
+        if let Err(error) = self.file.append([&self.buffer, data]) {
             self.broken = true;
             return Err(SpoolError::io("write", &self.temp.path)(error).into());
         }
-        self.written += length;
+        let length = self.buffer.len() + data.len();
+        self.written += u64::try_from(length).unwrap_or(u64::MAX);
+        self.buffer.clear();
         let fresh = self.written - self.writeback;
         if fresh >= writeback_step(self.written, self.temp.shared.writers.now()) {
             self.file.start_writeback(self.writeback, fresh);
@@ -255,7 +259,7 @@ impl Pending {
 pub(super) fn write_temp(shared: &Arc<Shared>, bytes: &[u8]) -> Result<TempFile, SpoolError> {
     let (temp, mut file) = TempFile::create(shared, 0)?;
     if !bytes.is_empty() {
-        file.append(bytes)
+        file.append([bytes, &[]])
             .map_err(SpoolError::io("write", &temp.path))?;
         // An empty file has nothing that an fdatasync could save; its name comes with the folder's fsync.
         file.sync_data()
@@ -312,6 +316,25 @@ mod tests {
         let pending = writer.finish().unwrap();
         assert_eq!(shared.writers.now(), 0);
         drop(pending);
+    }
+
+    #[test]
+    fn writes_end_with_a_page_and_the_file_with_the_last_byte() {
+        let (_folder, mut writer) = writer();
+        let mut sent = Vec::new();
+        for (number, length) in [131_060, 5, 65_536, 200_000, 4, 131_060]
+            .into_iter()
+            .enumerate()
+        {
+            let portion = vec![u8::try_from(number).unwrap(); length];
+            writer.write(&portion).unwrap();
+            sent.extend(portion);
+            assert!(writer.written > 0 && writer.written % 4096 == 0);
+            assert!(writer.buffer.len() < BUFFER_BYTES);
+        }
+        let pending = writer.finish().unwrap();
+        let file = std::fs::read(pending.path()).unwrap();
+        assert_eq!(file.get(file.len() - sent.len()..), Some(&*sent));
     }
 
     #[test]

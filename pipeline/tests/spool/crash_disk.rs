@@ -372,7 +372,8 @@ impl CrashDisk {
 }
 
 impl DiskFile for OpenFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn append(&mut self, parts: [&[u8]; 2]) -> io::Result<()> {
+        let bytes = parts.concat();
         let mut state = self.disk.state();
         let result = state.enter(Call::Append);
         if let Node::File { data, .. } = &mut state.nodes[self.node] {

@@ -48,8 +48,8 @@ impl Lying {
 struct LyingFile(Box<dyn DiskFile>);
 
 impl DiskFile for LyingFile {
-    fn append(&mut self, data: &[u8]) -> io::Result<()> {
-        self.0.append(data)
+    fn append(&mut self, parts: [&[u8]; 2]) -> io::Result<()> {
+        self.0.append(parts)
     }
     fn overwrite(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.overwrite(offset, data)

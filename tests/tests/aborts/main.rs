@@ -28,7 +28,7 @@ const LANES: usize = 2;
 /// moment makes it.
 const CALLS: [&str; 12] = [
     "openat",
-    "write",
+    "writev",
     "pwrite64",
     "sendto",
     "fdatasync",
@@ -41,7 +41,7 @@ const CALLS: [&str; 12] = [
     "rmdir",
 ];
 /// Those of [`CALLS`] of which a point may be one among many.
-const MANY: [&str; 3] = ["openat", "write", "pwrite64"];
+const MANY: [&str; 3] = ["openat", "writev", "pwrite64"];
 
 /// Which of a thread's calls of its name each point is, from 1.
 type Found = BTreeMap<&'static str, usize>;
