@@ -302,9 +302,14 @@ impl Runtime {
             }
         }
         self.saved = Instant::now();
-        let took = self.saved.duration_since(began);
-        self.rest = (took * RECORD_RESTS).clamp(RECORD_PAUSE, RECORD_PAUSE_MAX);
+        self.rest = rest_after(self.saved.duration_since(began));
     }
+}
+
+/// How long records rest when writing them took so long.
+fn rest_after(took: Duration) -> Duration {
+    took.saturating_mul(RECORD_RESTS)
+        .clamp(RECORD_PAUSE, RECORD_PAUSE_MAX)
 }
 
 /// For what costs repeated work at most when it fails.

@@ -100,7 +100,9 @@ impl Receiver {
             }
             Self::Storescp => {
                 command = Command::new("storescp");
+                // Without Nagle's algorithm, under which it answers in two pieces.
                 command
+                    .env("TCP_NODELAY", "1")
                     .args(["--quiet", "--fork", "--bit-preserving", "--accept-all"])
                     .args([
                         "--disable-host-lookup",
@@ -116,8 +118,9 @@ impl Receiver {
             Self::Orthanc => {
                 let config = folder.join("orthanc.json");
                 fs::write(&config, orthanc(port, received, associations)?)?;
+                // It is made of DCMTK.
                 command = Command::new("Orthanc");
-                command.arg(config);
+                command.env("TCP_NODELAY", "1").arg(config);
             }
             Self::Pynetdicom => {
                 command = Command::new(paths::peer("python")?);

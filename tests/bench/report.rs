@@ -12,7 +12,7 @@ use sonode_tests::node::{AE_TITLE, CART, Config, Node};
 use sonode_tests::part10::Object;
 use sonode_tests::samples;
 
-use crate::table::quantile;
+use crate::table::median;
 
 /// Six cines of 60 frames, JPEG Baseline.
 const VIEWS: &str = "a4c,a2c,a4c,a2c,a4c,a2c";
@@ -23,7 +23,7 @@ const WITHIN: Duration = Duration::from_mins(3);
 /// Where the time went, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeline {
-    /// From the last object to the end of the last analysis; 0 where that ended before.
+    /// From the last byte to the end of the last analysis.
     pub(crate) analysing: f64,
     /// From the study's closing to the decision on the report.
     pub(crate) reporting: f64,
@@ -48,6 +48,7 @@ pub(crate) fn measure(rounds: u32) -> Result<Vec<Timeline>> {
         let folder = tempfile::tempdir()?;
         let phantom = samples::phantom_of(VIEWS, 1 + u64::from(round), folder.path())?;
         let mut cart = None;
+        let mut last_byte = jiff::Timestamp::now();
         for file in &phantom.files {
             let object = Object::read(file)?;
             let cart = if let Some(cart) = &mut cart {
@@ -57,7 +58,10 @@ pub(crate) fn measure(rounds: u32) -> Result<Vec<Timeline>> {
                 let proposals = [Proposal::for_object(&object)];
                 cart.insert(Cart::associate(node.address(), AE_TITLE, CART, &proposals)?)
             };
-            let answer = cart.store(&object)?;
+            let mut sending = cart.begin(&object, &object.sop_instance)?;
+            sending.send(usize::MAX)?;
+            last_byte = jiff::Timestamp::now();
+            let answer = sending.response()?;
             ensure!(
                 answer.status == 0,
                 "{:#06x}: {}",
@@ -73,7 +77,7 @@ pub(crate) fn measure(rounds: u32) -> Result<Vec<Timeline>> {
             "nothing was measured: {done}"
         );
         if round > 0 {
-            found.push(timeline(&done["timeline"])?);
+            found.push(timeline(last_byte, &done["timeline"])?);
         }
     }
     Ok(found)
@@ -102,7 +106,7 @@ pub(crate) fn table(rounds: &[Timeline]) -> String {
     for (from, to, part) in parts {
         let mut values: Vec<f64> = rounds.iter().map(part).collect();
         values.sort_by(f64::total_cmp);
-        let middle = quantile(&values, 0.5).unwrap_or(f64::NAN);
+        let middle = median(values.iter().copied()).unwrap_or(f64::NAN);
         let [least, most] =
             [values.first(), values.last()].map(|end| end.copied().unwrap_or(f64::NAN));
         let row = format!("| {from} | {to} | {middle:.0} | {least:.0} to {most:.0} |\n");
@@ -111,22 +115,18 @@ pub(crate) fn table(rounds: &[Timeline]) -> String {
     text
 }
 
-fn timeline(times: &Value) -> Result<Timeline> {
-    let first: jiff::Timestamp = times["received_first"]
-        .as_str()
-        .context("no first object")?
-        .parse()?;
-    let begun = first.as_millisecond();
+/// `last_byte` as the cart wrote it, the rest by the node's clock, which is the same.
+fn timeline(last_byte: jiff::Timestamp, times: &Value) -> Result<Timeline> {
     let of = |name: &str| {
         let text = times[name]
             .as_str()
             .with_context(|| format!("no {name} in {times}"))?;
         let time: jiff::Timestamp = text.parse()?;
-        let millis = i32::try_from(time.as_millisecond() - begun)?;
+        let millis = i32::try_from(time.as_millisecond() - last_byte.as_millisecond())?;
         anyhow::Ok(f64::from(millis))
     };
     Ok(Timeline {
-        analysing: (of("analysed")? - of("received_last")?).max(0.0),
+        analysing: of("analysed")?,
         reporting: of("reported")? - of("closed")?,
         delivering: of("delivered")? - of("reported")?,
     })

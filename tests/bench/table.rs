@@ -70,15 +70,17 @@ fn mega(bytes: u64) -> f64 {
     clippy::cast_sign_loss,
     reason = "a rank is small and not negative"
 )]
-pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     sorted.get((last as f64 * share).round() as usize).copied()
 }
 
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+/// The value in the middle, or the mean of the two.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
-    quantile(&values, 0.5)
+    let low = values.get(values.len().checked_sub(1)? / 2)?;
+    Some(f64::midpoint(*low, *values.get(values.len() / 2)?))
 }
 
 /// Every run, by case and receiver; `None` where it failed.

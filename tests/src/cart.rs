@@ -342,11 +342,14 @@ fn pdu(kind: u8, body: &[u8]) -> Result<Vec<u8>> {
 
 fn read_pdu(stream: &mut TcpStream) -> Result<(u8, Vec<u8>)> {
     let mut header = [0; 6];
+    // A peer that answers in two pieces under Nagle's algorithm, as DCMTK does, would wait 40 ms for our delayed ACK.
+    rustix::net::sockopt::set_tcp_quickack(&*stream, true)?;
     stream.read_exact(&mut header).context("no PDU came")?;
     let [kind, _, length @ ..] = header;
     let length = u32::from_be_bytes(length);
     ensure!(length <= 1 << 20, "a PDU of {length} bytes");
     let mut body = vec![0; usize::try_from(length)?];
+    rustix::net::sockopt::set_tcp_quickack(&*stream, true)?;
     stream.read_exact(&mut body).context("a PDU was cut")?;
     Ok((kind, body))
 }

@@ -3,8 +3,8 @@
 use std::f64::consts::PI;
 
 use crate::instance::{Beat, Check, CheckOutcome, Disks, InstanceFindings, LvMeasurement, Method};
-use crate::phrase::Value;
 use crate::phrases::{self, Rule, rule};
+use crate::plausibility::{self, ASE_2015, SONODE, whole, whole_beside};
 
 /// Largest difference of the two clips' heart rates, as a share of the slower one.
 const RATE_SHARE_MAX: f64 = 0.10;
@@ -14,11 +14,6 @@ const LENGTH_SHARE_MAX: f64 = 0.20;
 
 /// Largest difference of the two planes' ejection fractions that isn't remarked on, in points.
 const EF_POINTS_MAX: f64 = 10.0;
-
-/// Where the method comes from.
-const ASE_2015: &str = "ASE/EACVI 2015 (Lang, JASE 28:1)";
-/// Where the bounds come from.
-const SONODE: &str = "Sonode plausibility bounds";
 
 /// A biplane measurement, or the checks that say why there is none.
 pub(crate) struct Biplane {
@@ -65,10 +60,38 @@ pub(crate) fn measure(four: &InstanceFindings, two: &InstanceFindings) -> Biplan
             method: Method::ModBiplane,
         }
     });
+    let mut measurement = measurement.filter(|lv| lv.lvef_percent.is_finite());
+    let own = measurement.as_ref().map(|lv| plausible(lv, four, two));
+    for check in own.into_iter().flatten() {
+        if check.outcome == CheckOutcome::Fail {
+            measurement = None;
+        }
+        checks.push(check.said_of(phrases::OF_BIPLANE));
+    }
     Biplane {
-        measurement: measurement.filter(|lv| lv.lvef_percent.is_finite()),
+        measurement,
         checks,
     }
+}
+
+/// The rules that each clip's numbers were held against, for the numbers that are reported instead: the longer axis counts
+/// for both planes, so that they may lie outside what either clip had.
+fn plausible(lv: &LvMeasurement, four: &InstanceFindings, two: &InstanceFindings) -> Vec<Check> {
+    let (Some(edv), Some(esv)) = (lv.edv_ml, lv.esv_ml) else {
+        return Vec::new();
+    };
+    let mut checks = vec![
+        plausibility::esv_below_edv([edv, esv], "ml".into()),
+        plausibility::ef(lv.lvef_percent),
+        plausibility::edv(edv),
+    ];
+    if let (Some(a), Some(b)) = (four.heart_rate_bpm, two.heart_rate_bpm) {
+        checks.push(plausibility::cardiac_output(
+            [edv, esv],
+            f64::midpoint(a, b),
+        ));
+    }
+    checks
 }
 
 /// The beat whose ejection fraction is the clip's.
@@ -113,7 +136,7 @@ fn rates_agree(four: &InstanceFindings, two: &InstanceFindings) -> Check {
     let detail = phrases::RATES.say([
         whole(a),
         whole(b),
-        whole(share * 100.0),
+        whole_beside(share * 100.0, RATE_SHARE_MAX * 100.0),
         whole(RATE_SHARE_MAX * 100.0),
     ]);
     Check::new(RULE, pass_or_warn(share <= RATE_SHARE_MAX), detail, SONODE)
@@ -124,7 +147,7 @@ fn lengths_agree([a, b]: [&Disks; 2]) -> Check {
     let detail = phrases::AXES.say([
         format!("{:.1}", a.length_cm).into(),
         format!("{:.1}", b.length_cm).into(),
-        whole(share * 100.0),
+        whole_beside(share * 100.0, LENGTH_SHARE_MAX * 100.0),
         whole(LENGTH_SHARE_MAX * 100.0),
     ]);
     let outcome = pass_or_warn(share <= LENGTH_SHARE_MAX);
@@ -135,14 +158,14 @@ fn planes_agree(four: &InstanceFindings, two: &InstanceFindings) -> Check {
     let ef = |clip: &InstanceFindings| clip.lv.as_ref().map_or(f64::NAN, |lv| lv.lvef_percent);
     let (a, b) = (ef(four), ef(two));
     let apart = (a - b).abs();
-    let detail = phrases::PLANES.say([whole(a), whole(b), whole(apart), whole(EF_POINTS_MAX)]);
+    let detail = phrases::PLANES.say([
+        whole(a),
+        whole(b),
+        whole_beside(apart, EF_POINTS_MAX),
+        whole(EF_POINTS_MAX),
+    ]);
     let outcome = pass_or_warn(apart <= EF_POINTS_MAX);
     Check::new(rule::PLANES_AGREE, outcome, detail, SONODE)
-}
-
-/// A figure without digits after the point.
-fn whole(figure: f64) -> Value {
-    format!("{figure:.0}").into()
 }
 
 fn pass_or_warn(ok: bool) -> CheckOutcome {
@@ -241,6 +264,22 @@ mod tests {
         let mut uncalibrated = clip("1.2.2", Method::ModA2c, [7.6, 5.0, 3.5], Some(62.0));
         uncalibrated.beats[0].ed_disks = None;
         assert!(measure(&four, &uncalibrated).measurement.is_none());
+    }
+
+    #[test]
+    fn what_the_two_planes_give_together_is_held_against_the_bounds_too() {
+        let four = clip("1.2.4", Method::ModA4c, [11.0, 7.2, 5.0], Some(62.0));
+        let two = clip("1.2.2", Method::ModA2c, [13.0, 6.8, 5.0], Some(62.0));
+        // 448 and 472 ml, and 500 with the longer axis.
+        let biplane = measure(&four, &two);
+        let lv = biplane.measurement.as_ref().map(|lv| lv.edv_ml);
+        let edv = biplane.checks.iter().find(|check| check.id == "edv-range");
+        assert_eq!(edv.unwrap().outcome, CheckOutcome::Pass, "{lv:?}");
+        let wider = clip("1.2.2", Method::ModA2c, [13.0, 6.9, 5.0], Some(62.0));
+        let biplane = measure(&four, &wider);
+        assert!(biplane.measurement.is_none());
+        let edv = biplane.checks.iter().find(|check| check.id == "edv-range");
+        assert_eq!(edv.unwrap().outcome, CheckOutcome::Fail);
     }
 
     #[test]

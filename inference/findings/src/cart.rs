@@ -7,12 +7,10 @@ use sonode_conformance::SopInstanceUid;
 use crate::instance::{Check, CheckOutcome, InstanceFindings, LvMeasurement};
 use crate::phrase::Value;
 use crate::phrases::{self, rule};
+use crate::plausibility::{SONODE, whole, whole_beside};
 
 /// Largest difference of its ejection fraction and ours that isn't remarked on, in points.
 const EF_POINTS_MAX: f64 = 10.0;
-
-/// Where that bound comes from: a proposal, the same that is made for two planes and for two models.
-const SONODE: &str = "Sonode plausibility bounds";
 
 /// What one report says of the left ventricle and of the patient's size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -197,14 +195,13 @@ pub(crate) fn agreement(lvef_percent: f64, report: &CartReport) -> Option<Check>
     } else {
         CheckOutcome::Warn
     };
-    let whole = |figure: f64| Value::from(format!("{figure:.0}"));
     let maker = if report.maker.is_empty() {
         phrases::THE_CART.into()
     } else {
         Value::from(report.maker.as_str())
     };
     let (here, there) = (whole(lvef_percent), whole(of_report.value));
-    let (apart, most) = (whole(apart), whole(EF_POINTS_MAX));
+    let (apart, most) = (whole_beside(apart, EF_POINTS_MAX), whole(EF_POINTS_MAX));
     let detail = match &of_report.method {
         Some(method) => {
             phrases::CART_EF_BY.say([here, there, maker, apart, most, method.as_str().into()])

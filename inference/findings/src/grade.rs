@@ -149,8 +149,27 @@ impl Profile {
         }
     }
 
+    /// Normal ranges of end-diastolic and end-systolic volume in millilitres (Lang 2015, table 2); none where the profile has
+    /// none.
+    pub(crate) fn volumes_ml(self) -> Option<[[f64; 2]; 2]> {
+        match self {
+            Self::AseEacvi2015Men => Some([[62.0, 150.0], [21.0, 61.0]]),
+            Self::AseEacvi2015Women => Some([[46.0, 106.0], [14.0, 42.0]]),
+            Self::Bse2020 | Self::EscHf => None,
+        }
+    }
+
+    /// The same over the body surface area, in millilitres a square metre.
+    pub(crate) fn indexed_volumes(self) -> Option<[[f64; 2]; 2]> {
+        match self {
+            Self::AseEacvi2015Men => Some([[34.0, 74.0], [11.0, 31.0]]),
+            Self::AseEacvi2015Women => Some([[29.0, 61.0], [8.0, 24.0]]),
+            Self::Bse2020 | Self::EscHf => None,
+        }
+    }
+
     /// The publication.
-    fn source(self) -> &'static str {
+    pub(crate) fn source(self) -> &'static str {
         match self {
             Self::AseEacvi2015Men | Self::AseEacvi2015Women => "ASE/EACVI 2015 (Lang, JASE 28:1)",
             Self::Bse2020 => "BSE 2020 (Harkness, Echo Res Pract 7:G1)",

@@ -5,7 +5,7 @@ use sonode_conformance::{SeriesInstanceUid, SopClassUid, SopInstanceUid};
 
 use crate::cart::{BodySize, CartReport};
 use crate::grade::EfGrade;
-use crate::phrase::{Phrase, Sentence};
+use crate::phrase::{Pattern, Phrase, Sentence};
 use crate::phrases::Rule;
 use crate::reading::SecondReading;
 
@@ -399,6 +399,17 @@ impl Check {
             detail,
             source: source.to_owned(),
             phrase,
+        }
+    }
+
+    /// The same, said of one of several measurements.
+    pub(crate) fn said_of(&self, which: Pattern<1>) -> Self {
+        let said = which.say([self.sentence().into()]);
+        let (detail, phrase) = said.into_parts();
+        Self {
+            detail,
+            phrase,
+            ..self.clone()
         }
     }
 

@@ -11,6 +11,7 @@ pub mod grade;
 mod instance;
 mod phrase;
 pub mod phrases;
+pub mod plausibility;
 pub mod protocol;
 mod reading;
 mod study;

@@ -27,6 +27,7 @@ patterns! {
     OUTSIDE_RANGE[5] = "outside-range", "{0} {1} {2} is outside {3}-{4} {2}";
     EF[0] = "ef", "EF";
     EDV[0] = "edv", "EDV";
+    ESV[0] = "esv", "ESV";
     LV_LENGTH_ED[0] = "lv-length-ed", "LV length at end diastole";
     AXIS_SHORTENING[0] = "axis-shortening", "shortening of the long axis";
     CARDIAC_OUTPUT[0] = "cardiac-output", "stroke volume x heart rate";
@@ -52,6 +53,8 @@ patterns! {
     REGRESSION_UNTIMED[0] = "regression-untimed", "the EF regression model counts its frames in time, and the frame rate is not known";
 
     // Checks of two clips, and of another report.
+    OF_BIPLANE[1] = "of-biplane", "biplane: {0}";
+    OF_FOUR_CHAMBER_CLIP[1] = "of-four-chamber-clip", "four-chamber clip: {0}";
     OF_TWO_CHAMBER_CLIP[1] = "of-two-chamber-clip", "two-chamber clip: {0}";
     ONE_RATE_UNKNOWN[0] = "one-rate-unknown", "the heart rate of one of the two clips is not known";
     ONE_UNCALIBRATED[0] = "one-uncalibrated", "one of the two clips has no calibration";
@@ -129,6 +132,7 @@ patterns! {
     // Refusals by the header.
     BREAKS_OFF[0] = "breaks-off", "The file breaks off before its pixel data.";
     NO_PIXELS[0] = "no-pixels", "The object has no pixel data.";
+    VOLUME_OF_PLANES[0] = "volume-of-planes", "It is a three-dimensional volume: its frames are planes, not moments.";
     MODALITY[1] = "modality", "Its modality is \"{0}\", not ultrasound.";
     ATTRIBUTE_SAYS[2] = "attribute-says", "{0} says \"{1}\".";
     LINEAR_TRANSDUCER[1] = "linear-transducer", "The transducer is a linear one (\"{0}\").";
@@ -224,6 +228,8 @@ rules! {
     ESV_BELOW_EDV = "esv-below-edv";
     EF_RANGE = "ef-range";
     EDV_RANGE = "edv-range";
+    EDV_TYPICAL = "edv-typical";
+    ESV_TYPICAL = "esv-typical";
     LV_LENGTH = "lv-length";
     LENGTH_CHANGE = "length-change";
     CARDIAC_OUTPUT = "cardiac-output";

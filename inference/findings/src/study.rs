@@ -8,6 +8,7 @@ use crate::cart::{self, VolumeIndex};
 use crate::grade::{EfGrade, grades};
 use crate::instance::{Check, InstanceFindings, LvMeasurement, Method, ModelRef, ViewLabel};
 use crate::phrases;
+use crate::plausibility;
 
 /// The schema's name and version.
 pub const SCHEMA: &str = "sonode.findings/1";
@@ -67,6 +68,7 @@ impl Findings {
         if let Some(lv) = &mut lv {
             let report = cart.map(|(_, report)| report);
             lv.index = cart::index(&lv.measurement, report, &instances);
+            checks.extend(typical_size(lv));
             let ef = lv.measurement.lvef_percent;
             checks.extend(report.and_then(|report| cart::agreement(ef, report)));
         }
@@ -133,6 +135,7 @@ fn summarise(instances: &[InstanceFindings]) -> (Option<LvSummary>, Vec<Check>) 
     if let (Some(four), Some(two)) = (four, two) {
         let pair = biplane::measure(four, two);
         if let Some(measurement) = pair.measurement {
+            let of_four = four.checks.iter();
             let profiles = four.grades.iter().map(|grade| grade.profile);
             summary = Some(LvSummary {
                 grades: grades(measurement.lvef_percent, profiles),
@@ -141,19 +144,27 @@ fn summarise(instances: &[InstanceFindings]) -> (Option<LvSummary>, Vec<Check>) 
                 second_source: Some(two.sop_instance_uid.clone()),
                 index: None,
             });
-            checks.extend(two.checks.iter().map(|check| {
-                let said = phrases::OF_TWO_CHAMBER_CLIP.say([check.sentence().into()]);
-                let (detail, phrase) = said.into_parts();
-                Check {
-                    detail,
-                    phrase,
-                    ..check.clone()
-                }
-            }));
+            let of_two = two.checks.iter();
+            checks = of_four
+                .map(|check| check.said_of(phrases::OF_FOUR_CHAMBER_CLIP))
+                .chain(of_two.map(|check| check.said_of(phrases::OF_TWO_CHAMBER_CLIP)))
+                .collect();
         }
         checks.extend(pair.checks);
     }
     (summary, checks)
+}
+
+/// The volumes that are reported, against the normal ranges of the profiles that apply.
+fn typical_size(lv: &LvSummary) -> Vec<Check> {
+    let measured = lv.measurement.edv_ml.zip(lv.measurement.esv_ml);
+    let Some((edv, esv)) = measured else {
+        return Vec::new();
+    };
+    let profiles = lv.grades.iter().map(|grade| grade.profile);
+    profiles
+        .flat_map(|profile| plausibility::typical_size(profile, [edv, esv], lv.index.as_ref()))
+        .collect()
 }
 
 /// The best measured clip of a view.

@@ -173,6 +173,9 @@ impl Prepared {
             findings.contours = reading.contours;
             findings.traces = reading.traces;
             findings.volume_curve = reading.volume_curve;
+            if reading.calibration_is_wrong {
+                findings.calibration = None;
+            }
             findings.lv = reading.lv;
             findings.grades = reading.grades;
             findings.checks = reading.checks;

@@ -98,7 +98,7 @@ pub(super) fn statuses(text: &mut String) -> std::fmt::Result {
          **C-STORE and C-ECHO as SCP.** Success is returned when file and folder are on the disk. The same instance with \
          the same bytes is success; with other bytes it is kept as a further version.\n\n| Status | When |\n| --- | --- |"
     )?;
-    for (status, when) in [
+    let store = [
         (DimseStatus::SUCCESS, "the instance is durable"),
         (
             DimseStatus::OUT_OF_RESOURCES,
@@ -116,9 +116,8 @@ pub(super) fn statuses(text: &mut String) -> std::fmt::Result {
             DimseStatus::UNRECOGNIZED_OPERATION,
             "any request but C-ECHO and C-STORE",
         ),
-    ] {
-        writeln!(text, "| {status} | {when} |")?;
-    }
+    ];
+    rows(text, &store)?;
     writeln!(
         text,
         "\nEvery failure carries an Error Comment (0000,0902).\n\n\
@@ -127,7 +126,7 @@ pub(super) fn statuses(text: &mut String) -> std::fmt::Result {
          0122, 0124: a dead letter. A permanent rejection of the association: tried again, with an alarm.\n\n\
          **N-CREATE and N-SET as SCP (5.2.2).**\n\n| Status | When |\n| --- | --- |"
     )?;
-    for (status, when) in [
+    let steps = [
         (DimseStatus::SUCCESS, "it is durable"),
         (
             DimseStatus::INVALID_ATTRIBUTE,
@@ -150,10 +149,15 @@ pub(super) fn statuses(text: &mut String) -> std::fmt::Result {
             "no SOP Instance UID, or an invalid one",
         ),
         (DimseStatus::RESOURCE_LIMITATION, "it can't be kept"),
-    ] {
-        writeln!(text, "| {status} | {when} |")?;
-    }
+    ];
+    rows(text, &steps)?;
     writeln!(text)
+}
+
+fn rows(text: &mut String, statuses: &[(DimseStatus, &str)]) -> std::fmt::Result {
+    statuses
+        .iter()
+        .try_for_each(|(status, when)| writeln!(text, "| {status} | {when} |"))
 }
 
 pub(super) fn security(text: &mut String) -> std::fmt::Result {

@@ -40,6 +40,8 @@ const RASTERS: [[f64; 2]; 18] = [
     [1920.0, 1200.0],
     [2560.0, 1440.0],
 ];
+/// By how much exporters shrink a screen whatever its size.
+const WHOLE_RATIOS: [f64; 3] = [2.0, 3.0, 4.0];
 /// How far a raster's two axes may differ from one common ratio.
 const RASTER_TOLERANCE: f64 = 0.01;
 /// How much of a raster's fuller axis, and of its emptier one, the regions must fill to speak for it.
@@ -238,7 +240,8 @@ enum Raster {
 /// on 320 x 240 pixels would make volumes eight times too small.
 ///
 /// A wrong ratio is worse than none. So it must be a whole number, or lead both axes to a screen that machines have; it
-/// must hold every region; and the regions must fill most of that screen.
+/// must hold every region; and the regions must fill most of that screen. The smallest that does is taken where it is a whole
+/// number, since exporters halve, or where it is the only one: between two screens nothing tells which it was.
 fn raster_ratio(regions: &[Region], image: [usize; 2]) -> Raster {
     let image = image.map(|side| side as f64);
     let extent = |axis: usize| {
@@ -258,12 +261,20 @@ fn raster_ratio(regions: &[Region], image: [usize; 2]) -> Raster {
         let [x, y] = [raster[0] / image[0], raster[1] / image[1]];
         ((x / y - 1.0).abs() <= RASTER_TOLERANCE).then_some(x)
     });
-    screens
-        .chain([2.0, 3.0, 4.0])
+    let mut found: Vec<f64> = screens
+        .chain(WHOLE_RATIOS)
         .filter(|ratio| *ratio >= least * 0.999 && least >= ratio * RASTER_FILLED[0])
         .filter(|ratio| emptier >= ratio * RASTER_FILLED[1])
-        .min_by(f64::total_cmp)
-        .map_or(Raster::Unexplained, Raster::Ratio)
+        .collect();
+    found.sort_by(f64::total_cmp);
+    match (found.first(), found.last()) {
+        (Some(first), Some(last))
+            if WHOLE_RATIOS.contains(first) || last / first - 1.0 <= RASTER_TOLERANCE =>
+        {
+            Raster::Ratio(*first)
+        }
+        _ => Raster::Unexplained,
+    }
 }
 
 fn crop_of(region: &Region, image: [usize; 2]) -> Crop {
@@ -316,11 +327,21 @@ mod tests {
         let region = tissue([84.0, 31.0, 595.0, 414.0]);
         assert_eq!(raster_ratio(&[region], [640, 480]), Raster::AsStated);
         assert_eq!(raster_ratio(&[region], [320, 240]), Raster::Ratio(2.0));
-        let wide = tissue([200.0, 60.0, 900.0, 700.0]);
+        let halved = tissue([200.0, 60.0, 1200.0, 900.0]);
+        assert_eq!(raster_ratio(&[halved], [640, 480]), Raster::Ratio(2.0));
+        // Too wide for 800 x 600, too narrow for 1152 x 864.
+        let wide = tissue([120.0, 60.0, 830.0, 640.0]);
         assert_eq!(raster_ratio(&[wide], [640, 480]), Raster::Ratio(1.6));
         let scaled = region.scaled(2.0);
         assert_eq!(scaled.edges.map(|edge| edge as i64), [42, 15, 297, 207]);
         assert_eq!(scaled.cm_per_px, Some([0.1, 0.1]));
+    }
+
+    #[test]
+    fn two_screens_that_explain_the_regions_explain_nothing() {
+        // 1024 x 768 or 1152 x 864: volumes would differ by 42 %.
+        let wide = tissue([200.0, 60.0, 900.0, 700.0]);
+        assert_eq!(raster_ratio(&[wide], [640, 480]), Raster::Unexplained);
     }
 
     #[test]

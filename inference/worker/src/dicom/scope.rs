@@ -5,6 +5,7 @@
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
+use sonode_conformance::sop_class;
 use sonode_findings::{Rejection, Sentence, ViewLabel, phrases};
 
 use super::Opened;
@@ -13,6 +14,9 @@ use super::regions::{DATA_COLOUR_FLOW, FORMAT_M_MODE, FORMAT_SPECTRAL, Region, c
 
 /// Age of consent of this node's models: adults.
 const ADULT_YEARS: u32 = 18;
+
+/// Schemes of view codes that PS3.16 CID 12226 draws on, today's and the older ones.
+const PUBLIC_SCHEMES: [&str; 4] = ["SCT", "SRT", "SNM3", "99SDM"];
 
 /// A refusal: the reason, and its sentence.
 pub type Refusal = (Rejection, Sentence);
@@ -30,10 +34,12 @@ pub fn refusal(opened: &Opened) -> Option<Refusal> {
     let regions = regions(attributes);
     test_patient(attributes)
         .or_else(|| modality(attributes))
-        .or_else(|| organ(attributes, &said))
+        .or_else(|| volume(opened))
+        // Before the organ: oesophageal probes are endocavitary ones, which else look at no heart.
         .or_else(|| approach(attributes, &said))
-        .or_else(|| age(attributes))
-        .or_else(|| stress(attributes, &said))
+        .or_else(|| organ(attributes, &said))
+        .or_else(|| age(attributes, &said))
+        .or_else(|| stress::refusal(attributes, &said))
         .or_else(|| contrast(attributes, &said))
         .or_else(|| modes(attributes, &regions))
         .or_else(|| single_frame(attributes))
@@ -42,13 +48,16 @@ pub fn refusal(opened: &Opened) -> Option<Refusal> {
 /// The view that the header states: View Code Sequence (0054,0220) by CID 12226, or else View Name (0008,2127).
 pub fn view(attributes: Attributes<'_>) -> Option<ViewLabel> {
     let codes = attributes.codes(tags::VIEW_CODE_SEQUENCE);
-    let coded = codes.iter().find_map(|(value, _)| match value.as_str() {
+    let coded = |(value, scheme): &(String, String)| match value.as_str() {
         "399214001" | "G-A19C" => Some(ViewLabel::A4C),
         "399232001" | "G-A19B" => Some(ViewLabel::A2C),
-        _ => None,
-    });
-    if coded.is_some() || !codes.is_empty() {
-        return coded.or(Some(ViewLabel::Other));
+        // What a maker's own code means isn't known; the name beside it may say it.
+        _ => PUBLIC_SCHEMES
+            .contains(&scheme.as_str())
+            .then_some(ViewLabel::Other),
+    };
+    if let Some(view) = codes.iter().find_map(coded) {
+        return Some(view);
     }
     let name = attributes.trimmed(tags::VIEW_NAME)?.to_uppercase();
     let words = words(&name);
@@ -188,6 +197,15 @@ fn modality(attributes: Attributes<'_>) -> Option<Refusal> {
     )
 }
 
+/// A three-dimensional volume: its frames are planes, and what changes from one to the next is no beat.
+fn volume(opened: &Opened) -> Option<Refusal> {
+    let class = opened.sop_class_uid()?;
+    if class.as_str() == sop_class::ENHANCED_US_VOLUME {
+        return refuse(Rejection::NotACine, phrases::VOLUME_OF_PLANES);
+    }
+    None
+}
+
 const CARDIAC: [&str; 14] = [
     "ECHO",
     "ECHOCARDIOGRAM",
@@ -267,6 +285,9 @@ fn organ(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
         return refuse(Rejection::Fetal, says(name, word));
     }
     if let Some(kind) = said.in_attribute("Image Type") {
+        if kind == "INTRACARDIAC" {
+            return refuse(Rejection::View, says("Image Type", kind));
+        }
         let other = [
             "SMALL PARTS",
             "NEONATAL HEAD",
@@ -283,12 +304,12 @@ fn organ(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
     {
         return refuse(Rejection::NotAnEcho, says(name, word));
     }
-    transducer(attributes)
+    transducer(attributes, said)
 }
 
-/// No adult heart is imaged with a linear or an endocavitary probe. Curved ones are left to the view classifier:
-/// hand-held machines have no other.
-fn transducer(attributes: Attributes<'_>) -> Option<Refusal> {
+/// No adult heart is imaged from the chest with a linear or an endocavitary probe. Curved ones are left to the view
+/// classifier: hand-held machines have no other.
+fn transducer(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
     let kind = attributes
         .trimmed(tags::TRANSDUCER_TYPE)
         .unwrap_or_default()
@@ -312,10 +333,14 @@ fn transducer(attributes: Attributes<'_>) -> Option<Refusal> {
             phrases::LINEAR_TRANSDUCER.say([model.into()]),
         )
     } else if elsewhere.iter().any(|prefix| kind.starts_with(prefix)) {
-        refuse(
-            Rejection::NotAnEcho,
-            phrases::TRANSDUCER_TYPE.say([kind.into()]),
-        )
+        // The heart, from inside: PS3.3 C.8.5.6.1.4 has no term of its own for a probe in the oesophagus.
+        let is_tee = kind.starts_with("ENDOCAV") && said.any(&CARDIAC).is_some();
+        let reason = if is_tee {
+            Rejection::Tee
+        } else {
+            Rejection::NotAnEcho
+        };
+        refuse(reason, phrases::TRANSDUCER_TYPE.say([kind.into()]))
     } else {
         None
     }
@@ -365,9 +390,32 @@ fn test_patient(attributes: Attributes<'_>) -> Option<Refusal> {
     None
 }
 
-/// Patient's Age (0010,1010), or the years from birth to study.
-fn age(attributes: Attributes<'_>) -> Option<Refusal> {
-    let years = attributes
+const CHILD: [&str; 6] = [
+    "PEDIATRIC",
+    "PAEDIATRIC",
+    "NEONATAL",
+    "NEONATE",
+    "INFANT",
+    "CHILD",
+];
+
+/// Patient's Age (0010,1010), or the years from birth to study; where neither is known, what the examination is called.
+fn age(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
+    let Some(years) = years(attributes) else {
+        let (name, word) = said.any(&CHILD)?;
+        return refuse(Rejection::Paediatric, says(name, word));
+    };
+    if years < ADULT_YEARS {
+        return refuse(
+            Rejection::Paediatric,
+            phrases::UNDER_AGE.say([ADULT_YEARS.to_string().into()]),
+        );
+    }
+    None
+}
+
+fn years(attributes: Attributes<'_>) -> Option<u32> {
+    attributes
         .trimmed(tags::PATIENT_AGE)
         .and_then(|age| stated_years(&age))
         .or_else(|| {
@@ -377,14 +425,7 @@ fn age(attributes: Attributes<'_>) -> Option<Refusal> {
                 .find_map(|tag| date(&attributes.trimmed(*tag)?))?;
             let had_birthday = (studied.1, studied.2) >= (born.1, born.2);
             studied.0.checked_sub(born.0 + u32::from(!had_birthday))
-        })?;
-    if years < ADULT_YEARS {
-        return refuse(
-            Rejection::Paediatric,
-            phrases::UNDER_AGE.say([ADULT_YEARS.to_string().into()]),
-        );
-    }
-    None
+        })
 }
 
 /// An AS value: three digits and a unit (PS3.5 table 6.2-1).
@@ -408,42 +449,6 @@ fn date(text: &str) -> Option<(u32, u32, u32)> {
     let day = digits.get(6..8)?.parse().ok()?;
     // Placeholders such as 19000101 and 00010101 are no birthdays.
     (year > 1900 && (1..=12).contains(&month)).then_some((year, month, day))
-}
-
-/// A stage of a stress echo, unless it is the one at rest.
-fn stress(attributes: Attributes<'_>, said: &Said) -> Option<Refusal> {
-    let stage = attributes
-        .trimmed(tags::STAGE_NAME)
-        .unwrap_or_default()
-        .to_uppercase();
-    let at_rest = ["REST", "BASELINE", "BASE", "PRE", "RESTING"];
-    if words(&stage).iter().any(|word| at_rest.contains(word)) {
-        return None;
-    }
-    let stages = attributes.whole(tags::NUMBER_OF_STAGES).unwrap_or(0);
-    let number = attributes.whole(tags::STAGE_NUMBER).unwrap_or(0);
-    if stages > 1 && number > 1 {
-        return refuse(
-            Rejection::StressStage,
-            phrases::STRESS_STAGE.say([number.to_string().into(), stages.to_string().into()]),
-        );
-    }
-    let staged = [
-        "PEAK", "LOW", "RECOVERY", "POST", "IMPOST", "STRESS", "EXERCISE", "DOSE",
-    ];
-    if words(&stage).iter().any(|word| staged.contains(word)) {
-        return refuse(Rejection::StressStage, says("Stage Name", &stage));
-    }
-    let is_stress = ["STRESS", "DOBUTAMINE", "DSE", "EXERCISE", "TREADMILL"];
-    let protocol = said.in_attribute("Protocol Name")?;
-    let word = words(protocol)
-        .into_iter()
-        .find(|word| is_stress.contains(word))?;
-    // The protocol is a stress echo's and nothing says that this is its resting stage.
-    if number == 1 && stages > 1 {
-        return None;
-    }
-    refuse(Rejection::StressStage, says("Protocol Name", word))
 }
 
 /// A contrast agent. The study's description is not asked: it speaks of all clips, those before the injection too.
@@ -510,5 +515,6 @@ fn single_frame(attributes: Attributes<'_>) -> Option<Refusal> {
     None
 }
 
+mod stress;
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,10 @@
 //! A hard bound stops a number from being reported; a soft one is reported beside it.
 
 use sonode_findings::phrases::{self, Rule, rule};
+use sonode_findings::plausibility::{
+    self, ASE_2015, Bound, SONODE, outcome, whole, whole_beside, within,
+};
 use sonode_findings::{Check, CheckOutcome, Pattern, Sentence, Value};
-
-/// Where the proposed bounds come from.
-const SONODE: &str = "Sonode plausibility bounds";
-/// Where the method comes from.
-const ASE_2015: &str = "ASE/EACVI 2015 (Lang, JASE 28:1)";
 
 /// The rule on a plane beside the apex.
 pub(super) const FORESHORTENING: Rule = rule::FORESHORTENING;
@@ -28,6 +26,8 @@ pub struct Figures {
     pub calibrated: bool,
     /// Ejection fraction in percent.
     pub lvef_percent: f64,
+    /// That of the beat which everything below is of; the other one where the median lies between two beats.
+    pub beat_lvef_percent: f64,
     /// Long axis at end diastole and at end systole.
     pub lengths: [f64; 2],
     /// Area-length volumes at end diastole and end systole, in the unit of `volumes`.
@@ -71,19 +71,15 @@ impl Verdict {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Bound {
-    Hard,
-    Soft,
-}
-
 /// Applies every rule.
 pub fn check(figures: &Figures) -> Verdict {
     Verdict {
         checks: vec![
             esv_below_edv(figures),
-            ef(figures),
-            edv(figures),
+            plausibility::ef(figures.lvef_percent),
+            calibrated(rule::EDV_RANGE, figures, || {
+                plausibility::edv(figures.volumes[0])
+            }),
             lv_length(figures),
             length_change(figures),
             cardiac_output(figures),
@@ -101,45 +97,12 @@ pub fn check(figures: &Figures) -> Verdict {
 }
 
 fn esv_below_edv(f: &Figures) -> Check {
-    let [edv, esv] = f.volumes;
     let unit = if f.calibrated {
         Value::from("ml")
     } else {
         phrases::UNITS.into()
     };
-    let (pattern, ok) = if esv < edv {
-        (phrases::ESV_BELOW_EDV, true)
-    } else {
-        (phrases::ESV_NOT_BELOW_EDV, false)
-    };
-    let detail = pattern.say([whole(esv), whole(edv), unit]);
-    outcome(rule::ESV_BELOW_EDV, Bound::Hard, ok, detail, SONODE)
-}
-
-fn ef(f: &Figures) -> Check {
-    let what = phrases::EF.into();
-    within(
-        rule::EF_RANGE,
-        Bound::Hard,
-        what,
-        f.lvef_percent,
-        "%",
-        [5.0, 85.0],
-    )
-}
-
-fn edv(f: &Figures) -> Check {
-    let what = phrases::EDV.into();
-    calibrated(rule::EDV_RANGE, f, || {
-        within(
-            rule::EDV_RANGE,
-            Bound::Hard,
-            what,
-            f.volumes[0],
-            "ml",
-            [20.0, 500.0],
-        )
-    })
+    plausibility::esv_below_edv(f.volumes, unit)
 }
 
 fn lv_length(f: &Figures) -> Check {
@@ -174,11 +137,7 @@ fn cardiac_output(f: &Figures) -> Check {
     let Some(rate) = f.heart_rate_bpm else {
         return skipped(RULE, phrases::HEART_RATE_UNKNOWN);
     };
-    calibrated(RULE, f, || {
-        let output = (f.volumes[0] - f.volumes[1]) * rate / 1000.0;
-        let what = phrases::CARDIAC_OUTPUT.into();
-        within(RULE, Bound::Soft, what, output, "l/min", [1.5, 15.0])
-    })
+    calibrated(RULE, f, || plausibility::cardiac_output(f.volumes, rate))
 }
 
 fn es_ed_interval(f: &Figures) -> Check {
@@ -291,11 +250,11 @@ fn area_length(f: &Figures) -> Check {
     } else {
         0.0
     };
-    let difference = (ef - f.lvef_percent).abs();
+    let difference = (ef - f.beat_lvef_percent).abs();
     let detail = phrases::AREA_LENGTH.say([
         whole(ef),
-        whole(f.lvef_percent),
-        whole(difference),
+        whole(f.beat_lvef_percent),
+        whole_beside(difference, EF_POINTS_MAX),
         whole(EF_POINTS_MAX),
     ]);
     let ok = difference <= EF_POINTS_MAX;
@@ -318,7 +277,7 @@ pub(super) fn ef_regression(lvef_percent: f64, regressed: Option<f64>) -> Check 
     let detail = phrases::REGRESSION.say([
         whole(regressed),
         whole(lvef_percent),
-        whole(difference),
+        whole_beside(difference, EF_POINTS_MAX),
         whole(EF_POINTS_MAX),
     ]);
     outcome(
@@ -336,43 +295,6 @@ fn calibrated(rule: Rule, figures: &Figures, apply: impl FnOnce() -> Check) -> C
     } else {
         skipped(rule, phrases::NO_CALIBRATION)
     }
-}
-
-fn within(
-    rule: Rule,
-    bound: Bound,
-    what: Value,
-    value: f64,
-    unit: &str,
-    [low, high]: [f64; 2],
-) -> Check {
-    let ok = (low..=high).contains(&value);
-    let pattern = if ok {
-        phrases::WITHIN_RANGE
-    } else {
-        phrases::OUTSIDE_RANGE
-    };
-    // Two significant digits where a value is small.
-    let digits = usize::from(high < 50.0);
-    let value = format!("{value:.digits$}").into();
-    let ends = [low, high].map(|end| Value::from(end.to_string()));
-    let [low, high] = ends;
-    let detail = pattern.say([what, value, unit.into(), low, high]);
-    outcome(rule, bound, ok, detail, SONODE)
-}
-
-/// A figure without digits after the point.
-fn whole(figure: f64) -> Value {
-    format!("{figure:.0}").into()
-}
-
-fn outcome(rule: Rule, bound: Bound, ok: bool, detail: impl Into<Sentence>, source: &str) -> Check {
-    let outcome = match (ok, bound) {
-        (true, _) => CheckOutcome::Pass,
-        (false, Bound::Soft) => CheckOutcome::Warn,
-        (false, Bound::Hard) => CheckOutcome::Fail,
-    };
-    Check::new(rule, outcome, detail, source)
 }
 
 fn skipped(rule: Rule, why: impl Into<Sentence>) -> Check {

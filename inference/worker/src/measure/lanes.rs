@@ -39,7 +39,7 @@ pub(super) fn run<T: Send, E: Send>(
 ) -> Result<Vec<T>, E> {
     let lanes = parallel::cores();
     if segmenter.device().is_cuda() {
-        owned(segmenter, count, lanes, work)
+        owned(|frames| segmenter.run(frames), count, lanes, work)
     } else {
         shared(segmenter, count, lanes, work)
     }
@@ -60,21 +60,23 @@ fn shared<T: Send, E: Send>(
     parallel::try_map(count, lanes, |at| work(at, &network))
 }
 
-/// The calling thread runs the network for all lanes.
+/// The calling thread runs the network for all lanes. A panic of its ends it: a lost GPU is the process's end.
 fn owned<T: Send, E: Send>(
-    segmenter: &Segmenter,
+    network: impl Fn(&[Vec<f32>]) -> Result<Maps, TchError>,
     count: usize,
     lanes: usize,
     work: impl Fn(usize, &Network<'_>) -> Result<T, E> + Sync,
 ) -> Result<Vec<T>, E> {
     let (sender, asked) = sync_channel(lanes);
     let work = &work;
-    thread::scope(|scope| {
+    // The queue's end is the closure's own: where the network panics it goes, before the lanes that wait for it are joined.
+    thread::scope(move |scope| {
         let lanes = scope.spawn(move || {
             let network = |frames| ask(&sender, frames);
             parallel::try_map(count, lanes, |at| work(at, &network))
         });
-        answer_all(segmenter, &asked);
+        let asked = asked;
+        answer_all(network, &asked);
         lanes
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -89,7 +91,7 @@ fn ask(owner: &SyncSender<Asked>, frames: Vec<Vec<f32>>) -> Result<Maps, TchErro
 }
 
 /// Answers until no lane is left. What waits is run together, as far as a batch goes; nobody waits for a fuller one.
-fn answer_all(segmenter: &Segmenter, asked: &Receiver<Asked>) {
+fn answer_all(network: impl Fn(&[Vec<f32>]) -> Result<Maps, TchError>, asked: &Receiver<Asked>) {
     let batch = BUCKETS[BUCKETS.len() - 1];
     while let Ok(first) = asked.recv() {
         let mut waiting = vec![first];
@@ -107,7 +109,7 @@ fn answer_all(segmenter: &Segmenter, asked: &Receiver<Asked>) {
                 (asked.frames, (count, asked.answer))
             })
             .unzip();
-        let mut maps = segmenter.run(&inputs.concat()).map(Vec::into_iter);
+        let mut maps = network(&inputs.concat()).map(Vec::into_iter);
         for (count, lane) in lanes {
             let answer = match &mut maps {
                 Ok(maps) => Ok(maps.by_ref().take(count).collect()),
@@ -149,7 +151,7 @@ mod tests {
         let work = |at: usize, network: &Network<'_>| areas(at, network, side);
         let alone = shared(segmenter, 9, 1, work).unwrap();
         assert_eq!(alone, shared(segmenter, 9, 4, work).unwrap());
-        let asked = owned(segmenter, 9, 4, work).unwrap();
+        let asked = owned(|frames| segmenter.run(frames), 9, 4, work).unwrap();
         for (alone, asked) in alone.iter().flatten().zip(asked.iter().flatten()) {
             // The batches may have other sizes, whose sums are rounded otherwise.
             assert!(
@@ -167,7 +169,15 @@ mod tests {
             3 => Err("broken".to_owned()),
             _ => areas(at, network, models.segmentation().side()).map_err(|e| e.to_string()),
         };
-        let failed = owned(models.segmentation(), 9, 4, fail);
+        let failed = owned(|frames| models.segmentation().run(frames), 9, 4, fail);
         assert_eq!(failed, Err("broken".to_owned()));
+    }
+
+    #[test]
+    fn an_owner_that_panics_leaves_no_lane_waiting() {
+        let network = |_: &[Vec<f32>]| panic!("the device is lost");
+        let work = |_: usize, network: &Network<'_>| network(vec![Vec::new()]).map(drop);
+        let ended = std::panic::catch_unwind(|| owned(network, 9, 4, work).is_ok());
+        assert!(ended.is_err());
     }
 }

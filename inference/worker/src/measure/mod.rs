@@ -57,6 +57,8 @@ pub struct ClipReading {
     pub traces: Vec<Trace>,
     /// Smoothed volume of every frame: millilitres, or percent of the largest without a calibration.
     pub volume_curve: Vec<f64>,
+    /// Whether the clip's calibration gives volumes that no heart has: nothing is given in its unit then.
+    pub calibration_is_wrong: bool,
     /// The clip's summary.
     pub lv: Option<LvMeasurement>,
     /// What the reference profiles call the ejection fraction.
@@ -80,6 +82,7 @@ impl ClipReading {
             contours: Vec::new(),
             traces: Vec::new(),
             volume_curve: Vec::new(),
+            calibration_is_wrong: false,
             lv: None,
             grades: Vec::new(),
             checks: Vec::new(),
@@ -251,14 +254,14 @@ fn measure(
     view: ViewLabel,
     mut reading: ClipReading,
 ) -> Result<ClipReading, ReadError> {
-    reading.volume_curve = numbers::published(curve, clip);
+    reading.volume_curve = numbers::published(curve, clip.cm_per_px.is_some());
     let beats = curve.beats();
     if beats.is_empty() {
         return Ok(reading.reject(Rejection::NoBeat, phrases::NO_BEAT));
     }
     let numbers = Numbers::new(clip, models.segmentation(), frames, curve, &beats)?;
     Ok(match numbers {
-        Some(numbers) => numbers.fill(clip, frames, view, reading),
+        Some(numbers) => numbers.fill(clip, frames, curve, view, reading),
         None => reading.reject(Rejection::Quality, phrases::NO_VENTRICLE_AT_PHASE),
     })
 }

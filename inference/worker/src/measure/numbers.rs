@@ -2,6 +2,7 @@
 
 use sonode_findings::grade::{Profile, grades};
 use sonode_findings::phrases::{self, rule};
+use sonode_findings::plausibility;
 use sonode_findings::{
     Beat, CardiacPhase, Check, CheckOutcome, Contour, Disks, LvMeasurement, Method, Rejection,
     Trace, ViewLabel,
@@ -48,20 +49,29 @@ struct Measured<'a> {
     ventricles: [&'a Ventricle; 2],
 }
 
+/// The clip's numbers: those of the beat with the median EF, or the means over the two beats in the middle.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Median {
+    /// Volumes at end diastole and end systole, in cubes of the unit of length.
+    volumes: [f64; 2],
+    lvef_percent: f64,
+    /// The beat in the middle, or the earlier one of the two: its contours and disks stand for the clip.
+    beat: usize,
+}
+
 /// What was measured in a clip.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Numbers<'a> {
     beats: Vec<Measured<'a>>,
-    /// The beat with the median EF.
-    middle: usize,
+    median: Median,
     interval: [f64; 2],
     verdict: Verdict,
 }
 
-/// The curve as it is published: millilitres, or percent of the largest volume without a calibration.
-pub(super) fn published(curve: &Curve, clip: &Clip) -> Vec<f64> {
+/// The curve as it is published: millilitres, or percent of the largest volume where they aren't known.
+pub(super) fn published(curve: &Curve, calibrated: bool) -> Vec<f64> {
     let (_, high) = curve.range();
-    let scale = if clip.cm_per_px.is_some() || high <= 0.0 {
+    let scale = if calibrated || high <= 0.0 {
         1.0
     } else {
         100.0 / high
@@ -85,24 +95,28 @@ impl<'a> Numbers<'a> {
             .iter()
             .filter_map(|beat| Measured::new(*beat, curve, frames))
             .collect();
-        let mut order: Vec<usize> = (0..beats.len()).collect();
-        order.sort_by(|a, b| beats[*a].lvef_percent.total_cmp(&beats[*b].lvef_percent));
-        // The lower of two in the middle: the figures of one real beat agree with each other, those of a mean don't.
-        let middle = beats.len().checked_sub(1).map(|last| order[last / 2]);
-        let Some(middle) = middle else {
+        let calibrated = clip.cm_per_px.is_some();
+        let beats = without_artefacts(beats, calibrated);
+        let numbers = |measured: &Measured<'_>| (measured.volumes, measured.lvef_percent);
+        let Some(median) = Median::of(&beats.iter().map(numbers).collect::<Vec<_>>()) else {
             return Ok(None);
         };
-        let seen = seen_twice(segmenter, frames, beats[middle].beat)?;
+        let middle = &beats[median.beat];
+        let seen = seen_twice(segmenter, frames, middle.beat)?;
         let interval = interval(
             segmenter.manifest().ef_error_points(),
             &beats,
-            middle,
+            &median,
             &seen,
         );
-        let verdict = checks::check(&beats[middle].figures(clip, frames));
+        let verdict = checks::check(&Figures {
+            volumes: median.volumes,
+            lvef_percent: median.lvef_percent,
+            ..middle.figures(clip, frames)
+        });
         Ok(Some(Self {
             beats,
-            middle,
+            median,
             interval,
             verdict,
         }))
@@ -113,6 +127,7 @@ impl<'a> Numbers<'a> {
         self,
         clip: &Clip,
         frames: &ClipFrames,
+        curve: &Curve,
         view: ViewLabel,
         mut reading: ClipReading,
     ) -> ClipReading {
@@ -133,8 +148,10 @@ impl<'a> Numbers<'a> {
             return reading.reject(Rejection::Quality, refusal);
         }
         if implausible_volume {
-            // EF is a ratio: a wrong calibration spoils volumes and leaves it as it is.
+            // EF is a ratio: a wrong calibration spoils volumes, areas and the curve, and leaves it as it is.
             reading.notes.push(phrases::VOLUMES_WITHHELD.into());
+            reading.calibration_is_wrong = true;
+            reading.volume_curve = published(curve, false);
         }
         let calibrated = clip.cm_per_px.is_some() && !implausible_volume;
         let ml = |volume: f64| calibrated.then_some(volume);
@@ -155,7 +172,7 @@ impl<'a> Numbers<'a> {
         reading.contours = self
             .beats
             .iter()
-            .flat_map(|measured| measured.contours(clip))
+            .flat_map(|measured| measured.contours(clip, calibrated))
             .collect();
         reading.traces = traces(clip, frames);
         if !reading.beats.iter().any(|beat| beat.complete) {
@@ -171,13 +188,13 @@ impl<'a> Numbers<'a> {
                 .reasons
                 .push(phrases::LOOKS_FORESHORTENED.english.to_owned());
         }
-        let middle = &self.beats[self.middle];
+        let median = self.median;
         let profiles = clip.norms.into_iter().chain(SEXLESS_PROFILES);
-        reading.grades = grades(middle.lvef_percent, profiles);
+        reading.grades = grades(median.lvef_percent, profiles);
         reading.lv = Some(LvMeasurement {
-            edv_ml: ml(middle.volumes[0]),
-            esv_ml: ml(middle.volumes[1]),
-            lvef_percent: middle.lvef_percent,
+            edv_ml: ml(median.volumes[0]),
+            esv_ml: ml(median.volumes[1]),
+            lvef_percent: median.lvef_percent,
             lvef_interval: Some(self.interval),
             method: if view == ViewLabel::A2C {
                 Method::ModA2c
@@ -186,6 +203,40 @@ impl<'a> Numbers<'a> {
             },
         });
         reading
+    }
+}
+
+/// A beat outside the hard bounds is an artefact's: it is no beat of the clip's, unless all are like it.
+fn without_artefacts(beats: Vec<Measured<'_>>, calibrated: bool) -> Vec<Measured<'_>> {
+    let passes = |check: Check| check.outcome == CheckOutcome::Pass;
+    let is_sound = |measured: &Measured<'_>| {
+        passes(plausibility::ef(measured.lvef_percent))
+            && (!calibrated || passes(plausibility::edv(measured.volumes[0])))
+    };
+    if beats.iter().any(is_sound) {
+        beats.into_iter().filter(is_sound).collect()
+    } else {
+        beats
+    }
+}
+
+impl Median {
+    /// Of the volumes and ejection fractions of beats; none without a beat.
+    fn of(beats: &[([f64; 2], f64)]) -> Option<Self> {
+        let mut order: Vec<usize> = (0..beats.len()).collect();
+        order.sort_by(|a, b| beats[*a].1.total_cmp(&beats[*b].1));
+        let low = *order.get(order.len().checked_sub(1)? / 2)?;
+        let high = order[order.len() / 2];
+        let ([edv, esv], lvef_percent) = beats[low];
+        let other = beats[high];
+        Some(Self {
+            volumes: [
+                f64::midpoint(edv, other.0[0]),
+                f64::midpoint(esv, other.0[1]),
+            ],
+            lvef_percent: f64::midpoint(lvef_percent, other.1),
+            beat: low.min(high),
+        })
     }
 }
 
@@ -255,6 +306,7 @@ impl<'a> Measured<'a> {
             volumes: self.volumes,
             calibrated: clip.cm_per_px.is_some(),
             lvef_percent: self.lvef_percent,
+            beat_lvef_percent: self.lvef_percent,
             lengths: [ed.length(), es.length()],
             area_length: [ed.area_length_volume(), es.area_length_volume()],
             heart_rate_bpm: clip.heart_rate_bpm,
@@ -275,7 +327,7 @@ impl<'a> Measured<'a> {
         }
     }
 
-    fn contours(&self, clip: &Clip) -> Vec<Contour> {
+    fn contours(&self, clip: &Clip, calibrated: bool) -> Vec<Contour> {
         [CardiacPhase::EndDiastole, CardiacPhase::EndSystole]
             .into_iter()
             .zip(self.frames)
@@ -284,7 +336,7 @@ impl<'a> Measured<'a> {
                 frame: frame_number(frame),
                 phase,
                 points: in_image(ventricle, clip),
-                area_cm2: clip.cm_per_px.map(|_| ventricle.area()),
+                area_cm2: calibrated.then(|| ventricle.area()),
             })
             .collect()
     }
@@ -292,11 +344,10 @@ impl<'a> Measured<'a> {
 
 /// A 90 % interval for EF: the `model`'s own error, the spread of the beats and that of what was `seen` twice, taken as
 /// independent; wider without a complete beat.
-fn interval(model: f64, beats: &[Measured<'_>], middle: usize, seen: &[f64]) -> [f64; 2] {
+fn interval(model: f64, beats: &[Measured<'_>], median: &Median, seen: &[f64]) -> [f64; 2] {
     let efs: Vec<f64> = beats.iter().map(|measured| measured.lvef_percent).collect();
     let beat_error = variance(&efs) / efs.len().max(1) as f64;
-    let chosen = &beats[middle];
-    let widening = if chosen.beat.complete {
+    let widening = if beats[median.beat].beat.complete {
         1.0
     } else {
         PARTIAL_WIDENING
@@ -304,8 +355,8 @@ fn interval(model: f64, beats: &[Measured<'_>], middle: usize, seen: &[f64]) -> 
     let deviation = (model * model + beat_error + variance(seen)).sqrt() * widening;
     let half = INTERVAL_DEVIATIONS * deviation;
     [
-        (chosen.lvef_percent - half).max(0.0),
-        (chosen.lvef_percent + half).min(100.0),
+        (median.lvef_percent - half).max(0.0),
+        (median.lvef_percent + half).min(100.0),
     ]
 }
 
@@ -375,6 +426,20 @@ fn frame_number(index: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_median_of_two_beats_lies_between_them() {
+        let beat = |edv: f64, esv: f64| ([edv, esv], ef([edv, esv]));
+        let (weak, strong, mean) = (beat(100.0, 60.0), beat(120.0, 48.0), beat(110.0, 55.0));
+        let median = |beats: &[_]| {
+            let found = Median::of(beats).unwrap();
+            (found.volumes, found.lvef_percent, found.beat)
+        };
+        assert_eq!(median(&[strong, weak]), ([110.0, 54.0], 50.0, 0));
+        assert_eq!(median(&[strong, mean, weak]), ([110.0, 55.0], 50.0, 1));
+        assert_eq!(median(&[weak]), ([100.0, 60.0], 40.0, 0));
+        assert_eq!(Median::of(&[]), None);
+    }
 
     #[test]
     fn ejection_fraction_and_spread() {

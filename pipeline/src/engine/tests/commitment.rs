@@ -211,6 +211,22 @@ fn a_pacs_that_offers_neither_leaves_it_unconfirmed_with_an_alarm() {
 }
 
 #[test]
+fn no_more_unconfirmed_studies_are_remembered_than_finished_ones_are_listed() {
+    let (mut world, _) = taken();
+    world.pass(limits::COMMIT_GATHER);
+    world.peer_is_asked(CommitmentOutcome::NotOffered("no context".to_owned()));
+    world.peer_is_asked(CommitmentOutcome::NotOffered("no query".to_owned()));
+    let mut done = world.finished.remove(&study_uid(1)).unwrap();
+    assert_eq!(world.engine.unconfirmed()["pacs-a"], 1);
+    for n in 0..=limits::FINISHED_LISTED_MAX {
+        done.uid = format!("2.25.{n}").parse().unwrap();
+        world.engine.remember_done(&done);
+    }
+    let most = u64::try_from(limits::FINISHED_LISTED_MAX).unwrap();
+    assert_eq!(world.engine.unconfirmed()["pacs-a"], most);
+}
+
+#[test]
 fn the_last_word_is_a_query_when_the_time_is_over() {
     let (mut world, sop) = taken();
     let mut asked = Vec::new();

@@ -60,6 +60,42 @@ fn each_gate_has_its_reason() {
             Rejection::Fetal,
         ),
         (text(tags::PROTOCOL_NAME, "LO", "Adult TEE"), Rejection::Tee),
+        (
+            text(tags::TRANSDUCER_TYPE, "CS", "ENDOCAV_PA").text(
+                tags::PROTOCOL_NAME,
+                "LO",
+                "Adult TEE",
+            ),
+            Rejection::Tee,
+        ),
+        (
+            text(tags::TRANSDUCER_TYPE, "CS", "ENDOCAV_PA").text(
+                tags::STUDY_DESCRIPTION,
+                "LO",
+                "Echo",
+            ),
+            Rejection::Tee,
+        ),
+        (
+            text(tags::TRANSDUCER_TYPE, "CS", "ENDOCAV_PA"),
+            Rejection::NotAnEcho,
+        ),
+        (
+            text(tags::IMAGE_TYPE, "CS", "ORIGINAL\\PRIMARY\\PEDIATRIC"),
+            Rejection::Paediatric,
+        ),
+        (
+            text(tags::IMAGE_TYPE, "CS", "ORIGINAL\\PRIMARY\\INTRACARDIAC"),
+            Rejection::View,
+        ),
+        (
+            text(
+                tags::SOP_CLASS_UID,
+                "UI",
+                sonode_conformance::sop_class::ENHANCED_US_VOLUME,
+            ),
+            Rejection::NotACine,
+        ),
         (text(tags::PATIENT_AGE, "AS", "012Y"), Rejection::Paediatric),
         (text(tags::PATIENT_AGE, "AS", "009M"), Rejection::Paediatric),
         (
@@ -100,7 +136,14 @@ fn what_only_sounds_like_a_reason_is_none() {
         text(tags::SERIES_DESCRIPTION, "LO", "TTE without contrast"),
         None
     );
-    assert_eq!(text(tags::STAGE_NAME, "SH", "Rest"), None);
+    let grown = text(tags::PATIENT_AGE, "AS", "031Y");
+    assert_eq!(grown, None);
+    let congenital = cine().text(tags::PATIENT_AGE, "AS", "031Y").text(
+        tags::STUDY_DESCRIPTION,
+        "LO",
+        "Paediatric cardiology TTE",
+    );
+    assert_eq!(reason(&congenital), None);
     assert_eq!(text(tags::PATIENT_ID, "LO", "TESTAROSSA1"), None);
     assert_eq!(text(tags::PATIENT_AGE, "AS", "018Y"), None);
     assert_eq!(text(tags::PATIENT_AGE, "AS", "000Y"), None);
@@ -122,19 +165,18 @@ fn age_follows_from_the_dates_to_the_day() {
 
 #[test]
 fn views_are_read_from_codes_and_names() {
-    let coded = |value| {
+    let coded_by = |scheme, value| {
         let item = DataSet::default().text(tags::CODE_VALUE, "SH", value).text(
             tags::CODING_SCHEME_DESIGNATOR,
             "SH",
-            "SCT",
+            scheme,
         );
-        view(
-            cine()
-                .sequence(tags::VIEW_CODE_SEQUENCE, &[item])
-                .open()
-                .attributes(),
-        )
+        let cine = cine().sequence(tags::VIEW_CODE_SEQUENCE, &[item]);
+        let named = cine.text(tags::VIEW_NAME, "SH", "A4C");
+        view(named.open().attributes())
     };
+    let coded = |value| coded_by("SCT", value);
+    assert_eq!(coded_by("99VENDOR", "4CH"), Some(ViewLabel::A4C));
     assert_eq!(coded("399214001"), Some(ViewLabel::A4C));
     assert_eq!(coded("399232001"), Some(ViewLabel::A2C));
     assert_eq!(coded("399139001"), Some(ViewLabel::Other));

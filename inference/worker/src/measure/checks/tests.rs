@@ -5,6 +5,7 @@ fn sound() -> Figures {
         volumes: [118.0, 49.0],
         calibrated: true,
         lvef_percent: 58.5,
+        beat_lvef_percent: 58.5,
         lengths: [8.4, 7.2],
         area_length: [124.0, 53.0],
         heart_rate_bpm: Some(66.0),
