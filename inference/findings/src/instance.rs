@@ -6,7 +6,7 @@ use sonode_conformance::{SeriesInstanceUid, SopClassUid, SopInstanceUid};
 use crate::cart::{BodySize, CartReport};
 use crate::grade::EfGrade;
 use crate::phrase::{Pattern, Phrase, Sentence};
-use crate::phrases::Rule;
+use crate::phrases::{Rule, rule};
 use crate::reading::SecondReading;
 
 /// Everything that was found in one SOP instance.
@@ -411,6 +411,13 @@ impl Check {
             phrase,
             ..self.clone()
         }
+    }
+
+    /// Whether it speaks of the heart's size, which is a finding, and no doubt about the measurement.
+    pub fn is_about_size(&self) -> bool {
+        [rule::EDV_TYPICAL, rule::ESV_TYPICAL]
+            .iter()
+            .any(|rule| rule.id() == self.id)
     }
 
     /// The detail, ready to be said in any language.

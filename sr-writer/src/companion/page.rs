@@ -240,10 +240,17 @@ impl Page {
             let notes = clip.notes.iter().map(|note| clip.sentence(note));
             notes.map(|note| (ink, language.note(&note)))
         });
+        let warnings = |about_size| {
+            let found = checks.iter().filter(move |check| {
+                check.outcome == CheckOutcome::Warn && check.is_about_size() == about_size
+            });
+            found.map(move |check| (warning, language.check_line(check)))
+        };
         // What there is no room for is the least that a reader misses: the head counts it.
         let lines: Vec<(&str, String)> = of(CheckOutcome::Fail, warning)
-            .chain(of(CheckOutcome::Warn, warning))
+            .chain(warnings(false))
             .chain(notes)
+            .chain(warnings(true))
             .chain(of(CheckOutcome::Skipped, faint))
             .collect();
         for (colour, text) in lines {
