@@ -64,6 +64,7 @@ mod scan;
 mod shared;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -390,6 +391,11 @@ impl Spool {
         let folder = self.shared().layout.done_day(day);
         let names = self.shared().list(&folder)?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// The days of `done/` to which pruned images came back since this was asked last, since they were sent again.
+    pub fn take_regrown_days(&self) -> BTreeSet<Day> {
+        self.shared().take_regrown()
     }
 
     /// Removes the images of a study that was finished on this day; returns their bytes. What they were is kept: each
