@@ -98,6 +98,28 @@ fn a_deadline_survives_the_nodes_death() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_delays_nothing_once_it_is_set_right() {
+    const YEAR: Duration = Duration::from_hours(365 * 24);
+    let mut world = World::with_routes(vec![route("pacs-a")]);
+    let right = world.now;
+    world.now = right.plus(YEAR);
+    world.arrive(1, MEASURABLE, 0, 0, 0);
+    world.now = right;
+    world.restart(false);
+    world.pass(QUIET);
+    assert_eq!(state(&world, 1), "closed");
+
+    let mut world = reporting();
+    let right = world.now;
+    world.now = right.plus(YEAR);
+    world.peer_answers(&status(0xA700), None);
+    world.now = right;
+    world.restart(false);
+    world.pass(world.settings.retry.max * 5 / 4);
+    assert_eq!(world.jobs.len(), 1);
+}
+
+#[test]
 fn the_operator_closes_a_study_and_is_told_where_that_makes_no_sense() {
     let mut world = World::new();
     world.arrive(1, MEASURABLE, 0, 0, 0);
