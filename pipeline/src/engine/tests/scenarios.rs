@@ -452,6 +452,28 @@ fn all_that_is_due_to_a_peer_goes_in_one_job_images_first_and_not_back_to_their_
 }
 
 #[test]
+fn an_image_that_cannot_be_read_here_goes_last_and_is_no_fault_of_its_peer() {
+    let mut to = route("pacs-a");
+    to.send_images = true;
+    let mut world = World::with_routes(vec![to]);
+    world.arrive(1, DOCUMENT, 0, 0, 0);
+    let first = |world: &World| match &world.jobs[0].objects[0] {
+        crate::DeliveryObject::Image(image) => image.sop_instance.clone(),
+        other => panic!("{other:?}"),
+    };
+    let unreadable = sop_uid(1, DOCUMENT, 0);
+    assert_eq!(first(&world), unreadable);
+    world.arrive(1, DOCUMENT, 1, 0, 0);
+    world.peer_answers(&ObjectResult::Failed("an I/O error".to_owned()), None);
+    let peers = world.engine.health().peers;
+    assert!(peers[0].last_error.is_none() && !peers[0].alarm);
+    world.now = world.now.max(world.engine.next_deadline().unwrap());
+    world.event(Event::Tick);
+    assert_eq!(world.jobs[0].objects.len(), 2);
+    assert_ne!(first(&world), unreadable);
+}
+
+#[test]
 fn a_report_that_cannot_be_made_quarantines_its_study() {
     let mut world = reporting();
     for _ in 0..6 {
