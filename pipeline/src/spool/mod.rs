@@ -82,6 +82,7 @@ use kept::KeptLock;
 pub use kept::KeptName;
 pub use layout::{Day, PeerMark};
 use layout::{Layout, Name};
+pub use moves::Discarded;
 use moves::Move;
 pub use part10::HeaderError;
 pub use scan::{OpenStudy, Skipped, Unsorted};
@@ -365,14 +366,14 @@ impl Spool {
         self.change(Move::Reopen(study.clone()))
     }
 
-    /// Removes a study with everything in it, wherever it lies. It is gone durably before its files are deleted.
+    /// Removes a study with everything in it, wherever it lies. It is gone durably when this returns, and its files are
+    /// deleted when what is returned is dropped.
     ///
     /// # Errors
     /// [`SpoolError::NoSuchStudy`]; otherwise as [`Spool::put_findings`].
-    pub fn discard_study(&self, study: &StudyInstanceUid) -> Result<(), SpoolError> {
+    pub fn discard_study(&self, study: &StudyInstanceUid) -> Result<Discarded, SpoolError> {
         let path = self.change(Move::Discard(study.clone()))?;
-        self.delete(&path);
-        Ok(())
+        Ok(Discarded::new(Arc::clone(self.shared()), path))
     }
 
     /// The days of `done/`, oldest first.
@@ -416,7 +417,7 @@ impl Spool {
         }
         if bytes > 0 {
             let images = self.change(Move::DropImages(study.clone(), day.clone()))?;
-            self.delete(&images);
+            drop(Discarded::new(Arc::clone(self.shared()), images));
         }
         Ok(bytes)
     }
@@ -515,13 +516,6 @@ impl Spool {
 
     fn shared(&self) -> &Arc<Shared> {
         &self.inner.shared
-    }
-
-    /// In the caller's thread and not in the committer's: gigabytes take their time to go.
-    fn delete(&self, path: &Path) {
-        if let Err(error) = self.shared().remove_tree(path) {
-            tracing::warn!(path = %path.display(), %error, "cannot delete: tried again at the next start");
-        }
     }
 
     fn change(&self, change: Move) -> Result<PathBuf, SpoolError> {
