@@ -2,6 +2,9 @@
 //! [`Service`], answers back to the socket. One blocking thread an association, so that the disk's flush that
 //! precedes every success blocks nobody else.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -116,17 +119,9 @@ impl Driver<'_> {
             if stands && self.has_to_stop(stop) {
                 return self.abort(End::Stopped);
             }
-            match self.read()? {
-                Incoming::Nothing => {
-                    if let Some(event) = self.acceptor.on_timeout(Instant::now()) {
-                        self.note(&event);
-                    } else if self.has_to_stop(stop) {
-                        return self.abort(End::Stopped);
-                    } else if !self.inside_message() && self.end.is_none() && service.has_to_yield()
-                    {
-                        return self.abort(End::Yielded);
-                    }
-                }
+            let incoming = self.read()?;
+            match incoming {
+                Incoming::Nothing => {}
                 Incoming::Closed => {
                     if let Some(event) = self.acceptor.on_transport_closed(Instant::now()) {
                         let probe = !self.heard;
@@ -141,6 +136,18 @@ impl Driver<'_> {
                     service.set_busy(true);
                     self.take_pdus(service)?;
                     service.set_busy(self.inside_message());
+                }
+            }
+            // After bytes too: of a peer that never stops talking no read ever comes back empty. And after they were
+            // dealt with, so that what lay in the socket while the disk was slow counts as having come.
+            if let Some(event) = self.acceptor.on_timeout(Instant::now()) {
+                self.note(&event);
+            } else if matches!(incoming, Incoming::Nothing) {
+                if self.has_to_stop(stop) {
+                    return self.abort(End::Stopped);
+                }
+                if !self.inside_message() && self.end.is_none() && service.has_to_yield() {
+                    return self.abort(End::Yielded);
                 }
             }
             self.send_requests(service)?;

@@ -18,6 +18,11 @@ use crate::part10::Part10;
 use crate::relay;
 use crate::scu::{self, Association, ScuError, Timeouts};
 
+/// Files of one job that can't be read, each of which costs an association.
+const UNREADABLE_MAX: u32 = 3;
+
+type Results = Vec<(DeliveryObject, ObjectResult)>;
+
 /// The pipeline's way out. Made before the node, since the pipeline needs it, and attached to it afterwards.
 #[derive(Clone, Default)]
 pub(crate) struct Sender(Arc<OnceLock<Weak<Node>>>);
@@ -148,36 +153,61 @@ fn outcome_name(result: &ObjectResult) -> &'static str {
 }
 
 /// Sends every object on one association; the results of those whose answer came are kept whatever happens then.
-fn send_all(
-    node: &Node,
-    job: &DeliveryJob,
-    results: &mut Vec<(DeliveryObject, ObjectResult)>,
-) -> Result<(), ScuError> {
+fn send_all(node: &Node, job: &DeliveryJob, results: &mut Results) -> Result<(), ScuError> {
     let config = node.config();
-    let mut association = open(&config, job)?;
-    for object in &job.objects {
-        let object = match taken_as(node, &association, object) {
-            Ok(object) => object.into_owned(),
-            Err(result) => {
-                results.push((object.clone(), result));
-                continue;
+    let association = send_each(
+        &job.objects,
+        results,
+        || open(&config, job),
+        |association, object| match taken_as(node, association, object) {
+            Ok(object) => {
+                let result = send_object(node, association, &object);
+                (object.into_owned(), result)
             }
+            Err(result) => (object.clone(), Ok(result)),
+        },
+    )?;
+    if let Some(association) = association {
+        association.release();
+    }
+    Ok(())
+}
+
+/// Sends one object after the other; returns the association, if it stands.
+///
+/// A file of ours that can't be read ends its association too, since half of it is on its way. That is no fault of the peer's,
+/// and the rest goes out on the next association. After [`UNREADABLE_MAX`] of them the disk is to blame, and the rest waits.
+fn send_each<A>(
+    objects: &[DeliveryObject],
+    results: &mut Results,
+    mut open: impl FnMut() -> Result<A, ScuError>,
+    mut send: impl FnMut(&mut A, &DeliveryObject) -> (DeliveryObject, Result<ObjectResult, ScuError>),
+) -> Result<Option<A>, ScuError> {
+    let mut standing = None;
+    let mut unreadable = 0;
+    for object in objects {
+        let association = match &mut standing {
+            Some(association) => association,
+            none => none.insert(open()?),
         };
-        match send_object(node, &mut association, &object) {
+        let (object, result) = send(association, object);
+        match result {
             Ok(result) => results.push((object, result)),
+            Err(error @ ScuError::File(_)) => {
+                results.push((object, ObjectResult::Failed(error.to_string())));
+                standing = None;
+                unreadable += 1;
+                if unreadable == UNREADABLE_MAX {
+                    break;
+                }
+            }
             Err(error) => {
-                let detail = error.to_string();
-                let result = match &error {
-                    ScuError::File(_) => ObjectResult::Failed(detail),
-                    _ => ObjectResult::Broke(detail),
-                };
-                results.push((object, result));
+                results.push((object, ObjectResult::Broke(error.to_string())));
                 return Err(error);
             }
         }
     }
-    association.release();
-    Ok(())
+    Ok(standing)
 }
 
 /// As what an object leaves on this association: itself, or the page, where no form of a report is accepted.
@@ -355,4 +385,95 @@ fn send_file(
         &mut part10.file,
     )?;
     Ok(ObjectResult::Status(status, comment))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use sonode_conformance::{DimseStatus, sop_class, transfer_syntax};
+    use sonode_pipeline::spool::{Digest, StoredInstance};
+
+    use super::*;
+
+    fn images(number: u8) -> Vec<DeliveryObject> {
+        let image = |number| {
+            DeliveryObject::Image(StoredInstance {
+                study: None,
+                sop_class: sop_class::US_MULTIFRAME.parse().unwrap(),
+                sop_instance: format!("1.2.{number}").parse().unwrap(),
+                transfer_syntax: transfer_syntax::EXPLICIT_LITTLE.parse().unwrap(),
+                digest: Digest::from_bytes([number; 32]),
+                path: PathBuf::new(),
+                bytes: 1,
+                calling_ae: None,
+            })
+        };
+        (0..number).map(image).collect()
+    }
+
+    fn unreadable() -> ScuError {
+        ScuError::File(io::Error::other("an I/O error"))
+    }
+
+    /// Sends so many objects, of which each is answered by its place; gives how it ended, the results' names and the number
+    /// of associations.
+    fn send(
+        objects: u8,
+        mut answer: impl FnMut(u32) -> Result<(), ScuError>,
+    ) -> (Result<bool, ScuError>, Vec<&'static str>, u32) {
+        let (mut results, mut opened, mut sent) = (Vec::new(), 0, 0);
+        let end = send_each(
+            &images(objects),
+            &mut results,
+            || {
+                opened += 1;
+                Ok(())
+            },
+            |(), object| {
+                sent += 1;
+                let status = || ObjectResult::Status(DimseStatus::SUCCESS, None);
+                (object.clone(), answer(sent).map(|()| status()))
+            },
+        );
+        let names = results.iter().map(|(_, result)| outcome_name(result));
+        (
+            end.map(|standing| standing.is_some()),
+            names.collect(),
+            opened,
+        )
+    }
+
+    #[test]
+    fn what_follows_a_file_that_cannot_be_read_is_sent_on_the_next_association() {
+        let one = |place| {
+            if place == 2 {
+                Err(unreadable())
+            } else {
+                Ok(())
+            }
+        };
+        let (end, results, opened) = send(4, one);
+        assert!(end.unwrap());
+        assert_eq!(results, ["stored", "failed", "stored", "stored"]);
+        assert_eq!(opened, 2);
+        let (end, results, opened) = send(2, one);
+        assert!(!end.unwrap(), "nothing is left to send");
+        assert_eq!((results, opened), (vec!["stored", "failed"], 1));
+    }
+
+    #[test]
+    fn a_disk_that_reads_nothing_costs_few_associations_and_no_alarm_about_the_peer() {
+        let (end, results, opened) = send(9, |_| Err(unreadable()));
+        assert!(!end.unwrap());
+        assert_eq!((results, opened), (vec!["failed"; 3], 3));
+    }
+
+    #[test]
+    fn an_association_that_breaks_ends_the_job() {
+        let (end, results, opened) = send(3, |_| Err(ScuError::Broken("A-ABORT".to_owned())));
+        assert!(end.is_err());
+        assert_eq!((results, opened), (vec!["broke"], 1));
+    }
 }

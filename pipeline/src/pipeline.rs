@@ -18,7 +18,7 @@ use crate::ports::{
 use crate::report::Renderer;
 use crate::runtime::{self, Message};
 use crate::settings::{Routing, Settings};
-use crate::spool::{Committed, Spool};
+use crate::spool::{Committed, Discarded, Spool};
 use crate::status::{Health, StudyDetail, StudyStatus, UnsortedStatus};
 
 /// Messages that wait for the engine thread: a flood of objects makes their senders wait, not the memory grow.
@@ -304,7 +304,7 @@ impl Pipeline {
     /// # Errors
     /// Each [`CommandError`] variant.
     pub fn retry(&self, study: &StudyInstanceUid) -> Result<(), CommandError> {
-        self.command(study, Command::Retry)
+        self.command(study, Command::Retry).map(drop)
     }
 
     /// Closes a receiving study without waiting, or releases a held one as it is.
@@ -312,15 +312,16 @@ impl Pipeline {
     /// # Errors
     /// Each [`CommandError`] variant.
     pub fn close(&self, study: &StudyInstanceUid) -> Result<(), CommandError> {
-        self.command(study, Command::Close)
+        self.command(study, Command::Close).map(drop)
     }
 
-    /// Deletes a study with everything in it.
+    /// Deletes a study with everything in it; the files in the caller's thread.
     ///
     /// # Errors
     /// Each [`CommandError`] variant.
     pub fn discard(&self, study: &StudyInstanceUid) -> Result<(), CommandError> {
-        self.command(study, Command::Discard)
+        // Gigabytes of files go here, where nobody but the caller waits for it.
+        self.command(study, Command::Discard).map(drop)
     }
 
     /// New routes, names and quiet periods. They count for studies that close from now on; deliveries to a peer that
@@ -374,7 +375,11 @@ impl Pipeline {
         answer.recv().ok()
     }
 
-    fn command(&self, study: &StudyInstanceUid, command: Command) -> Result<(), CommandError> {
+    fn command(
+        &self,
+        study: &StudyInstanceUid,
+        command: Command,
+    ) -> Result<Option<Discarded>, CommandError> {
         self.ask(|reply| Message::Command(study.clone(), command, reply))
             .unwrap_or(Err(CommandError::Stopping))
     }

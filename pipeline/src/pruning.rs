@@ -47,7 +47,8 @@ impl Drop for PrunerThread {
 
 struct Pruner {
     spool: Spool,
-    /// Days whose studies have no images left. No study is finished on a past day.
+    /// Days whose studies have no images left. No study is finished on a past day, and the spool tells of images that came
+    /// back.
     pruned: BTreeSet<Day>,
 }
 
@@ -83,6 +84,9 @@ impl Pruner {
         let mut bytes = 0;
         if !is_crowded()? {
             return Ok(bytes);
+        }
+        for day in self.spool.take_regrown_days() {
+            self.pruned.remove(&day);
         }
         let days = self.spool.done_days()?;
         for day in &days {
@@ -134,6 +138,7 @@ mod tests {
         spool
     }
 
+    /// Commits a study's image, or sends it again.
     fn put(spool: &Spool, number: u8) {
         let meta = FileMeta {
             sop_class: "1.2.840.10008.5.1.4.1.1.3.1".parse().unwrap(),
@@ -173,6 +178,18 @@ mod tests {
         spool.finish_study(&study(4), "20260103").unwrap();
         assert!(pruner.relieve(crowded_for(9), || true).unwrap() > 100);
         assert_eq!(left(), [0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn an_image_that_was_sent_again_goes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = spool_of(folder.path(), &["20260101", "20260102"]);
+        let mut pruner = Pruner::new(spool.clone());
+        assert!(pruner.relieve(crowded_for(9), || true).unwrap() > 100);
+        put(&spool, 1);
+        assert_eq!(images(&spool, 1), 1);
+        assert!(pruner.relieve(crowded_for(9), || true).unwrap() > 100);
+        assert_eq!(images(&spool, 1), 0);
     }
 
     #[test]

@@ -31,7 +31,7 @@ use crate::pruning::PrunerThread;
 use crate::queue::Queue;
 use crate::report::{Member, Renderer, ReportPlan, Station};
 use crate::settings::{Routing, Settings};
-use crate::spool::Spool;
+use crate::spool::{Discarded, Spool};
 use crate::status::{Health, StudyDetail, StudyStatus, UnsortedStatus};
 use crate::time::Timestamp;
 
@@ -67,7 +67,11 @@ pub(crate) enum Message {
     Unsorted(Reply<Vec<UnsortedStatus>>),
     Study(StudyInstanceUid, Reply<Option<StudyDetail>>),
     Members(StudyInstanceUid, Reply<Option<Vec<Member>>>),
-    Command(StudyInstanceUid, Command, Reply<Result<(), CommandError>>),
+    Command(
+        StudyInstanceUid,
+        Command,
+        Reply<Result<Option<Discarded>, CommandError>>,
+    ),
     Reload(Routing),
     Health(Reply<Health>),
     Worker(u64, WorkerEvent),

@@ -37,30 +37,41 @@ pub(crate) fn router(node: Arc<Node>) -> Router {
         .with_state(node)
 }
 
+/// Makes an answer in a thread of its own. The pipeline's answer may have to wait for the disk, and the listener, which
+/// takes carts' connections, runs on the same few threads of the runtime as the handlers.
+async fn answer(ask: impl FnOnce() -> Response + Send + 'static) -> Response {
+    let answer = tokio::task::spawn_blocking(ask).await;
+    answer.unwrap_or_else(|error| problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()))
+}
+
 async fn ready(State(node): Shared) -> Response {
-    let health = node.health();
-    if health.ready {
-        "ready\n".into_response()
-    } else {
-        let reasons = health
-            .problems
-            .iter()
-            .fold(String::new(), |text, line| text + line + "\n");
-        (StatusCode::SERVICE_UNAVAILABLE, reasons).into_response()
-    }
+    answer(move || {
+        let health = node.health();
+        if health.ready {
+            "ready\n".into_response()
+        } else {
+            let reasons = health
+                .problems
+                .iter()
+                .fold(String::new(), |text, line| text + line + "\n");
+            (StatusCode::SERVICE_UNAVAILABLE, reasons).into_response()
+        }
+    })
+    .await
 }
 
 async fn health(State(node): Shared) -> Response {
-    Json(node.health()).into_response()
+    answer(move || Json(node.health()).into_response()).await
 }
 
 async fn metrics(State(node): Shared) -> Response {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], node.metrics_text()).into_response()
+    answer(move || ([(header::CONTENT_TYPE, content_type)], node.metrics_text()).into_response())
+        .await
 }
 
 async fn studies(State(node): Shared) -> Response {
-    Json(node.pipeline().studies()).into_response()
+    answer(move || Json(node.pipeline().studies()).into_response()).await
 }
 
 async fn refused(State(node): Shared) -> Response {
@@ -68,36 +79,41 @@ async fn refused(State(node): Shared) -> Response {
 }
 
 async fn unsorted(State(node): Shared) -> Response {
-    Json(node.pipeline().unsorted()).into_response()
+    answer(move || Json(node.pipeline().unsorted()).into_response()).await
 }
 
 async fn study(State(node): Shared, Path(uid): Path<String>) -> Response {
-    with_study(&uid, |uid| match node.pipeline().study(uid) {
+    with_study(uid, move |uid| match node.pipeline().study(uid) {
         Some(detail) => Json(detail).into_response(),
         None => problem(StatusCode::NOT_FOUND, "there is no such study"),
     })
+    .await
 }
 
 async fn retry(State(node): Shared, Path(uid): Path<String>) -> Response {
-    with_study(&uid, |uid| done(node.pipeline().retry(uid)))
+    with_study(uid, move |uid| done(node.pipeline().retry(uid))).await
 }
 
 async fn close(State(node): Shared, Path(uid): Path<String>) -> Response {
-    with_study(&uid, |uid| done(node.pipeline().close(uid)))
+    with_study(uid, move |uid| done(node.pipeline().close(uid))).await
 }
 
 async fn discard(State(node): Shared, Path(uid): Path<String>) -> Response {
-    with_study(&uid, |uid| done(node.pipeline().discard(uid)))
+    with_study(uid, move |uid| done(node.pipeline().discard(uid))).await
 }
 
-fn with_study(uid: &str, act: impl FnOnce(&StudyInstanceUid) -> Response) -> Response {
-    match uid.parse() {
+async fn with_study(
+    uid: String,
+    act: impl FnOnce(&StudyInstanceUid) -> Response + Send + 'static,
+) -> Response {
+    answer(move || match uid.parse() {
         Ok(uid) => act(&uid),
         Err(error) => problem(
             StatusCode::BAD_REQUEST,
             &format!("{uid:?} is no Study Instance UID: {error}"),
         ),
-    }
+    })
+    .await
 }
 
 fn done(outcome: Result<(), CommandError>) -> Response {
@@ -124,9 +140,13 @@ struct PeerView {
 }
 
 async fn peers(State(node): Shared) -> Response {
+    answer(move || Json(peer_views(&node)).into_response()).await
+}
+
+fn peer_views(node: &Node) -> Vec<PeerView> {
     let mut health = node.pipeline().health().peers;
     let config = node.config();
-    let views: Vec<PeerView> = config
+    config
         .peers
         .iter()
         .map(|peer| PeerView {
@@ -141,8 +161,7 @@ async fn peers(State(node): Shared) -> Response {
                 .position(|state| state.name == peer.name)
                 .map(|found| health.swap_remove(found)),
         })
-        .collect();
-    Json(views).into_response()
+        .collect()
 }
 
 async fn echo(State(node): Shared, Path(name): Path<String>) -> Response {
@@ -175,4 +194,29 @@ async fn echo(State(node): Shared, Path(name): Path<String>) -> Response {
 
 fn problem(status: StatusCode, what: &str) -> Response {
     (status, Json(json!({ "error": what }))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_waits_keeps_no_thread_of_the_runtime() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let (engine, waiting) = mpsc::channel();
+        let answer = answer(move || {
+            let told = waiting.recv_timeout(Duration::from_secs(20));
+            told.unwrap_or("nobody else came on the runtime")
+                .into_response()
+        });
+        let others = async { engine.send("answered").unwrap() };
+        let (answer, ()) = runtime.block_on(async { tokio::join!(answer, others) });
+        let body = runtime.block_on(axum::body::to_bytes(answer.into_body(), 100));
+        assert_eq!(body.unwrap(), "answered");
+    }
 }

@@ -19,7 +19,7 @@ impl Engine {
         };
         match stored.kind {
             ArrivalKind::New => self.counters.instances_stored += 1,
-            ArrivalKind::Duplicate => self.counters.duplicates += 1,
+            ArrivalKind::Duplicate | ArrivalKind::EarlyDuplicate => self.counters.duplicates += 1,
             ArrivalKind::NewVersion => {
                 self.counters.instances_stored += 1;
                 self.counters.new_versions += 1;

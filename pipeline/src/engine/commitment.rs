@@ -82,10 +82,12 @@ impl Proving {
 
     /// After a restart: what was asked may be answered still, and is asked again at once, since nobody knows whether the
     /// question went out.
-    pub(super) fn take_up(&mut self, study: &mut Study) {
+    pub(super) fn take_up(&mut self, study: &mut Study, now: Timestamp) {
         study.proofs.clear();
         for delivery in &mut study.deliveries {
             delivery.proof.asked = None;
+            // Later only by a clock that was ahead.
+            delivery.proof.taken = delivery.proof.taken.min(now);
             for transaction in delivery.proof.transactions.clone() {
                 self.remember(transaction, &delivery.peer, &study.uid);
             }

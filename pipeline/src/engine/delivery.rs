@@ -490,9 +490,9 @@ fn take_due(study: &mut Study, peer: &str, room: usize) -> Vec<(ObjectKey, Deliv
         .iter()
         .filter(|delivery| delivery.peer == peer && delivery.state.is_owed() && !delivery.in_flight)
         .filter(|delivery| may_report || matches!(delivery.object, ObjectKey::Image(_)))
-        .map(|delivery| (delivery.broke, delivery.object.clone()))
+        .map(|delivery| (delivery.endings(), delivery.object.clone()))
         .collect();
-    // What broke an association goes last, so that the rest of the study doesn't wait behind it.
+    // What ended an association goes last, so that the rest of the study doesn't wait behind it.
     keys.sort();
     keys.truncate(room);
     let mut taken = Vec::new();

@@ -125,6 +125,9 @@ pub(crate) struct Stored {
 pub(crate) enum ArrivalKind {
     New,
     Duplicate,
+    /// A duplicate of an object of an open study, which comes before the news of any of the study's objects: two carts
+    /// sent the first one at once.
+    EarlyDuplicate,
     NewVersion,
 }
 

@@ -167,3 +167,9 @@ pub(super) fn with_jitter(wait: Duration, key: &str, failures: u32) -> Duration 
     let part = hash.first().copied().map_or(0, u32::from);
     wait + wait / 4 * part / 256
 }
+
+/// No failure waits longer than this, its jitter included.
+pub(super) fn longest_wait(retry: RetrySettings) -> Duration {
+    let longest = retry.max.max(retry.first);
+    longest + longest / 4
+}

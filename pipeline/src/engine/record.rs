@@ -152,7 +152,7 @@ pub(crate) struct Delivery {
     pub(crate) refused: u32,
     /// Tries that failed here, not at the peer.
     pub(crate) failed_here: u32,
-    /// Associations that ended while this object was on its way. The more, the later its turn in a job.
+    /// Associations that ended while this object was on its way.
     #[serde(default)]
     pub(crate) broke: u32,
     /// The version of an image that this peer is sent, since it was sent first: a UID has one content.
@@ -415,6 +415,11 @@ impl Delivery {
     /// Whether the peer took it and has not shown yet that it keeps it, as it should.
     pub(crate) fn is_unproven(&self) -> bool {
         self.state == DeliveryState::Sent && self.proof.is_wanted()
+    }
+
+    /// How often it ended an association, over the network's fault or over our own: the more, the later its turn in a job.
+    pub(crate) fn endings(&self) -> u32 {
+        self.broke.saturating_add(self.failed_here)
     }
 }
 

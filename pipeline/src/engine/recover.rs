@@ -7,6 +7,7 @@ use sonode_findings::{Rejection, StudyContext};
 use sonode_sr_writer::{Document, Form};
 
 use super::late::{TWO_PATIENTS, contradict, rejected_by};
+use super::outcome::longest_wait;
 use super::record::{FoundMark, Instance, Rendered, Study, Version, is_analysable};
 use super::{Action, Engine, Mark};
 use crate::header::RejectionNote;
@@ -118,7 +119,8 @@ impl Engine {
             .map(|(sop, _)| sop.clone())
             .collect();
         settle_delivered(&mut study);
-        self.proving.take_up(&mut study);
+        self.proving.take_up(&mut study, now);
+        begin_by(&mut study, now);
         // Its findings are on disk, and the record that says so, and that the study is open again, was lost.
         let has_grown = study
             .instances
@@ -143,7 +145,9 @@ impl Engine {
         self.queue_drawings(&uid);
         self.schedule_proofs(&uid);
         self.relane(&uid, now);
-        for (peer, lane) in lanes {
+        let latest = now.plus(longest_wait(self.settings.retry));
+        for (peer, mut lane) in lanes {
+            lane.due = lane.due.min(latest);
             let is_known = self
                 .studies
                 .get(&uid)
@@ -156,6 +160,13 @@ impl Engine {
         self.settle(&uid, now);
         std::mem::take(&mut self.actions)
     }
+}
+
+/// A clock that was ahead has dated a study's beginning later than now, and its close would be as far away: waits begin
+/// now at the latest.
+fn begin_by(study: &mut Study, now: Timestamp) {
+    study.opened_at = study.opened_at.min(now);
+    study.quiet_from = study.quiet_from.min(now);
 }
 
 fn take_reports(study: &mut Study, found: Vec<FoundReport>) {

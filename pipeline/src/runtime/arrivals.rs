@@ -1,14 +1,16 @@
 //! Objects that the spool has committed, on their way to the engine.
 
+use sonode_conformance::StudyInstanceUid;
+
 use super::Runtime;
 use crate::engine::{ArrivalKind, Event, Filing, Stored, UnsortedArrival};
 use crate::header::HeaderSummary;
 use crate::pipeline::Arrival;
-use crate::spool::{Committed, StoredInstance};
+use crate::spool::{Committed, StoredInstance, StudyPlace};
 
 impl Runtime {
     pub(super) fn stored(&mut self, arrival: Arrival) {
-        let kind = match &arrival.committed {
+        let mut kind = match &arrival.committed {
             Committed::Stored(_) => ArrivalKind::New,
             Committed::Duplicate(_) => ArrivalKind::Duplicate,
             Committed::NewVersion(_) => ArrivalKind::NewVersion,
@@ -33,6 +35,11 @@ impl Runtime {
                     .is_wanted_again(&done, &instance.sop_instance, &arrival.peer)
             {
                 self.engine.adopt(done);
+            } else if self.is_open(&study) {
+                // Both were answered after one flush, and this one's message was faster than the first one's. Its sender is
+                // a source of the study all the same; what the first one brings is known then by its digest.
+                self.take_back(&study);
+                kind = ArrivalKind::EarlyDuplicate;
             }
         }
         let own = self.is_own(&instance, &arrival.header);
@@ -80,6 +87,11 @@ impl Runtime {
             own,
             rejection: header.rejection,
         }))
+    }
+
+    fn is_open(&self, study: &StudyInstanceUid) -> bool {
+        let found = self.spool.find_study(study);
+        matches!(found, Ok(Some((StudyPlace::Open, _))))
     }
 
     pub(super) fn is_own(&self, instance: &StoredInstance, header: &HeaderSummary) -> bool {

@@ -6,32 +6,35 @@ use super::Runtime;
 use crate::engine::Command;
 use crate::pipeline::CommandError;
 use crate::report::Member;
-use crate::spool::SpoolError;
+use crate::spool::{Discarded, SpoolError};
 use crate::status::{Health, StudyDetail, StudyStatus};
 
 /// Studies that are done and shown in the list.
 const LISTED_DONE_MAX: usize = 500;
 
 impl Runtime {
+    /// Carries out an order. The files of a discarded study go with the answer: whoever asked deletes them.
     pub(super) fn command(
         &mut self,
         uid: &StudyInstanceUid,
         command: Command,
-    ) -> Result<(), CommandError> {
+    ) -> Result<Option<Discarded>, CommandError> {
         self.take_back_done(uid);
+        let mut discarded = None;
         if command == Command::Discard {
             // The files first: what is deleted there can't come back by a recovery.
             match self.spool.discard_study(uid) {
                 // A study that only the files knew: it was done when the queue was lost.
-                Ok(()) if !self.engine.knows(uid) => return Ok(()),
-                Ok(()) | Err(SpoolError::NoSuchStudy(_)) => {}
+                Ok(files) if !self.engine.knows(uid) => return Ok(Some(files)),
+                Ok(files) => discarded = Some(files),
+                Err(SpoolError::NoSuchStudy(_)) => {}
                 Err(error) => return Err(CommandError::Storage(error.to_string())),
             }
         }
         let (result, actions) = self.engine.command(uid, command, self.now());
         self.carry_out(actions);
         self.save_dirty();
-        result
+        result.map(|()| discarded)
     }
 
     pub(super) fn studies(&self) -> Vec<StudyStatus> {

@@ -141,6 +141,19 @@ impl Node {
     }
 
     fn store_in(&self, study: Option<&str>, association: u64, class: &str, sop: &str, data: &[u8]) {
+        let committed = self.commit(study, association, class, sop, data);
+        self.tell(committed, "cart", association);
+    }
+
+    /// In the spool; the engine hears of it by [`Self::tell`].
+    fn commit(
+        &self,
+        study: Option<&str>,
+        association: u64,
+        class: &str,
+        sop: &str,
+        data: &[u8],
+    ) -> Committed {
         let meta = FileMeta {
             sop_class: class.parse().unwrap(),
             sop_instance: sop.parse().unwrap(),
@@ -150,11 +163,14 @@ impl Node {
         let mut writer = self.spool.begin(association, &meta).unwrap();
         writer.write(data).unwrap();
         let study = study.map(|study| study.parse().unwrap());
-        let committed: Committed = self.spool.commit(writer.finish().unwrap(), study).unwrap();
+        self.spool.commit(writer.finish().unwrap(), study).unwrap()
+    }
+
+    fn tell(&self, committed: Committed, peer: &str, association: u64) {
         self.pipeline.stored(Arrival {
             committed,
             header: header(),
-            peer: "cart".to_owned(),
+            peer: peer.to_owned(),
             association,
         });
     }
@@ -241,6 +257,26 @@ fn clips_in_and_a_report_out_which_comes_back_and_changes_nothing() {
         (1, 1)
     );
     assert_eq!(node.pipeline.studies().len(), 1);
+    node.stop();
+}
+
+/// Two carts sent a study's first object at once: both are answered after one flush, and nothing says whose news is first.
+#[test]
+fn a_duplicate_that_comes_before_its_original_has_its_sender_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::start(folder.path(), "", &[]);
+    let commit = |association| node.commit(Some("1.2"), association, US_MULTIFRAME, "1.2.7", b"7");
+    node.pipeline.association_opened(1, "cart");
+    node.pipeline.association_opened(2, "routed");
+    let (original, duplicate) = (commit(1), commit(2));
+    assert!(matches!(duplicate, Committed::Duplicate(_)));
+    node.tell(duplicate, "routed", 2);
+    node.tell(original, "cart", 1);
+    let study = node.study();
+    assert_eq!(study.status.from, ["cart", "routed"]);
+    assert_eq!(study.status.instances, 1);
+    let counters = node.pipeline.health().counters;
+    assert_eq!((counters.instances_stored, counters.duplicates), (1, 1));
     node.stop();
 }
 

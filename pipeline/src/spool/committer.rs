@@ -254,6 +254,7 @@ impl Committer {
             calling_ae: pending.meta.calling_ae.clone(),
         };
         Ok(if was_pruned {
+            shared.note_regrown(&folder.place);
             // Its bytes are back where they were; the study has had it all the time.
             Committed::Duplicate(stored)
         } else if new_version {

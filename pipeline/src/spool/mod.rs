@@ -64,6 +64,7 @@ mod scan;
 mod shared;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -81,6 +82,7 @@ use kept::KeptLock;
 pub use kept::KeptName;
 pub use layout::{Day, PeerMark};
 use layout::{Layout, Name};
+pub use moves::Discarded;
 use moves::Move;
 pub use part10::HeaderError;
 pub use scan::{OpenStudy, Skipped, Unsorted};
@@ -364,14 +366,14 @@ impl Spool {
         self.change(Move::Reopen(study.clone()))
     }
 
-    /// Removes a study with everything in it, wherever it lies. It is gone durably before its files are deleted.
+    /// Removes a study with everything in it, wherever it lies. It is gone durably when this returns, and its files are
+    /// deleted when what is returned is dropped.
     ///
     /// # Errors
     /// [`SpoolError::NoSuchStudy`]; otherwise as [`Spool::put_findings`].
-    pub fn discard_study(&self, study: &StudyInstanceUid) -> Result<(), SpoolError> {
+    pub fn discard_study(&self, study: &StudyInstanceUid) -> Result<Discarded, SpoolError> {
         let path = self.change(Move::Discard(study.clone()))?;
-        self.delete(&path);
-        Ok(())
+        Ok(Discarded::new(Arc::clone(self.shared()), path))
     }
 
     /// The days of `done/`, oldest first.
@@ -392,6 +394,11 @@ impl Spool {
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
+    /// The days of `done/` to which pruned images came back since this was asked last, since they were sent again.
+    pub fn take_regrown_days(&self) -> BTreeSet<Day> {
+        self.shared().take_regrown()
+    }
+
     /// Removes the images of a study that was finished on this day; returns their bytes. What they were is kept: each
     /// one's header with its UIDs, digest, length and sender, the findings, the reports, what was delivered. The headers
     /// are durable before an image goes.
@@ -410,7 +417,7 @@ impl Spool {
         }
         if bytes > 0 {
             let images = self.change(Move::DropImages(study.clone(), day.clone()))?;
-            self.delete(&images);
+            drop(Discarded::new(Arc::clone(self.shared()), images));
         }
         Ok(bytes)
     }
@@ -509,13 +516,6 @@ impl Spool {
 
     fn shared(&self) -> &Arc<Shared> {
         &self.inner.shared
-    }
-
-    /// In the caller's thread and not in the committer's: gigabytes take their time to go.
-    fn delete(&self, path: &Path) {
-        if let Err(error) = self.shared().remove_tree(path) {
-            tracing::warn!(path = %path.display(), %error, "cannot delete: tried again at the next start");
-        }
     }
 
     fn change(&self, change: Move) -> Result<PathBuf, SpoolError> {

@@ -10,7 +10,7 @@ use super::committer::{Committer, undo};
 use super::error::SpoolError;
 use super::instance::Digest;
 use super::layout::{self, Day, Name};
-use super::shared::StudyPlace;
+use super::shared::{Shared, StudyPlace};
 
 /// A change to a whole study's folder.
 pub(super) enum Move {
@@ -24,6 +24,27 @@ pub(super) enum Move {
     DropImages(StudyInstanceUid, Day),
     /// An instance of `unsorted/` to its study.
     File(SopInstanceUid, Digest, StudyInstanceUid),
+}
+
+/// Files that are out of sight already and are deleted when this is dropped, in the thread that drops it: gigabytes take
+/// their time to go, and neither the committer nor the engine should wait for it. What stays goes at the next start.
+pub struct Discarded {
+    shared: Arc<Shared>,
+    path: PathBuf,
+}
+
+impl Discarded {
+    pub(super) fn new(shared: Arc<Shared>, path: PathBuf) -> Self {
+        Self { shared, path }
+    }
+}
+
+impl Drop for Discarded {
+    fn drop(&mut self) {
+        if let Err(error) = self.shared.remove_tree(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "cannot delete: tried again at the next start");
+        }
+    }
 }
 
 impl Committer {

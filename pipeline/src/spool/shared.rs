@@ -1,9 +1,10 @@
 //! What the spool's callers and its committer thread share.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sonode_conformance::StudyInstanceUid;
 
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     /// Names of this start's part files begin with it, so that they can't meet an older start's.
     boot: String,
     parts: AtomicU64,
+    /// Days of `done/` to which pruned images came back.
+    regrown: Mutex<BTreeSet<Day>>,
 }
 
 /// Counts those that write at once.
@@ -69,7 +72,24 @@ impl Shared {
             writers: Writers::default(),
             boot: uuid::Uuid::new_v4().simple().to_string(),
             parts: AtomicU64::new(0),
+            regrown: Mutex::default(),
         }
+    }
+
+    /// A pruned image came back to where it lay.
+    pub(super) fn note_regrown(&self, place: &StudyPlace) {
+        if let StudyPlace::Done(day) = place {
+            self.regrown().insert(day.clone());
+        }
+    }
+
+    /// The days to which pruned images came back since this was asked last.
+    pub(super) fn take_regrown(&self) -> BTreeSet<Day> {
+        std::mem::take(&mut *self.regrown())
+    }
+
+    fn regrown(&self) -> MutexGuard<'_, BTreeSet<Day>> {
+        self.regrown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn is_poisoned(&self) -> bool {

@@ -239,7 +239,10 @@ fn what_is_discarded_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open(folder.path()).unwrap();
     put(&spool, 0, 1, 1);
-    spool.discard_study(&study(0)).unwrap();
+    let files = spool.discard_study(&study(0)).unwrap();
+    assert!(spool.find_study(&study(0)).unwrap().is_none());
+    assert_eq!(incoming(folder.path()), 1, "they go where nobody waits");
+    drop(files);
     let again = spool.discard_study(&study(0));
     assert!(matches!(again, Err(SpoolError::NoSuchStudy(_))));
     assert!(spool.find_study(&study(0)).unwrap().is_none());

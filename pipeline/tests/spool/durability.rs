@@ -151,7 +151,7 @@ fn run_step(spool: &Spool, promises: &mut Promises, step: &Step) -> Result<(), S
         // Once it was asked for, nothing is promised any more, even if it failed.
         Step::Discard(number) => {
             promises.forget(*number);
-            spool.discard_study(&study(*number)).unwrap_or_default();
+            drop(spool.discard_study(&study(*number)));
         }
         Step::Prune(day) => prune(spool, promises, *day),
     }

@@ -98,6 +98,28 @@ fn a_deadline_survives_the_nodes_death() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_delays_nothing_once_it_is_set_right() {
+    const YEAR: Duration = Duration::from_hours(365 * 24);
+    let mut world = World::with_routes(vec![route("pacs-a")]);
+    let right = world.now;
+    world.now = right.plus(YEAR);
+    world.arrive(1, MEASURABLE, 0, 0, 0);
+    world.now = right;
+    world.restart(false);
+    world.pass(QUIET);
+    assert_eq!(state(&world, 1), "closed");
+
+    let mut world = reporting();
+    let right = world.now;
+    world.now = right.plus(YEAR);
+    world.peer_answers(&status(0xA700), None);
+    world.now = right;
+    world.restart(false);
+    world.pass(world.settings.retry.max * 5 / 4);
+    assert_eq!(world.jobs.len(), 1);
+}
+
+#[test]
 fn the_operator_closes_a_study_and_is_told_where_that_makes_no_sense() {
     let mut world = World::new();
     world.arrive(1, MEASURABLE, 0, 0, 0);
@@ -427,6 +449,28 @@ fn all_that_is_due_to_a_peer_goes_in_one_job_images_first_and_not_back_to_their_
     assert!(matches!(objects[2], crate::DeliveryObject::Report(_)));
     world.come_to_rest();
     assert_eq!(world.marked.len(), 4);
+}
+
+#[test]
+fn an_image_that_cannot_be_read_here_goes_last_and_is_no_fault_of_its_peer() {
+    let mut to = route("pacs-a");
+    to.send_images = true;
+    let mut world = World::with_routes(vec![to]);
+    world.arrive(1, DOCUMENT, 0, 0, 0);
+    let first = |world: &World| match &world.jobs[0].objects[0] {
+        crate::DeliveryObject::Image(image) => image.sop_instance.clone(),
+        other => panic!("{other:?}"),
+    };
+    let unreadable = sop_uid(1, DOCUMENT, 0);
+    assert_eq!(first(&world), unreadable);
+    world.arrive(1, DOCUMENT, 1, 0, 0);
+    world.peer_answers(&ObjectResult::Failed("an I/O error".to_owned()), None);
+    let peers = world.engine.health().peers;
+    assert!(peers[0].last_error.is_none() && !peers[0].alarm);
+    world.now = world.now.max(world.engine.next_deadline().unwrap());
+    world.event(Event::Tick);
+    assert_eq!(world.jobs[0].objects.len(), 2);
+    assert_ne!(first(&world), unreadable);
 }
 
 #[test]
