@@ -579,6 +579,7 @@ fn after_the_end_every_question_has_an_answer() {
 
 #[test]
 fn records_cost_a_fiftieth_of_the_time_within_bounds() {
-    let rests = [0, 1, 10, 30, 400].map(|ms| rest_after(Duration::from_millis(ms)).as_millis());
+    let rests =
+        [0, 1, 10, 30, 400].map(|ms| super::rest_after(Duration::from_millis(ms)).as_millis());
     assert_eq!(rests, [200, 200, 500, 1500, 2000]);
 }
