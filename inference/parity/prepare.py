@@ -67,13 +67,17 @@ def resample(cine: Cine, inputs: dict) -> np.ndarray:
 
 def sampling(frames: int, rate_hz: float, inputs: dict) -> list[list[int]]:
     """The frames of each input; past the end where it is padded."""
+    if inputs["layout"] == "NCHW":
+        step = 1
+        while step * FRAMES_SHOWN_MAX < frames:
+            step *= 2
+        return [[at] for at in range(0, frames, step)]
     step = inputs["stride"] * rate_hz / inputs.get("frame_rate_hz", rate_hz)
     # Halves away from zero; Python's round goes to even ones.
     half_up = lambda value: int(np.floor(value + 0.5))
     offsets = [half_up(k * step) for k in range(inputs["frames"])]
     slack = max(frames - offsets[-1] - 1, 0)
-    most = FRAMES_SHOWN_MAX if inputs["layout"] == "NCHW" else CLIPS_SHOWN_MAX
-    count = min(most, slack + 1)
+    count = min(CLIPS_SHOWN_MAX, slack + 1)
     starts = [half_up(slack * i / max(count - 1, 1)) for i in range(count)]
     return [[start + offset for offset in offsets] for start in starts]
 

@@ -43,7 +43,7 @@ pub(crate) enum Part10Error {
 
 /// An open Part 10 file that stands at the first byte of its data set.
 #[derive(Debug)]
-pub(crate) struct Part10 {
+pub(crate) struct Part10<R = File> {
     /// Media Storage SOP Class UID (0002,0002).
     pub(crate) sop_class: SopClassUid,
     /// Media Storage SOP Instance UID (0002,0003).
@@ -53,7 +53,7 @@ pub(crate) struct Part10 {
     /// Length of the data set in bytes.
     pub(crate) data_set_bytes: u64,
     /// Stands at the data set.
-    pub(crate) file: File,
+    pub(crate) file: R,
 }
 
 impl Part10 {
@@ -62,6 +62,20 @@ impl Part10 {
     /// # Errors
     /// Each [`Part10Error`] variant.
     pub(crate) fn open(path: &Path) -> Result<Self, Part10Error> {
+        let file = File::open(path).map_err(|source| Part10Error::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::of(file, path)
+    }
+}
+
+impl<R: Read + Seek> Part10<R> {
+    /// Reads the meta information of a file that is open or in memory; `path` is what errors name.
+    ///
+    /// # Errors
+    /// Each [`Part10Error`] variant.
+    pub(crate) fn of(mut file: R, path: &Path) -> Result<Self, Part10Error> {
         let io = |source| Part10Error::Io {
             path: path.to_owned(),
             source,
@@ -74,7 +88,6 @@ impl Part10 {
             path: path.to_owned(),
             source,
         };
-        let mut file = File::open(path).map_err(io)?;
         let mut head = [0; 144];
         file.read_exact(&mut head)
             .map_err(|_| Part10Error::NotPart10(path.to_owned()))?;

@@ -1,6 +1,8 @@
 //! Sends what the pipeline owes to peers: one association a job, in a thread of its own.
 
 use std::borrow::Cow;
+use std::io::{Cursor, Read};
+use std::path::Path;
 use std::sync::{Arc, OnceLock, Weak};
 
 use sonode_dimse::Proposal;
@@ -14,7 +16,7 @@ use sonode_sr_writer::{Form, ReportForm, Syntax};
 use crate::commitment;
 use crate::config::Config;
 use crate::node::Node;
-use crate::part10::Part10;
+use crate::part10::{Part10, Part10Error};
 use crate::relay;
 use crate::scu::{self, Association, ScuError, Timeouts};
 
@@ -274,7 +276,12 @@ fn send_report(
                 )
             };
             tracing::info!(study = %key.study, document = key.document.name(), %form, why, sop_instance_uid = %report.sop_instance, "report");
-            send_file(association, &report.path)
+            match report.bytes {
+                Some(bytes) => {
+                    send_part10(association, Part10::of(Cursor::new(bytes), &report.path))
+                }
+                None => send_file(association, &report.path),
+            }
         }
         // Replaced or discarded while it waited: nothing to send, nothing wrong.
         Err(RenderError::NotOwed) => Ok(ObjectResult::NotSent("not owed any more".to_owned())),
@@ -363,11 +370,15 @@ fn open(config: &Config, job: &DeliveryJob) -> Result<Association, ScuError> {
 }
 
 /// Sends one Part 10 file as it stands on the disk.
-fn send_file(
+fn send_file(association: &mut Association, path: &Path) -> Result<ObjectResult, ScuError> {
+    send_part10(association, Part10::open(path))
+}
+
+fn send_part10<R: Read>(
     association: &mut Association,
-    path: &std::path::Path,
+    part10: Result<Part10<R>, Part10Error>,
 ) -> Result<ObjectResult, ScuError> {
-    let mut part10 = match Part10::open(path) {
+    let mut part10 = match part10 {
         Ok(part10) => part10,
         Err(error) => return Ok(ObjectResult::Failed(error.to_string())),
     };

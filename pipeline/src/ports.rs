@@ -183,6 +183,8 @@ pub struct ReportKey {
 pub struct RenderedReport {
     /// The Part 10 file.
     pub path: PathBuf,
+    /// Its bytes, where it was rendered just now.
+    pub bytes: Option<Vec<u8>>,
     /// Its SOP class: that of the form in which it was rendered.
     pub sop_class: SopClassUid,
     /// Its SOP Instance UID.

@@ -249,10 +249,13 @@ impl Renderer {
             style: plan.style,
         };
         let sop = identity(node_uid, &self.station, &findings, &plan.members, variant);
-        let path = match self.spool.report(&plan.study, plan.revision, &sop) {
-            // What was committed once is sent ever after, byte for byte, whatever has changed since.
-            Some(path) => path,
-            None => self.write(plan, &findings, form, &sop)?,
+        // What was committed once is sent ever after, byte for byte, whatever has changed since.
+        let (path, bytes) = if let Some(path) = self.spool.report(&plan.study, plan.revision, &sop)
+        {
+            (path, None)
+        } else {
+            let (path, bytes) = self.write(plan, &findings, form, &sop)?;
+            (path, Some(bytes))
         };
         let uid = |text: &str| {
             Uid::parse(text.as_bytes())
@@ -260,6 +263,7 @@ impl Renderer {
         };
         Ok(RenderedReport {
             path,
+            bytes,
             sop_class: uid(form.class.sop_class())?.into(),
             sop_instance: sop,
             transfer_syntax: uid(form.syntax.uid())?.into(),
@@ -272,7 +276,7 @@ impl Renderer {
         findings: &Findings,
         form: Form,
         sop: &SopInstanceUid,
-    ) -> Result<PathBuf, RenderError> {
+    ) -> Result<(PathBuf, Vec<u8>), RenderError> {
         let node_uid = self.spool.node_uid();
         let series = series_uid(node_uid, &plan.study, plan.document);
         let predecessor = |before: &Rendered| {
@@ -310,9 +314,11 @@ impl Renderer {
         };
         let written = write(findings, &plan.context, &request)
             .map_err(|error| RenderError::Write(error.to_string()))?;
-        self.spool
+        let path = self
+            .spool
             .commit_report(&plan.study, plan.revision, sop, &written.bytes)
-            .map_err(|error| RenderError::Spool(error.to_string()))
+            .map_err(|error| RenderError::Spool(error.to_string()))?;
+        Ok((path, written.bytes))
     }
 }
 

@@ -3,6 +3,7 @@
 //! A round sends every case to every receiver once, so that whatever else the machine does meets all of them; ratios are
 //! formed within a round. What is on its way to the disk is flushed before each run.
 
+mod backlog;
 mod objects;
 mod pump;
 mod receivers;
@@ -21,6 +22,9 @@ use receivers::Receiver;
 use senders::Sender;
 use table::{Case, Sample, Samples};
 
+/// Reports that wait for a PACS.
+const BACKLOG: u32 = 200;
+
 /// Times receivers side by side.
 #[derive(Parser)]
 struct Arguments {
@@ -37,6 +41,12 @@ enum Action {
         /// Studies.
         #[arg(long, default_value_t = 7)]
         rounds: u32,
+    },
+    /// Lets reports wait for a PACS that is away and prints how fast they leave.
+    Backlog {
+        /// Of one report each.
+        #[arg(long, default_value_t = BACKLOG)]
+        studies: u32,
     },
     /// The limit, as a receiver: started by `receive`.
     Pump {
@@ -85,6 +95,10 @@ fn main() -> Result<()> {
     match Arguments::parse().action {
         Action::Pump { port, folder } => pump::serve(port, &folder),
         Action::Receive(receive) => run(receive),
+        Action::Backlog { studies } => {
+            println!("{}", backlog::sentence(backlog::measure(studies)?));
+            Ok(())
+        }
         Action::Report { rounds } => {
             print!("{}", report::table(&report::measure(rounds)?));
             Ok(())
@@ -132,7 +146,7 @@ fn run(arguments: Receive) -> Result<()> {
                         kind: stock.kind,
                     };
                     for receiver in &receivers {
-                        if *receiver == Receiver::Pump && *sender == Sender::Storescu {
+                        if !receiver.takes(*sender) {
                             continue;
                         }
                         let sample = measure(case, *receiver, stock, history, graveyard.path());
@@ -154,7 +168,8 @@ fn run(arguments: Receive) -> Result<()> {
         let load = format!("{load_before} before, {} after", load()?);
         let rounds = format!("{} and {}", arguments.rounds, arguments.others);
         let report = report::table(&report::measure(arguments.reports)?);
-        table::write(&out, [&tables, &report, &rounds, &load])?;
+        let backlog = backlog::sentence(backlog::measure(BACKLOG)?);
+        table::write(&out, [&tables, &report, &backlog, &rounds, &load])?;
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use sonode_tests::process::Daemon;
 use sonode_tests::wait::{free_port, listening};
 use tempfile::TempDir;
 
-use crate::senders::Target;
+use crate::senders::{Sender, Target};
 
 const START: Duration = Duration::from_mins(1);
 const BENCH: &str = "BENCH";
@@ -29,8 +29,12 @@ pub(crate) enum Receiver {
     SonodeHistory,
     /// DCMTK's `storescp`.
     Storescp,
+    /// The same with `TCP_NODELAY=1` in its environment.
+    StorescpNodelay,
     /// Orthanc, told not to fsync either.
     Orthanc,
+    /// The same with `TCP_NODELAY=1` in its environment: it is made of DCMTK.
+    OrthancNodelay,
     /// A handler that writes what came (`tests/peers/bench_scp.py`).
     Pynetdicom,
     /// dicom-rs's.
@@ -45,7 +49,9 @@ impl Receiver {
             Self::Sonode => "Sonode",
             Self::SonodeHistory => "Sonode with the history",
             Self::Storescp => "DCMTK `storescp`",
+            Self::StorescpNodelay => "`storescp`, TCP_NODELAY=1",
             Self::Orthanc => "Orthanc",
+            Self::OrthancNodelay => "Orthanc, TCP_NODELAY=1",
             Self::Pynetdicom => "pynetdicom",
             Self::DicomStorescp => "`dicom-storescp`",
             Self::Pump => "the pump",
@@ -55,6 +61,21 @@ impl Receiver {
     /// Whether it is one of those that Sonode is compared with.
     pub(crate) fn is_peer(self) -> bool {
         !matches!(self, Self::Sonode | Self::SonodeHistory | Self::Pump)
+    }
+
+    /// Whether it runs as its maker ships it: DCMTK answers in two pieces, of which the second waits for the ACK of the
+    /// first under Nagle's algorithm, which is on unless the environment says otherwise.
+    pub(crate) fn is_as_shipped(self) -> bool {
+        !matches!(self, Self::StorescpNodelay | Self::OrthancNodelay)
+    }
+
+    /// Whether a case says something of it. The pump speaks no DICOM; and a sender that acknowledges at once, as the load
+    /// generator does, leaves nothing for Nagle's algorithm to wait for.
+    pub(crate) fn takes(self, sender: Sender) -> bool {
+        match sender {
+            Sender::Storescu => self != Self::Pump,
+            Sender::Own => self.is_as_shipped(),
+        }
     }
 
     /// Starts it for so many associations; `history` is a queue's folder.
@@ -98,11 +119,9 @@ impl Receiver {
                 command = Command::new(std::env::current_exe()?);
                 command.args(["pump", &port_text]).arg(received);
             }
-            Self::Storescp => {
+            Self::Storescp | Self::StorescpNodelay => {
                 command = Command::new("storescp");
-                // Without Nagle's algorithm, under which it answers in two pieces.
                 command
-                    .env("TCP_NODELAY", "1")
                     .args(["--quiet", "--fork", "--bit-preserving", "--accept-all"])
                     .args([
                         "--disable-host-lookup",
@@ -115,12 +134,11 @@ impl Receiver {
                     .arg(received)
                     .arg(&port_text);
             }
-            Self::Orthanc => {
+            Self::Orthanc | Self::OrthancNodelay => {
                 let config = folder.join("orthanc.json");
                 fs::write(&config, orthanc(port, received, associations)?)?;
-                // It is made of DCMTK.
                 command = Command::new("Orthanc");
-                command.env("TCP_NODELAY", "1").arg(config);
+                command.arg(config);
             }
             Self::Pynetdicom => {
                 command = Command::new(paths::peer("python")?);
@@ -148,6 +166,9 @@ impl Receiver {
                     command.arg("--non-blocking");
                 }
             }
+        }
+        if !self.is_as_shipped() {
+            command.env("TCP_NODELAY", "1");
         }
         Ok(command)
     }

@@ -125,6 +125,12 @@ impl StoreScp {
     pub fn received(&self) -> Result<Vec<PathBuf>> {
         files_under(&self.folder.path().join("received"))
     }
+
+    /// How many associations it has accepted.
+    pub fn associations(&self) -> Result<usize> {
+        let log = std::fs::read_to_string(self.folder.path().join("storescp.log"))?;
+        Ok(log.matches("Association Acknowledged").count())
+    }
 }
 
 #[cfg(test)]

@@ -264,7 +264,8 @@ pub struct Region {
     pub pixel_aspect: f64,
 }
 
-/// The contour of one frame, as it was found there; open at the mitral annulus as [`Contour`] is.
+/// The contour of one frame, as it was found there, or between those of the frames before and after it where this one wasn't
+/// looked at; open at the mitral annulus as [`Contour`] is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
     /// Frame, from 1.

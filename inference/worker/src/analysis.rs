@@ -15,7 +15,7 @@ use sonode_conformance::sop_class::is_measurement_report;
 use sonode_findings::grade::profile_of_sex;
 use sonode_findings::{InstanceFindings, Region, Rejection, StudyContext, Value, View, phrases};
 
-use crate::clip::{Clip, Pixels};
+use crate::clip::{Clip, Pixels, spread};
 use crate::dicom::pixels::{CLIP_PIXELS_MAX, Frames, PixelError};
 use crate::dicom::regions::{Crop, Geometry, geometry};
 use crate::dicom::{self, OpenError, Opened, cart, context, scope, timing};
@@ -23,8 +23,9 @@ use crate::measure;
 use crate::models::Models;
 use crate::parallel;
 
-/// Frames that are looked at in colour: flow shows in some part of every beat.
-const COLOUR_SAMPLES: usize = 9;
+/// Most frames that are looked at in colour, at least half as many where there are such: flow shows in some part of every
+/// beat.
+const COLOUR_SAMPLES: usize = 12;
 /// Share of the crop that a colour box paints at least in its fullest frame; annotations paint less.
 const DOPPLER_SHARE: f64 = 0.01;
 
@@ -323,18 +324,14 @@ struct Sampled {
 /// Looks for a colour box that is burned into the pixels; headers often don't say. A clip that is grey throughout isn't
 /// decoded for that.
 fn samples(frames: &Frames, crop: Crop, count: usize) -> Result<Sampled, PixelError> {
-    let samples = if frames.is_colour() {
-        COLOUR_SAMPLES.min(count)
-    } else {
-        0
-    };
-    let number = |sample| sample * (count - 1) / (samples - 1).max(1);
-    let found = parallel::try_map(samples, parallel::cores(), |sample| {
-        frames.luma_and_flow(crop, number(sample))
+    let looked_at = if frames.is_colour() { count } else { 0 };
+    let numbers: Vec<usize> = spread(looked_at, COLOUR_SAMPLES).collect();
+    let found = parallel::try_map(numbers.len(), parallel::cores(), |sample| {
+        frames.luma_and_flow(crop, numbers[sample])
     })?;
     let (luma, flows): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     Ok(Sampled {
-        decoded: (0..samples).map(number).zip(luma).collect(),
+        decoded: numbers.into_iter().zip(luma).collect(),
         flow: flows.into_iter().fold(0.0, f64::max),
     })
 }
@@ -393,7 +390,7 @@ mod tests {
     #[test]
     fn a_broken_frame_is_found_beside_the_network_and_refuses_the_clip() {
         let mut spec = StudySpec::of(7, Style::A, Subject::Apical(View::A4c));
-        spec.frames = 20;
+        spec.frames = 40;
         let mut file = Vec::new();
         write(&Study::generate(&spec), &Identity::default(), &mut file).unwrap();
         let starts: Vec<usize> = file
@@ -401,8 +398,8 @@ mod tests {
             .enumerate()
             .filter_map(|(at, three)| (three == [0xFF, 0xD8, 0xFF]).then_some(at))
             .collect();
-        // Frames 13 and 18, at which no sample is taken in colour.
-        for frame in [17, 12] {
+        // Frames 11 and 19 are read, and no sample is taken of them in colour.
+        for frame in [18, 10] {
             file[starts[frame]..starts[frame] + 4].fill(0);
         }
         let folder = tempfile::tempdir().unwrap();
@@ -415,7 +412,7 @@ mod tests {
         let findings = prepared.measure(&models).findings;
         assert_eq!(findings.rejected, Some(Rejection::Undecodable));
         let detail = findings.rejected_detail.unwrap();
-        assert!(detail.starts_with("Frame 13: "), "{detail}");
+        assert!(detail.starts_with("Frame 11: "), "{detail}");
         assert!(findings.models.is_empty() && findings.volume_curve.is_empty());
     }
 }

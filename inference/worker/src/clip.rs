@@ -89,3 +89,32 @@ impl Clip {
         }
     }
 }
+
+/// At most so `many` frames of a cine, evenly spaced and rising, from 0 on: every one, or every second, fourth, eighth …
+/// Whatever looks at a part of the frames looks at the same ones by this, so that few are decoded for one look alone.
+pub fn spread(frames: usize, many: usize) -> impl Iterator<Item = usize> {
+    let step = frames.div_ceil(many.max(1)).next_power_of_two();
+    (0..frames).step_by(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_one_look_are_among_those_of_another() {
+        assert_eq!(
+            spread(60, 9).collect::<Vec<_>>(),
+            [0, 8, 16, 24, 32, 40, 48, 56]
+        );
+        for frames in [1, 2, 9, 16, 17, 60, 97, 500] {
+            let many: Vec<usize> = spread(frames, 16).collect();
+            assert!(
+                many.len() <= 16 && 2 * many.len() >= frames.min(16),
+                "{frames}"
+            );
+            assert!(spread(frames, 9).all(|at| many.contains(&at)));
+        }
+        assert_eq!(spread(0, 9).count(), 0);
+    }
+}

@@ -207,8 +207,13 @@ impl Node {
         });
     }
 
+    /// What was rendered, as it lies on the disk.
     fn render(&self, key: &ReportKey, accepted: &[Form]) -> RenderedReport {
-        self.pipeline.render(key, accepted).unwrap().1
+        let mut report = self.pipeline.render(key, accepted).unwrap().1;
+        if let Some(bytes) = report.bytes.take() {
+            assert_eq!(bytes, std::fs::read(&report.path).unwrap());
+        }
+        report
     }
 
     fn study(&self) -> StudyDetail {
@@ -223,9 +228,18 @@ fn clips_in_and_a_report_out_which_comes_back_and_changes_nothing() {
     node.receive(1, &["1.2.7", "1.2.8"]);
     let (job, key) = node.job();
     assert_eq!((job.peer.as_str(), key.revision), ("pacs", 1));
-    let report = node.render(&key, &[FORM]);
+    let (_, report) = node.pipeline.render(&key, &[FORM]).unwrap();
     assert_eq!(report.sop_class.as_str(), COMPREHENSIVE_3D_SR);
     let bytes = std::fs::read(&report.path).unwrap();
+    assert_eq!(
+        report.bytes.as_ref(),
+        Some(&bytes),
+        "sent without a look at the disk"
+    );
+    let report = RenderedReport {
+        bytes: None,
+        ..report
+    };
     // Whatever form is best later: while the peer takes the first one, that is this report.
     let again = node.render(&key, &[LESSER, FORM]);
     assert_eq!(again, report);

@@ -1,58 +1,111 @@
-//! A cine in equal parts, each decoded, resampled and mapped on one core. Every frame is read beside its neighbours, those
-//! across the seam of two parts too.
+//! Frames in equal parts, each decoded, resampled and mapped on one core.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use tch::TchError;
 
-use super::frames::{FrameReading, find};
+use super::frames::find;
 use super::grid::{Placement, Resampler};
 use super::lanes::{self, Network};
 use super::sector::Sector;
+use super::ventricle::Ventricle;
 use crate::clip::Clip;
 use crate::models::{FrameMaps, ReadError, Segmenter, mirror, prepare};
 
-/// Most frames that one core decodes, maps and reads at a time. It is the same on every machine, so that the numbers are,
-/// and small enough for the cores to have equal shares of a cine. Where there is more than one chunk, each has at least
-/// half as many.
+/// Most frames that one core decodes and maps at a time. It is the same on every machine, so that the numbers are,
+/// and small enough for the cores to have equal shares of a cine.
 const CHUNK: usize = 8;
 
-/// Consecutive frames that were mapped together, and what was read beside that.
+/// Fewest frames of a chunk where there is more than one.
+const CHUNK_MIN: usize = 3;
+
+/// Frames that were mapped together, and what was seen beside that.
 pub(super) struct Chunk {
-    /// Frames by number, from 0: the chunk's own, but for those whose neighbours were missing yet, and those of other
-    /// chunks that waited for its frames.
-    pub(super) frames: Vec<(usize, FrameReading)>,
+    pub(super) frames: Vec<Mapped>,
     pub(super) sector: Sector,
     pub(super) brightest: u8,
     /// Frames for other models, resampled.
     pub(super) shown: Vec<Vec<f32>>,
-    /// Luma of the chunk's frames on the network's grid, rounded.
-    pub(super) small: Vec<Vec<u8>>,
 }
 
-/// Decodes, maps and reads every frame, on all cores.
-///
-/// # Errors
-/// [`ReadError`].
-pub(super) fn read(clip: &Clip, segmenter: &Segmenter) -> Result<Vec<Chunk>, ReadError> {
-    let count = chunks(clip.frames);
-    let wanted = prepare::sampling(&segmenter.manifest().input, clip.frames, None);
-    let placement = segmenter.placement(clip);
-    let reader = Reader {
-        clip,
-        segmenter,
-        placement,
-        resampler: Resampler::new(&placement, clip.width, clip.height, segmenter.side()),
-        wanted: wanted.map_or_else(
-            |_| Vec::new(),
-            |sampling| sampling.into_iter().flatten().flatten().collect(),
-        ),
-        seams: Seams::new(count),
-    };
-    lanes::run(segmenter, count, |chunk, network| {
-        reader.read(chunk, network)
-    })
+/// A frame that is mapped, but not read yet.
+pub(super) struct Mapped {
+    /// From 0.
+    pub(super) index: usize,
+    /// On the network's grid, rounded.
+    pub(super) luma: Vec<u8>,
+    pub(super) maps: FrameMaps,
+    /// The ventricle in these maps alone.
+    pub(super) alone: Option<Ventricle>,
+}
+
+/// What every frame of a clip is mapped with.
+pub(super) struct Mapper<'a> {
+    clip: &'a Clip,
+    segmenter: &'a Segmenter,
+    pub(super) placement: Placement,
+    resampler: Resampler,
+    /// Frames to be kept for other models, rising.
+    pub(super) wanted: Vec<usize>,
+}
+
+impl<'a> Mapper<'a> {
+    pub(super) fn new(clip: &'a Clip, segmenter: &'a Segmenter) -> Self {
+        let wanted = prepare::sampling(&segmenter.manifest().input, clip.frames, None);
+        let placement = segmenter.placement(clip);
+        Self {
+            clip,
+            segmenter,
+            placement,
+            resampler: Resampler::new(&placement, clip.width, clip.height, segmenter.side()),
+            wanted: wanted.map_or_else(
+                |_| Vec::new(),
+                |sampling| sampling.into_iter().flatten().flatten().collect(),
+            ),
+        }
+    }
+
+    /// Decodes, resamples and maps frames, on all cores; the chunks are in the order of `numbers`.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub(super) fn map(&self, numbers: &[usize]) -> Result<Vec<Chunk>, ReadError> {
+        lanes::run(self.segmenter, chunks(numbers.len()), |chunk, network| {
+            self.map_chunk(&numbers[part(numbers.len(), chunk)], network)
+        })
+    }
+
+    fn map_chunk(&self, numbers: &[usize], network: &Network<'_>) -> Result<Chunk, ReadError> {
+        let mut brightest = 0;
+        let mut sector = Sector::new(self.segmenter.side());
+        let mut inputs = Vec::with_capacity(CHUNK);
+        let (mut luma, mut shown) = (Vec::with_capacity(CHUNK), Vec::new());
+        for index in numbers {
+            let frame = self.clip.frame(*index)?;
+            brightest = frame.iter().copied().fold(brightest, u8::max);
+            let mut grid = self.resampler.sample(&frame);
+            sector.add(&grid);
+            if self.wanted.binary_search(index).is_ok() {
+                shown.push(grid.clone());
+            }
+            luma.push(grid.iter().map(|luma| luma.round() as u8).collect());
+            self.segmenter.normalise(&mut grid);
+            inputs.push(grid);
+        }
+        let mapped = numbers.iter().zip(luma).zip(network(inputs)?);
+        let frames = mapped.map(|((index, luma), maps)| Mapped {
+            index: *index,
+            luma,
+            alone: find(&maps, &self.placement),
+            maps,
+        });
+        Ok(Chunk {
+            frames: frames.collect(),
+            sector,
+            brightest,
+            shown,
+        })
+    }
 }
 
 /// Volumes of some frames as the network sees them in the mirror, in cubes of the unit of length; none where it sees no
@@ -63,9 +116,9 @@ pub(super) fn read(clip: &Clip, segmenter: &Segmenter) -> Result<Vec<Chunk>, Rea
 pub(super) fn mirrored_volumes(
     segmenter: &Segmenter,
     placement: &Placement,
-    frames: &[&[Vec<u8>]],
+    frames: &[&[&Vec<u8>]],
 ) -> Result<Vec<Vec<Option<f64>>>, TchError> {
-    let input = |luma: &Vec<u8>| {
+    let input = |luma: &&Vec<u8>| {
         let mut input: Vec<f32> = luma.iter().map(|luma| f32::from(*luma)).collect();
         segmenter.normalise(&mut input);
         mirror(&mut input, segmenter.side());
@@ -80,128 +133,16 @@ pub(super) fn mirrored_volumes(
     })
 }
 
-/// Chunks of a clip.
+/// Chunks of so many frames: two at least, so that no core waits, unless they would be very short.
 fn chunks(frames: usize) -> usize {
-    frames.div_ceil(CHUNK)
+    let fewest = if frames < 2 * CHUNK_MIN { 1 } else { 2 };
+    frames.div_ceil(CHUNK).max(fewest.min(frames))
 }
 
 /// The frames of a chunk. Chunks are as equal as can be: with a short one at the end, the core that has it would wait.
 fn part(frames: usize, chunk: usize) -> Range<usize> {
     let begin = |chunk: usize| frames * chunk / chunks(frames);
     begin(chunk)..begin(chunk + 1)
-}
-
-/// A frame that is mapped, but not read yet.
-struct Mapped {
-    index: usize,
-    /// On the network's grid.
-    luma: Vec<f32>,
-    maps: FrameMaps,
-}
-
-/// What every chunk is read with.
-struct Reader<'a> {
-    clip: &'a Clip,
-    segmenter: &'a Segmenter,
-    placement: Placement,
-    resampler: Resampler,
-    /// Frames to be kept for other models, rising.
-    wanted: Vec<usize>,
-    seams: Seams,
-}
-
-impl Reader<'_> {
-    /// Decodes, resamples, maps and reads the frames of a chunk.
-    fn read(&self, chunk: usize, network: &Network<'_>) -> Result<Chunk, ReadError> {
-        let numbers = part(self.clip.frames, chunk);
-        let mut brightest = 0;
-        let mut sector = Sector::new(self.segmenter.side());
-        let mut luma = Vec::with_capacity(CHUNK);
-        let mut shown = Vec::new();
-        for index in numbers.clone() {
-            let frame = self.clip.frame(index)?;
-            brightest = frame.iter().copied().fold(brightest, u8::max);
-            let grid = self.resampler.sample(&frame);
-            sector.add(&grid);
-            if self.wanted.binary_search(&index).is_ok() {
-                shown.push(grid.clone());
-            }
-            luma.push(grid);
-        }
-        let rounded = |grid: &Vec<f32>| grid.iter().map(|luma| luma.round() as u8).collect();
-        let small = luma.iter().map(rounded).collect();
-        let mut inputs = luma.clone();
-        for input in &mut inputs {
-            self.segmenter.normalise(input);
-        }
-        let mapped: Vec<Arc<Mapped>> = numbers
-            .zip(luma)
-            .zip(network(inputs)?)
-            .map(|((index, luma), maps)| Arc::new(Mapped { index, luma, maps }))
-            .collect();
-        let mut frames = self.read_complete(&mapped);
-        for joined in self.seams.meet(chunk, &mapped) {
-            frames.extend(self.read_complete(&joined));
-        }
-        Ok(Chunk {
-            frames,
-            sector,
-            brightest,
-            shown,
-            small,
-        })
-    }
-
-    /// Reads those of some consecutive frames whose neighbours are there, or can't be: at the ends of the clip.
-    fn read_complete(&self, mapped: &[Arc<Mapped>]) -> Vec<(usize, FrameReading)> {
-        let last = self.clip.frames - 1;
-        let read = mapped.iter().enumerate().filter_map(|(at, own)| {
-            let before = at.checked_sub(1).and_then(|at| mapped.get(at));
-            let after = mapped.get(at + 1);
-            if (before.is_none() && own.index > 0) || (after.is_none() && own.index < last) {
-                return None;
-            }
-            let around = [before, after].map(|frame| frame.map(|frame| &frame.maps));
-            let reading = FrameReading::new(&own.maps, around, &own.luma, &self.placement);
-            Some((own.index, reading))
-        });
-        read.collect()
-    }
-}
-
-/// Where chunks meet. The one that comes to a seam first leaves its frames there, and the other one reads them.
-struct Seams(Vec<Mutex<Option<Vec<Arc<Mapped>>>>>);
-
-impl Seams {
-    /// Between so many chunks.
-    fn new(chunks: usize) -> Self {
-        Self((1..chunks).map(|_| Mutex::new(None)).collect())
-    }
-
-    /// Brings a chunk's frames to the seams at its ends: for each seam whose other side was there before, the two frames on
-    /// both sides of it, in order.
-    fn meet(&self, chunk: usize, mapped: &[Arc<Mapped>]) -> Vec<Vec<Arc<Mapped>>> {
-        let two = mapped.len().min(2);
-        let before = chunk.checked_sub(1).map(|seam| (seam, &mapped[..two]));
-        let after = (chunk, &mapped[mapped.len() - two..]);
-        let ends = before.into_iter().chain([after]);
-        let joined = ends.filter_map(|(seam, end)| {
-            let mut waiting = self
-                .0
-                .get(seam)?
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let Some(other) = waiting.take() else {
-                *waiting = Some(end.to_vec());
-                return None;
-            };
-            drop(waiting);
-            let mut joined = [other, end.to_vec()].concat();
-            joined.sort_unstable_by_key(|mapped| mapped.index);
-            Some(joined)
-        });
-        joined.collect()
-    }
 }
 
 #[cfg(test)]
@@ -225,36 +166,7 @@ mod tests {
                 .map(move |chunk| part(frames, chunk).len())
                 .min()
         };
-        assert!((9..200).all(|frames| least(frames) >= Some(CHUNK / 2)));
-    }
-
-    #[test]
-    fn whoever_comes_to_a_seam_second_has_the_frames_of_both_sides() {
-        let grid = super::super::grid::Grid::filled(1, 1, 0.0);
-        let mapped = |numbers: Range<usize>| -> Vec<Arc<Mapped>> {
-            let of = |index| {
-                Arc::new(Mapped {
-                    index,
-                    luma: Vec::new(),
-                    maps: FrameMaps {
-                        lv: grid.clone(),
-                        myocardium: grid.clone(),
-                        la: grid.clone(),
-                        right: grid.clone(),
-                    },
-                })
-            };
-            numbers.map(of).collect()
-        };
-        let numbers = |joined: Vec<Vec<Arc<Mapped>>>| -> Vec<Vec<usize>> {
-            let of = |frames: Vec<Arc<Mapped>>| frames.iter().map(|frame| frame.index).collect();
-            joined.into_iter().map(of).collect()
-        };
-        let seams = Seams::new(3);
-        assert!(seams.meet(2, &mapped(8..12)).is_empty());
-        assert!(seams.meet(0, &mapped(0..4)).is_empty());
-        let both = seams.meet(1, &mapped(4..8));
-        assert_eq!(numbers(both), [[2, 3, 4, 5], [6, 7, 8, 9]]);
-        assert!(Seams::new(1).meet(0, &mapped(0..2)).is_empty());
+        assert!((6..200).all(|frames| least(frames) >= Some(CHUNK_MIN)));
+        assert_eq!([0, 1, 5, 6, 16, 17].map(chunks), [0, 1, 1, 2, 2, 3]);
     }
 }

@@ -57,12 +57,12 @@ impl Curve {
         let volumes: Vec<f64> = (0..filled.len())
             .map(|at| local_parabola(&filled, at, reach).max(0.0))
             .collect();
-        let squares: f64 = filled
-            .iter()
-            .zip(&volumes)
-            .map(|(a, b)| (a - b).powi(2))
-            .sum();
-        let residual = (squares / filled.len() as f64).sqrt();
+        // What was bridged isn't noise.
+        let known = raw.iter().zip(&volumes);
+        let squares: Vec<f64> = known
+            .filter_map(|(raw, smooth)| Some(((*raw)? - smooth).powi(2)))
+            .collect();
+        let residual = (squares.iter().sum::<f64>() / squares.len() as f64).sqrt();
         Some(Self {
             volumes,
             residual,
@@ -77,6 +77,18 @@ impl Curve {
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
                 (low.min(*v), high.max(*v))
             })
+    }
+
+    /// The frames that a measurement depends on: end diastole and end systole of the beats, or every turn of the curve where
+    /// there is no beat to be seen.
+    pub(super) fn landmarks(&self) -> Vec<usize> {
+        let beats = self.beats();
+        if !beats.is_empty() {
+            return beats.iter().flat_map(|beat| [beat.ed, beat.es]).collect();
+        }
+        let (low, high) = self.range();
+        let found = turns(&self.volumes, TURN_SHARE * (high - low));
+        found.into_iter().map(|turn| turn.at).collect()
     }
 
     /// The beats that can be measured: all complete ones, or where there is none, one end diastole and one end systole

@@ -1,12 +1,16 @@
-//! What measurement needs of the maps of every frame; pixels and maps are let go, so that a clip's length costs little
-//! memory.
+//! What measurement needs of the maps of the frames that are read; pixels and maps are let go, so that a clip's length costs
+//! little memory.
 
-use super::chunks::{self, Chunk};
+use std::convert::Infallible;
+
+use super::chosen::Chosen;
+use super::chunks::{Chunk, Mapped, Mapper};
 use super::grid::{Grid, Placement};
 use super::sector::Sector;
 use super::ventricle::{Ventricle, distance};
 use crate::clip::Clip;
 use crate::models::{FrameMaps, ReadError, Segmenter};
+use crate::parallel;
 
 /// A pixel that the cavity's map gives less than this is no part of it at all.
 const FAINT: f32 = 0.1;
@@ -20,6 +24,9 @@ const JUMP_SHARE: f64 = 0.16;
 
 /// A hinge that is this share of the long axis away from its neighbours' has lost the annulus.
 const HINGE_SHARE: f64 = 0.08;
+
+/// Frames of a clip that are mapped before any of them is read: what is in memory of a long clip at once, some 200 kB a frame.
+const STRETCH: usize = 512;
 
 /// How much of the maps that a contour is read in comes from the frame itself; each neighbour has half of the rest.
 ///
@@ -40,7 +47,7 @@ pub(super) struct FrameReading {
     pub(super) areas: Areas,
     /// How sure the network is of the cavity: mean of |2p - 1| where it sees any of it, 0 to 1.
     pub(super) confidence: f64,
-    /// Dice of the cavity with the frame before; none in the first frame.
+    /// Dice of the cavity with the frame before; none where that wasn't read.
     pub(super) overlap: Option<f64>,
     /// Area over that of the convex hull.
     pub(super) solidity: f64,
@@ -60,10 +67,11 @@ pub(super) struct Areas {
     pub(super) right: f64,
 }
 
-/// All frames of a clip.
+/// The frames of a clip.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ClipFrames {
-    pub(super) frames: Vec<FrameReading>,
+    /// By number from 0; none for those that weren't read.
+    pub(super) frames: Vec<Option<FrameReading>>,
     pub(super) placement: Placement,
     /// Frames that were left out of the curve, since their ventricle jumped away from its neighbours.
     pub(super) left_out: usize,
@@ -72,76 +80,116 @@ pub(super) struct ClipFrames {
     /// Frames that other models may want to see too, resampled, in the order of
     /// [`sampling`](crate::models::prepare::sampling).
     pub(super) shown: Vec<Vec<f32>>,
-    /// Luma of every frame on the network's grid, rounded: a hundredth of a frame's own size.
-    pub(super) small: Vec<Vec<u8>>,
+    /// Luma of the frames that were read on the network's grid, rounded: a hundredth of a frame's own size.
+    pub(super) small: Vec<Option<Vec<u8>>>,
     sector: Sector,
 }
 
 impl ClipFrames {
-    /// Decodes, maps and reads every frame, on all cores.
+    /// Decodes, maps and reads the frames that are [`Chosen`], on all cores.
     pub(super) fn read(clip: &Clip, segmenter: &Segmenter) -> Result<Self, ReadError> {
-        let placement = segmenter.placement(clip);
-        let chunks = chunks::read(clip, segmenter)?;
-        Ok(Self::join(
-            chunks,
-            placement,
-            segmenter.side(),
-            clip.frame_rate_hz,
-        ))
+        let mapper = Mapper::new(clip, segmenter);
+        let mut read = Self {
+            frames: vec![None; clip.frames],
+            placement: mapper.placement,
+            left_out: 0,
+            brightest: 0,
+            shown: Vec::new(),
+            small: vec![None; clip.frames],
+            sector: Sector::new(segmenter.side()),
+        };
+        for begin in (0..clip.frames).step_by(STRETCH) {
+            let end = clip.frames.min(begin + STRETCH);
+            let chosen = Chosen::new(begin..end, clip.frame_rate_hz, &mapper.wanted);
+            let mut mapped = read.take_in(mapper.map(chosen.first())?);
+            let volumes = |mapped: &[Mapped]| {
+                let mut volumes = vec![None; end - begin];
+                for frame in mapped {
+                    volumes[frame.index - begin] = frame.alone.as_ref().map(Ventricle::volume);
+                }
+                volumes
+            };
+            let around = chosen.around_landmarks(&volumes(&mapped));
+            mapped.extend(read.take_in(mapper.map(&around)?));
+            mapped.sort_unstable_by_key(|frame| frame.index);
+            read.read_mapped(&mapped);
+        }
+        read.sector.close();
+        read.left_out = leave_out_jumps(&mut read.frames, clip.frame_rate_hz);
+        Ok(read)
     }
 
-    fn join(
-        chunks: Vec<Chunk>,
-        placement: Placement,
-        side: usize,
-        frame_rate_hz: Option<f64>,
-    ) -> Self {
-        let mut sector = Sector::new(side);
-        let mut numbered: Vec<(usize, FrameReading)> = Vec::new();
-        let mut brightest = 0;
-        let (mut shown, mut small) = (Vec::new(), Vec::new());
+    /// Keeps what is known of frames before they are read.
+    fn take_in(&mut self, chunks: Vec<Chunk>) -> Vec<Mapped> {
+        let mut mapped = Vec::new();
         for mut chunk in chunks {
-            sector.merge(&chunk.sector);
-            brightest = brightest.max(chunk.brightest);
-            numbered.append(&mut chunk.frames);
-            shown.append(&mut chunk.shown);
-            small.append(&mut chunk.small);
+            self.sector.merge(&chunk.sector);
+            self.brightest = self.brightest.max(chunk.brightest);
+            self.shown.append(&mut chunk.shown);
+            mapped.append(&mut chunk.frames);
         }
-        sector.close();
-        numbered.sort_unstable_by_key(|(index, _)| *index);
-        let mut frames: Vec<FrameReading> = numbered.into_iter().map(|(_, frame)| frame).collect();
-        let left_out = leave_out_jumps(&mut frames, frame_rate_hz);
-        Self {
-            frames,
-            placement,
-            left_out,
-            brightest,
-            shown,
-            small,
-            sector,
+        mapped
+    }
+
+    /// Reads frames that are mapped, in order, each beside those before and after it.
+    fn read_mapped(&mut self, mapped: &[Mapped]) {
+        let read = |at: usize| {
+            let around = [at.checked_sub(1), Some(at + 1)];
+            let around = around.map(|at| mapped.get(at?));
+            let reading = FrameReading::new(&mapped[at], around, &self.placement);
+            Ok::<_, Infallible>(reading)
+        };
+        let Ok(readings) = parallel::try_map(mapped.len(), parallel::cores(), read);
+        for (frame, reading) in mapped.iter().zip(readings) {
+            self.frames[frame.index] = Some(reading);
+            self.small[frame.index] = Some(frame.luma.clone());
         }
     }
 
-    /// Volume of every frame, in cubes of the unit of length.
+    /// The frames that were read.
+    pub(super) fn count(&self) -> usize {
+        self.frames.iter().flatten().count()
+    }
+
+    /// Volume of every frame, in cubes of the unit of length; none where no ventricle was found, or none looked for.
     pub(super) fn volumes(&self) -> Vec<Option<f64>> {
+        let volume = |frame: &FrameReading| Some(frame.alone.as_ref()?.volume());
         self.frames
             .iter()
-            .map(|f| f.alone.as_ref().map(Ventricle::volume))
+            .map(|frame| frame.as_ref().and_then(volume))
             .collect()
+    }
+
+    /// The ventricle in a frame.
+    pub(super) fn ventricle(&self, frame: usize) -> Option<&Ventricle> {
+        self.frames.get(frame)?.as_ref()?.ventricle.as_ref()
     }
 
     /// The frames in which a ventricle was found.
     pub(super) fn found(&self) -> impl Iterator<Item = (&FrameReading, &Ventricle)> {
         self.frames
             .iter()
+            .flatten()
             .filter_map(|frame| Some((frame, frame.ventricle.as_ref()?)))
     }
 
     /// The median of a figure over the frames in which a ventricle was found; 0 where there is none.
     pub(super) fn median(&self, figure: impl Fn(&FrameReading) -> f64) -> f64 {
-        let mut values: Vec<f64> = self.found().map(|(frame, _)| figure(frame)).collect();
+        self.median_known(|frame| Some(figure(frame)))
+            .unwrap_or(0.0)
+    }
+
+    /// The median of a figure over the frames in which a ventricle was found and that have it.
+    pub(super) fn median_known(
+        &self,
+        figure: impl Fn(&FrameReading) -> Option<f64>,
+    ) -> Option<f64> {
+        let mut values: Vec<f64> = self
+            .found()
+            .filter_map(|(frame, _)| figure(frame))
+            .collect();
         values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or(0.0)
+        values.get(values.len() / 2).copied()
     }
 
     /// Share of a ventricle's outline that lies inside the insonified sector.
@@ -159,22 +207,20 @@ impl ClipFrames {
 }
 
 impl FrameReading {
-    /// Reads a frame from its own maps, from those of the frames before and after it, as far as there are such, and from
-    /// its luma on the network's grid.
-    pub(super) fn new(
-        own: &FrameMaps,
-        [before, after]: [Option<&FrameMaps>; 2],
-        luma: &[f32],
-        placement: &Placement,
-    ) -> Self {
-        let blended = blend(own, [before, after]);
-        let maps = blended.as_ref().unwrap_or(own);
+    /// Reads a frame from its own maps and from those of the frames read before and after it, as far as there are such.
+    fn new(own: &Mapped, around: [Option<&Mapped>; 2], placement: &Placement) -> Self {
+        let blended = blend(
+            &own.maps,
+            around.map(|frame| frame.map(|frame| &frame.maps)),
+        );
+        let maps = blended.as_ref().unwrap_or(&own.maps);
         let ventricle = find(maps, placement);
         let share = |map: &Grid| map.count_over(0.5) as f64 / map.values.len().max(1) as f64;
+        let before = around[0].filter(|before| before.index + 1 == own.index);
         Self {
             solidity: ventricle.as_ref().map_or(0.0, |v| v.outline.solidity()),
             ventricle,
-            alone: find(own, placement),
+            alone: own.alone.clone(),
             areas: Areas {
                 lv: share(&maps.lv),
                 myocardium: share(&maps.myocardium),
@@ -182,10 +228,10 @@ impl FrameReading {
                 right: share(&maps.right),
             },
             confidence: confidence(&maps.lv),
-            overlap: before.map(|before| dice(&before.lv, &own.lv)),
+            overlap: before.map(|before| dice(&before.maps.lv, &own.maps.lv)),
             atrium_centre: centre(&maps.la).map(|point| placement.to_length(point)),
             right_centre: centre(&maps.right).map(|point| placement.to_length(point)),
-            contrast: contrast(maps, luma),
+            contrast: contrast(maps, &own.luma),
         }
     }
 }
@@ -203,13 +249,13 @@ fn blend(own: &FrameMaps, neighbours: [Option<&FrameMaps>; 2]) -> Option<FrameMa
 /// Takes the ventricle from frames in which it isn't where its neighbours have it, and counts those that the volume curve
 /// loses by that. An open valve without visible leaflets lets a network run on into the atrium for a frame or two; the
 /// annulus itself doesn't jump.
-fn leave_out_jumps(frames: &mut [FrameReading], frame_rate_hz: Option<f64>) -> usize {
+fn leave_out_jumps(frames: &mut [Option<FrameReading>], frame_rate_hz: Option<f64>) -> usize {
     let reach = frame_rate_hz.map_or(JUMP_FRAMES[0], |rate| (JUMP_S * rate).round() as usize);
     let reach = reach.clamp(JUMP_FRAMES[0], JUMP_FRAMES[1]);
     track_hinges(frames, reach);
     leave_out(frames, reach, |frame| &mut frame.ventricle);
     // The annulus is found best beside the neighbours, and it moves steadily enough to lose nothing by that.
-    for frame in &mut *frames {
+    for frame in frames.iter_mut().flatten() {
         if let (Some(alone), Some(ventricle)) = (&frame.alone, &frame.ventricle) {
             frame.alone = alone.with_hinges(ventricle.hinges());
         }
@@ -220,16 +266,17 @@ fn leave_out_jumps(frames: &mut [FrameReading], frame_rate_hz: Option<f64>) -> u
 /// Moves hinges of contours that aren't where those of the neighbours are. The annulus moves little in so short a time,
 /// but the border between ventricle and atrium is where a network is unsure: there is nothing to be seen of it but
 /// leaflets, and they are seen only while they lie across the beam.
-fn track_hinges(frames: &mut [FrameReading], reach: usize) {
+fn track_hinges(frames: &mut [Option<FrameReading>], reach: usize) {
     let places: Vec<Option<[f64; 5]>> = frames
         .iter()
         .map(|frame| {
-            let ventricle = frame.ventricle.as_ref()?;
+            let ventricle = frame.as_ref()?.ventricle.as_ref()?;
             let [[a, b], [c, d]] = ventricle.hinges();
             Some([a, b, c, d, ventricle.length()])
         })
         .collect();
     for (at, frame) in frames.iter_mut().enumerate() {
+        let Some(frame) = frame else { continue };
         let Some(ventricle) = &frame.ventricle else {
             continue;
         };
@@ -247,14 +294,14 @@ fn track_hinges(frames: &mut [FrameReading], reach: usize) {
 }
 
 fn leave_out(
-    frames: &mut [FrameReading],
+    frames: &mut [Option<FrameReading>],
     reach: usize,
     of: fn(&mut FrameReading) -> &mut Option<Ventricle>,
 ) -> usize {
     let places: Vec<Option<[f64; 3]>> = frames
         .iter_mut()
         .map(|frame| {
-            let ventricle = of(frame).as_ref()?;
+            let ventricle = of(frame.as_mut()?).as_ref()?;
             Some([ventricle.base[0], ventricle.base[1], ventricle.length()])
         })
         .collect();
@@ -266,7 +313,8 @@ fn leave_out(
             place.is_some_and(|place| jumps(place, window))
         })
         .collect();
-    for (frame, _) in frames.iter_mut().zip(&jumps).filter(|(_, jumps)| **jumps) {
+    let jumped = frames.iter_mut().zip(&jumps).filter(|(_, jumps)| **jumps);
+    for frame in jumped.filter_map(|(frame, _)| frame.as_mut()) {
         *of(frame) = None;
     }
     jumps.into_iter().filter(|jumps| *jumps).count()
@@ -322,15 +370,15 @@ fn centre(map: &Grid) -> Option<[f64; 2]> {
     (count > 0.0).then(|| [x / count, y / count])
 }
 
-fn contrast(maps: &FrameMaps, luma: &[f32]) -> f64 {
+fn contrast(maps: &FrameMaps, luma: &[u8]) -> f64 {
     let mean = |map: &Grid| {
-        let (sum, count) = map
-            .over(0.5)
-            .fold((0.0, 0.0), |(sum, count), at| (sum + luma[at], count + 1.0));
+        let (sum, count) = map.over(0.5).fold((0.0, 0.0), |(sum, count), at| {
+            (sum + f64::from(luma[at]), count + 1.0)
+        });
         if count > 0.0 { sum / count } else { 0.0 }
     };
-    let brightest = luma.iter().copied().fold(1.0, f32::max);
-    f64::from((mean(&maps.myocardium) - mean(&maps.lv)) / brightest)
+    let brightest = luma.iter().copied().fold(1, u8::max);
+    (mean(&maps.myocardium) - mean(&maps.lv)) / f64::from(brightest)
 }
 
 #[cfg(test)]
@@ -376,14 +424,22 @@ mod tests {
             offset: [0.0; 2],
             unit: [1.0; 2],
         };
-        FrameReading::new(&maps, [None; 2], &vec![0.0; SIDE * SIDE], &placement)
+        let mapped = Mapped {
+            index: 0,
+            luma: vec![0; SIDE * SIDE],
+            alone: find(&maps, &placement),
+            maps,
+        };
+        FrameReading::new(&mapped, [None; 2], &placement)
     }
 
     #[test]
     fn a_hinge_that_lost_the_annulus_is_put_where_its_neighbours_have_it() {
         // The annulus moves by a pixel a frame.
-        let mut frames: Vec<FrameReading> = (0..7).map(|at| box_of_a_heart(10 + at)).collect();
-        let hinges = |frame: &FrameReading| frame.ventricle.as_ref().unwrap().hinges();
+        let mut frames: Vec<Option<FrameReading>> =
+            (0..7).map(|at| Some(box_of_a_heart(10 + at))).collect();
+        let ventricle = |frame: &Option<FrameReading>| frame.clone().unwrap().ventricle.unwrap();
+        let hinges = |frame: &Option<FrameReading>| ventricle(frame).hinges();
         let true_ones: Vec<[[f64; 2]; 2]> = frames.iter().map(hinges).collect();
         let [left, right] = true_ones[3];
         assert!(
@@ -392,17 +448,17 @@ mod tests {
         );
         track_hinges(&mut frames, 3);
         assert_eq!(frames.iter().map(hinges).collect::<Vec<_>>(), true_ones);
-        let whole = frames[3].ventricle.clone().unwrap();
+        let whole = ventricle(&frames[3]);
         let lost = whole
             .with_hinges([[left[0], left[1] - 15.0], right])
             .unwrap();
         assert!(lost.area() < 0.95 * whole.area());
-        frames[3].ventricle = Some(lost);
+        frames[3].as_mut().unwrap().ventricle = Some(lost);
         track_hinges(&mut frames, 3);
         // The lost one counts in the median, which the next frame's takes the place of.
         assert!(distance(hinges(&frames[3])[0], left) < 1.5);
         assert!(distance(hinges(&frames[3])[1], right) < 1e-9);
-        let found = frames[3].ventricle.as_ref().unwrap();
+        let found = ventricle(&frames[3]);
         assert!((found.area() / whole.area() - 1.0).abs() < 0.02);
     }
 

@@ -1,7 +1,7 @@
 //! From a clip to volumes: maps, ventricles, view, quality, beats, numbers, checks.
 //!
 //! ```text
-//! frames     every frame mapped by the network; the ventricle found in each        chunks, lanes, grid, sector, outline, ventricle, annulus
+//! frames     frames mapped by the network; the ventricle found in each             chosen, chunks, lanes, grid, sector, outline, ventricle, annulus
 //! view       which chambers are seen, and where; what the view model and the header say
 //! quality    is that good enough to be measured? What does the quality model say?
 //! curve      volumes over time -> beats
@@ -10,6 +10,7 @@
 
 mod annulus;
 pub mod checks;
+mod chosen;
 mod chunks;
 mod curve;
 mod frames;
@@ -190,7 +191,7 @@ fn interpret(
         Err(reason) => return Ok(refuse_view(clip, seen.fitness, by_outline, reason, reading)),
     };
     if frames.left_out > 0 {
-        let counts = [frames.left_out, frames.frames.len()];
+        let counts = [frames.left_out, frames.count()];
         let note = phrases::FRAMES_LEFT_OUT.say(counts.map(|count| count.to_string().into()));
         reading.notes.push(note);
     }

@@ -253,16 +253,40 @@ fn in_image(ventricle: &Ventricle, clip: &Clip) -> Vec<[f64; 2]> {
     placed.collect()
 }
 
-/// The contour of every frame in which the ventricle was found, to a tenth of a pixel.
+/// The contour of every frame in which the ventricle was found, to a tenth of a pixel. In a frame that wasn't read it lies
+/// between those of the frames read before and after it.
 fn traces(clip: &Clip, frames: &ClipFrames) -> Vec<Trace> {
+    let count = frames.frames.len();
+    let read: Vec<usize> = (0..count)
+        .filter(|at| frames.frames[*at].is_some())
+        .collect();
+    let contours: Vec<Option<Vec<[f64; 2]>>> = read
+        .iter()
+        .map(|at| Some(in_image(frames.ventricle(*at)?, clip)))
+        .collect();
+    let contour = |at: usize| match read.binary_search(&at) {
+        Ok(found) => contours[found].clone(),
+        Err(next) => {
+            let before = next.checked_sub(1)?;
+            let way = (at - read[before]) as f64 / (read.get(next)? - read[before]) as f64;
+            let (from, to) = (contours[before].as_ref()?, contours[next].as_ref()?);
+            let points = from.iter().zip(to);
+            Some(points.map(|(from, to)| between(*from, *to, way)).collect())
+        }
+    };
     let tenths = |point: [f64; 2]| point.map(|value| (value * 10.0).round() / 10.0);
-    let found = frames.frames.iter().enumerate();
-    let found = found.filter_map(|(at, frame)| Some((at, frame.ventricle.as_ref()?)));
-    let traced = found.map(|(at, ventricle)| Trace {
-        frame: frame_number(at),
-        points: in_image(ventricle, clip).into_iter().map(tenths).collect(),
+    let traced = (0..count).filter_map(|at| {
+        Some(Trace {
+            frame: frame_number(at),
+            points: contour(at)?.into_iter().map(tenths).collect(),
+        })
     });
     traced.collect()
+}
+
+/// The point that far on the way between two, 0 to 1.
+fn between(from: [f64; 2], to: [f64; 2], way: f64) -> [f64; 2] {
+    [0, 1].map(|axis| from[axis] + (to[axis] - from[axis]) * way)
 }
 
 impl<'a> Measured<'a> {
@@ -298,7 +322,7 @@ impl<'a> Measured<'a> {
             .iter()
             .zip(self.ventricles)
             .map(|(at, ventricle)| {
-                let frame = frames.frames.get(*at)?;
+                let frame = frames.frames.get(*at)?.as_ref()?;
                 frame.atrium_centre?;
                 Some(view::atrium_is_below(frame, ventricle))
             });
@@ -370,17 +394,20 @@ fn seen_twice(
     frames: &ClipFrames,
     beat: CurveBeat,
 ) -> Result<Vec<f64>, TchError> {
-    let near = |at: usize| {
-        at.saturating_sub(MIRRORED_REACH)..(at + MIRRORED_REACH + 1).min(frames.frames.len())
-    };
-    let phases = [beat.ed, beat.es].map(near);
-    let small = phases.clone().map(|numbers| &frames.small[numbers]);
-    let mirrored = mirrored_volumes(segmenter, &frames.placement, &small)?;
     let direct = frames.volumes();
+    let near = |at: usize| {
+        let numbers = at.saturating_sub(MIRRORED_REACH)..=at + MIRRORED_REACH;
+        let seen =
+            numbers.filter_map(|at| Some((direct.get(at)?.as_ref()?, frames.small[at].as_ref()?)));
+        seen.unzip()
+    };
+    let phases: [(Vec<&f64>, Vec<&Vec<u8>>); 2] = [beat.ed, beat.es].map(near);
+    let small = phases.each_ref().map(|(_, small)| small.as_slice());
+    let mirrored = mirrored_volumes(segmenter, &frames.placement, &small)?;
     let mut volumes = [[0.0; 2]; 2];
-    for (phase, (numbers, mirrored)) in phases.into_iter().zip(mirrored).enumerate() {
-        let pairs = direct[numbers].iter().zip(&mirrored);
-        for (direct, mirrored) in pairs.filter_map(|(a, b)| Some(((*a)?, (*b)?))) {
+    for (phase, ((direct, _), mirrored)) in phases.into_iter().zip(mirrored).enumerate() {
+        let pairs = direct.into_iter().zip(mirrored);
+        for (direct, mirrored) in pairs.filter_map(|(a, b)| Some((a, b?))) {
             volumes[0][phase] += direct;
             volumes[1][phase] += mirrored;
         }
@@ -413,7 +440,7 @@ fn variance(values: &[f64]) -> f64 {
 
 /// The frame nearest to `at` in which a ventricle was found.
 fn nearest(frames: &ClipFrames, at: usize) -> Option<(usize, &Ventricle)> {
-    let ventricle = |at: usize| Some((at, frames.frames.get(at)?.ventricle.as_ref()?));
+    let ventricle = |at: usize| Some((at, frames.ventricle(at)?));
     (0..=NEAR_FRAMES)
         .find_map(|off| ventricle(at + off).or_else(|| at.checked_sub(off).and_then(ventricle)))
 }

@@ -89,7 +89,7 @@ fn graded(score: f64, reasons: impl IntoIterator<Item = Pattern<0>>) -> Quality 
 }
 
 fn aspects(frames: &ClipFrames, curve: Option<&Curve>, maps: Structures) -> Vec<Aspect> {
-    let found = frames.found().count() as f64 / frames.frames.len().max(1) as f64;
+    let found = frames.found().count() as f64 / frames.count().max(1) as f64;
     let noise = curve.map_or(1.0, |curve| {
         let (low, high) = curve.range();
         // A curve without a beat is not noisy but flat, which is for the beat finder to say.
@@ -108,7 +108,7 @@ fn aspects(frames: &ClipFrames, curve: Option<&Curve>, maps: Structures) -> Vec<
             reason: phrases::UNCLEAR_BORDERS,
         },
         Aspect {
-            value: frames.median(|frame| frame.overlap.unwrap_or(1.0)),
+            value: frames.median_known(|frame| frame.overlap).unwrap_or(1.0),
             worst: 0.70,
             best: 0.94,
             reason: phrases::OUTLINE_JUMPS,

@@ -49,7 +49,7 @@ pub(super) struct Decision {
 
 /// Reads the view from the chambers. A rule on a structure that the network doesn't map says nothing.
 pub(super) fn judge(frames: &ClipFrames, maps: Structures) -> Chambers {
-    let count = frames.frames.len().max(1) as f64;
+    let count = frames.count().max(1) as f64;
     let found = frames
         .found()
         .filter(|(frame, _)| frame.areas.lv >= CAVITY_SHARE_MIN)

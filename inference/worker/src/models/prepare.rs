@@ -11,7 +11,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::ReadError;
 use super::manifest::{Input, Layout, Padding};
-use crate::clip::Clip;
+use crate::clip::{Clip, spread};
 use crate::measure::{Placement, Resampler};
 use crate::parallel;
 
@@ -30,9 +30,9 @@ pub struct UnknownRate;
 
 /// The frames of each input that is made of a cine, from 0; none stands for zeros after normalisation.
 ///
-/// Inputs begin at evenly spaced frames, the first one at the first frame and the last one so that it ends with the
-/// cine; a cine too short for one input gives one that is padded. Frames are taken, never blended: a cine of another
-/// frame rate than the model's repeats or skips some.
+/// Single frames are [`spread`] over the cine. Clips begin at evenly spaced frames, the first one at the first frame and
+/// the last one so that it ends with the cine; a cine too short for one clip gives one that is padded. Frames are taken,
+/// never blended: a cine of another frame rate than the model's repeats or skips some.
 ///
 /// # Errors
 /// [`UnknownRate`] where a clip's frames lie in time and `rate_hz` is unknown.
@@ -41,6 +41,11 @@ pub fn sampling(
     frames: usize,
     rate_hz: Option<f64>,
 ) -> Result<Vec<Vec<Option<usize>>>, UnknownRate> {
+    if input.layout == Layout::Nchw {
+        return Ok(spread(frames, FRAMES_SHOWN_MAX)
+            .map(|at| vec![Some(at)])
+            .collect());
+    }
     let speed = match (input.frame_rate_hz, rate_hz) {
         (Some(model), Some(cine)) => cine / model,
         (Some(_), None) if input.frames > 1 => return Err(UnknownRate),
@@ -52,11 +57,7 @@ pub fn sampling(
         .collect();
     let span = offsets.last().map_or(1, |last| last + 1);
     let slack = frames.saturating_sub(span);
-    let most = match input.layout {
-        Layout::Nchw => FRAMES_SHOWN_MAX,
-        Layout::Ncthw => CLIPS_SHOWN_MAX,
-    };
-    let count = most.min(slack + 1);
+    let count = CLIPS_SHOWN_MAX.min(slack + 1);
     let last = frames.saturating_sub(1);
     let frame = |at: usize| match input.padding {
         Padding::Zero => (at <= last).then_some(at),

@@ -41,6 +41,7 @@ fn single_frames_are_spread_over_the_cine() {
     let many = of(61);
     assert_eq!(many.len(), FRAMES_SHOWN_MAX);
     assert_eq!((many[0], many[1], many[15]), (0, 4, 60));
+    assert_eq!(of(65).len(), 9);
 }
 
 #[test]
