@@ -56,10 +56,20 @@ impl Chosen {
         if self.step == 1 {
             return Vec::new();
         }
-        let curve = Curve::smooth(volumes, self.rate_hz);
-        let landmarks = curve.map_or_else(Vec::new, |curve| curve.landmarks());
+        let Some(curve) = Curve::smooth(volumes, self.rate_hz) else {
+            return Vec::new();
+        };
+        let volume = |at: usize| curve.volumes[at - self.stretch.start];
+        // Of the frames that were looked at, the one beside a landmark that comes nearest to it.
+        let nearest = |mark: usize| {
+            let mark = self.stretch.start + mark;
+            let beside = self.first.iter().filter(|at| at.abs_diff(mark) < self.step);
+            let short = |at: &usize| (volume(*at) - volume(mark)).abs();
+            beside.copied().min_by(|a, b| short(a).total_cmp(&short(b)))
+        };
+        let landmarks: Vec<usize> = curve.landmarks().into_iter().filter_map(nearest).collect();
         let is_missing = |at: &usize| {
-            let is_near = |mark: &usize| (self.stretch.start + mark).abs_diff(*at) < self.step;
+            let is_near = |mark: &usize| mark.abs_diff(*at) < self.step;
             self.first.binary_search(at).is_err() && landmarks.iter().any(is_near)
         };
         self.stretch.clone().filter(is_missing).collect()
