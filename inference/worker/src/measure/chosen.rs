@@ -1,12 +1,13 @@
 //! Which frames of a clip are read: a grid of them, and every one around the end diastoles and end systoles that are seen
-//! on that grid.
+//! on that grid. Those of one beat are seen in the mirror too.
 //!
 //! Between these a heart moves steadily, and a cart takes far more frames than it needs to be followed. They are what
 //! is measured, so they alone are worth every frame.
 
 use std::ops::Range;
 
-use super::curve::Curve;
+use super::chunks::{Look, Mapped};
+use super::curve::{Curve, CurveBeat};
 
 /// Frames a second that are enough to see where the turns are: 10 in the beat of a heart at 84 a minute. A
 /// cine of 29 or 30 has two of them in each step.
@@ -15,6 +16,9 @@ const RATE_MIN_HZ: f64 = 14.0;
 /// Steps of the grid. Each is a multiple of those before it, as those of the frames are that others look at
 /// ([`spread`](crate::clip::spread)).
 const STEPS: [usize; 3] = [4, 2, 1];
+
+/// Frames on either side of an end diastole and an end systole that are looked at in the mirror too.
+const MIRRORED_REACH: usize = 1;
 
 /// The frames of a clip that are read, or of a stretch of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,29 +54,75 @@ impl Chosen {
         &self.first
     }
 
-    /// The frames that are missing around what is measured, rising. `volumes` are those of the stretch's frames, in cubes of
-    /// any unit, of the first ones alone.
-    pub(super) fn around_landmarks(&self, volumes: &[Option<f64>]) -> Vec<usize> {
-        if self.step == 1 {
-            return Vec::new();
-        }
+    /// What is missing around what is measured. `volumes` are those of the stretch's frames, in cubes of any unit, of the
+    /// first ones alone.
+    pub(super) fn missing(&self, volumes: &[Option<f64>]) -> Missing {
         let Some(curve) = Curve::smooth(volumes, self.rate_hz) else {
-            return Vec::new();
+            return Missing::default();
         };
+        let mut beats = curve.beats();
+        let landmarks = if beats.is_empty() {
+            curve.turns()
+        } else {
+            beats.iter().flat_map(|beat| [beat.ed, beat.es]).collect()
+        };
+        let ef = |beat: &CurveBeat| 1.0 - curve.volumes[beat.es] / curve.volumes[beat.ed];
+        beats.sort_by(|a, b| ef(a).total_cmp(&ef(b)));
+        let middle = beats.get(beats.len() / 2).into_iter();
+        let middle: Vec<usize> = middle.flat_map(|beat| [beat.ed, beat.es]).collect();
+        let is_first = |at: &usize| self.first.binary_search(at).is_ok();
+        let mut frames = self.beside(&curve, &landmarks, self.step - 1);
+        frames.retain(|at| !is_first(at));
+        Missing {
+            mirrored: self.beside(&curve, &middle, MIRRORED_REACH),
+            frames,
+        }
+    }
+
+    /// The frames at most so far from each landmark of a curve, rising; or from the frame beside it that was looked at and
+    /// comes nearest to it.
+    fn beside(&self, curve: &Curve, landmarks: &[usize], reach: usize) -> Vec<usize> {
         let volume = |at: usize| curve.volumes[at - self.stretch.start];
-        // Of the frames that were looked at, the one beside a landmark that comes nearest to it.
-        let nearest = |mark: usize| {
+        let seen = |mark: &usize| {
             let mark = self.stretch.start + mark;
             let beside = self.first.iter().filter(|at| at.abs_diff(mark) < self.step);
             let short = |at: &usize| (volume(*at) - volume(mark)).abs();
             beside.copied().min_by(|a, b| short(a).total_cmp(&short(b)))
         };
-        let landmarks: Vec<usize> = curve.landmarks().into_iter().filter_map(nearest).collect();
-        let is_missing = |at: &usize| {
-            let is_near = |mark: &usize| mark.abs_diff(*at) < self.step;
-            self.first.binary_search(at).is_err() && landmarks.iter().any(is_near)
-        };
-        self.stretch.clone().filter(is_missing).collect()
+        let seen: Vec<usize> = landmarks.iter().filter_map(seen).collect();
+        let is_near = |at: &usize| seen.iter().any(|mark| mark.abs_diff(*at) <= reach);
+        self.stretch.clone().filter(is_near).collect()
+    }
+}
+
+/// What is still to be looked at once the first frames are mapped.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Missing {
+    /// Frames that weren't mapped, rising.
+    frames: Vec<usize>,
+    /// Frames around end diastole and end systole of one beat, rising.
+    mirrored: Vec<usize>,
+}
+
+impl Missing {
+    /// Every second one first, so that both halves cost the same.
+    pub(super) fn looks<'a>(&self, mapped: &'a [Mapped]) -> Vec<Look<'a>> {
+        let is_mirrored = |at: usize| self.mirrored.binary_search(&at).is_ok();
+        let known = mapped.iter().filter(|frame| is_mirrored(frame.index));
+        let known = known.map(|frame| Look {
+            index: frame.index,
+            known: Some(&frame.luma),
+            mirrored: true,
+        });
+        let new = self.frames.iter().map(|at| Look {
+            index: *at,
+            known: None,
+            mirrored: is_mirrored(*at),
+        });
+        let mut looks: Vec<Look<'a>> = known.chain(new).collect();
+        looks.sort_unstable_by_key(|look| look.index);
+        let halves = [0, 1].map(|from| looks.iter().skip(from).step_by(2).cloned());
+        halves.into_iter().flatten().collect()
     }
 }
 
@@ -104,13 +154,31 @@ mod tests {
         let volumes: Vec<Option<f64>> = (6..56)
             .map(|at| chosen.first().contains(&at).then(|| volume(at)))
             .collect();
-        let around = chosen.around_landmarks(&volumes);
-        assert_eq!(around, [9, 11, 19, 21, 29, 31, 39, 41]);
+        let missing = chosen.missing(&volumes);
+        assert_eq!(missing.frames, [9, 11, 19, 21, 29, 31, 39, 41]);
+        assert_eq!(missing.mirrored.len(), 6);
+        let [ed, es] = [missing.mirrored[1], missing.mirrored[4]];
+        assert_eq!(missing.mirrored, [ed - 1, ed, ed + 1, es - 1, es, es + 1]);
+        assert!([[10, 20], [30, 40]].contains(&[ed, es]), "one beat");
         // No beat: the ends are as good as any turn. The last frames are read anyway.
         let falling: Vec<Option<f64>> = (0..50).map(|at| Some(f64::from(150 - at))).collect();
-        assert_eq!(chosen.around_landmarks(&falling), [7]);
-        assert!(chosen.around_landmarks(&[None; 50]).is_empty());
-        let all = Chosen::new(0..9, None, &[]);
-        assert!(all.around_landmarks(&[Some(1.0); 9]).is_empty());
+        let missing = chosen.missing(&falling);
+        assert_eq!(
+            (missing.frames, missing.mirrored),
+            (vec![7], Vec::<usize>::new())
+        );
+        assert_eq!(chosen.missing(&[None; 50]), Missing::default());
+    }
+
+    #[test]
+    fn a_cine_that_is_read_whole_has_only_its_mirror_missing() {
+        let volume = |at: usize| 100.0 + 5.0 * at.abs_diff(12).min(12) as f64;
+        let chosen = Chosen::new(0..40, None, &[]);
+        let volumes: Vec<Option<f64>> = (0..40)
+            .map(|at| Some(volume(at) - volume(at.abs_diff(24) + 12) + 100.0))
+            .collect();
+        let missing = chosen.missing(&volumes);
+        assert!(missing.frames.is_empty());
+        assert_eq!(missing.mirrored.len(), 6, "{missing:?}");
     }
 }

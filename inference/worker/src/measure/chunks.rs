@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use tch::TchError;
-
 use super::frames::find;
 use super::grid::{Placement, Resampler};
 use super::lanes::{self, Network};
@@ -22,10 +20,23 @@ const CHUNK_MIN: usize = 3;
 /// Frames that were mapped together, and what was seen beside that.
 pub(super) struct Chunk {
     pub(super) frames: Vec<Mapped>,
+    /// By frame: the volume in its mirror image, in cubes of the unit of length; none where no ventricle is seen there.
+    pub(super) mirrored: Vec<(usize, Option<f64>)>,
     pub(super) sector: Sector,
     pub(super) brightest: u8,
     /// Frames for other models, resampled.
     pub(super) shown: Vec<Vec<f32>>,
+}
+
+/// What is asked about one frame.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Look<'a> {
+    /// From 0.
+    pub(super) index: usize,
+    /// Its luma on the network's grid, where it was mapped before.
+    pub(super) known: Option<&'a [u8]>,
+    /// Whether it is to be mapped in the mirror too.
+    pub(super) mirrored: bool,
 }
 
 /// A frame that is mapped, but not read yet.
@@ -65,72 +76,79 @@ impl<'a> Mapper<'a> {
         }
     }
 
-    /// Decodes, resamples and maps frames, on all cores; the chunks are in the order of `numbers`.
+    /// Decodes, resamples and maps frames, on all cores; the chunks are in the order of `looks`.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub(super) fn map(&self, numbers: &[usize]) -> Result<Vec<Chunk>, ReadError> {
-        lanes::run(self.segmenter, chunks(numbers.len()), |chunk, network| {
-            self.map_chunk(&numbers[part(numbers.len(), chunk)], network)
+    pub(super) fn map(&self, looks: &[Look<'_>]) -> Result<Vec<Chunk>, ReadError> {
+        lanes::run(self.segmenter, chunks(looks.len()), |chunk, network| {
+            self.map_chunk(&looks[part(looks.len(), chunk)], network)
         })
     }
 
-    fn map_chunk(&self, numbers: &[usize], network: &Network<'_>) -> Result<Chunk, ReadError> {
-        let mut brightest = 0;
-        let mut sector = Sector::new(self.segmenter.side());
-        let mut inputs = Vec::with_capacity(CHUNK);
-        let (mut luma, mut shown) = (Vec::with_capacity(CHUNK), Vec::new());
-        for index in numbers {
-            let frame = self.clip.frame(*index)?;
-            brightest = frame.iter().copied().fold(brightest, u8::max);
-            let mut grid = self.resampler.sample(&frame);
-            sector.add(&grid);
-            if self.wanted.binary_search(index).is_ok() {
-                shown.push(grid.clone());
+    fn map_chunk(&self, looks: &[Look<'_>], network: &Network<'_>) -> Result<Chunk, ReadError> {
+        let mut chunk = Chunk {
+            frames: Vec::with_capacity(looks.len()),
+            mirrored: Vec::new(),
+            sector: Sector::new(self.segmenter.side()),
+            brightest: 0,
+            shown: Vec::new(),
+        };
+        let (mut inputs, mut mirrors) = (Vec::new(), Vec::new());
+        let mut decoded = Vec::new();
+        for look in looks {
+            let luma = if let Some(luma) = look.known {
+                luma
+            } else {
+                let mut grid = self.decode(look.index, &mut chunk)?;
+                let luma: Vec<u8> = grid.iter().map(|luma| luma.round() as u8).collect();
+                self.segmenter.normalise(&mut grid);
+                inputs.push(grid);
+                decoded.push((look.index, luma));
+                decoded.last().map_or(&[][..], |(_, luma)| luma)
+            };
+            if look.mirrored {
+                mirrors.push(self.mirror_of(luma));
             }
-            luma.push(grid.iter().map(|luma| luma.round() as u8).collect());
-            self.segmenter.normalise(&mut grid);
-            inputs.push(grid);
         }
-        let mapped = numbers.iter().zip(luma).zip(network(inputs)?);
-        let frames = mapped.map(|((index, luma), maps)| Mapped {
-            index: *index,
-            luma,
-            alone: find(&maps, &self.placement),
-            maps,
-        });
-        Ok(Chunk {
-            frames: frames.collect(),
-            sector,
-            brightest,
-            shown,
-        })
+        inputs.append(&mut mirrors);
+        let mut maps = network(inputs)?.into_iter();
+        for ((index, luma), maps) in decoded.into_iter().zip(maps.by_ref()) {
+            chunk.frames.push(Mapped {
+                index,
+                luma,
+                alone: find(&maps, &self.placement),
+                maps,
+            });
+        }
+        let mirrored = looks.iter().filter(|look| look.mirrored);
+        for (look, maps) in mirrored.zip(maps) {
+            let found = find(&maps.mirrored(), &self.placement);
+            let volume = found.as_ref().map(Ventricle::volume);
+            chunk.mirrored.push((look.index, volume));
+        }
+        Ok(chunk)
     }
-}
 
-/// Volumes of some frames as the network sees them in the mirror, in cubes of the unit of length; none where it sees no
-/// ventricle. Each group of `frames`, which are luma on the network's grid, is mapped on one core.
-///
-/// # Errors
-/// As libtorch reports them.
-pub(super) fn mirrored_volumes(
-    segmenter: &Segmenter,
-    placement: &Placement,
-    frames: &[&[&Vec<u8>]],
-) -> Result<Vec<Vec<Option<f64>>>, TchError> {
-    let input = |luma: &&Vec<u8>| {
+    /// A frame's luma on the network's grid.
+    fn decode(&self, index: usize, chunk: &mut Chunk) -> Result<Vec<f32>, ReadError> {
+        let frame = self.clip.frame(index)?;
+        chunk.brightest = frame.iter().copied().fold(chunk.brightest, u8::max);
+        let grid = self.resampler.sample(&frame);
+        chunk.sector.add(&grid);
+        if self.wanted.binary_search(&index).is_ok() {
+            chunk.shown.push(grid.clone());
+        }
+        Ok(grid)
+    }
+
+    /// The network's input for the mirror image of a frame.
+    fn mirror_of(&self, luma: &[u8]) -> Vec<f32> {
         let mut input: Vec<f32> = luma.iter().map(|luma| f32::from(*luma)).collect();
-        segmenter.normalise(&mut input);
-        mirror(&mut input, segmenter.side());
+        self.segmenter.normalise(&mut input);
+        mirror(&mut input, self.segmenter.side());
         input
-    };
-    lanes::run(segmenter, frames.len(), |group, network| {
-        let maps = network(frames[group].iter().map(input).collect())?;
-        let ventricles = maps
-            .into_iter()
-            .map(|maps| find(&maps.mirrored(), placement));
-        Ok(ventricles.map(|found| Some(found?.volume())).collect())
-    })
+    }
 }
 
 /// Chunks of so many frames: two at least, so that no core waits, unless they would be very short.

@@ -79,13 +79,8 @@ impl Curve {
             })
     }
 
-    /// The frames that a measurement depends on: end diastole and end systole of the beats, or every turn of the curve where
-    /// there is no beat to be seen.
-    pub(super) fn landmarks(&self) -> Vec<usize> {
-        let beats = self.beats();
-        if !beats.is_empty() {
-            return beats.iter().flat_map(|beat| [beat.ed, beat.es]).collect();
-        }
+    /// The frames of all turns, those at the clip's ends too.
+    pub(super) fn turns(&self) -> Vec<usize> {
         let (low, high) = self.range();
         let found = turns(&self.volumes, TURN_SHARE * (high - low));
         found.into_iter().map(|turn| turn.at).collect()

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 
 use super::chosen::Chosen;
-use super::chunks::{Chunk, Mapped, Mapper};
+use super::chunks::{Chunk, Look, Mapped, Mapper};
 use super::grid::{Grid, Placement};
 use super::sector::Sector;
 use super::ventricle::{Ventricle, distance};
@@ -80,8 +80,9 @@ pub(super) struct ClipFrames {
     /// Frames that other models may want to see too, resampled, in the order of
     /// [`sampling`](crate::models::prepare::sampling).
     pub(super) shown: Vec<Vec<f32>>,
-    /// Luma of the frames that were read on the network's grid, rounded: a hundredth of a frame's own size.
-    pub(super) small: Vec<Option<Vec<u8>>>,
+    /// By number from 0: the volume in a frame's mirror image, in cubes of the unit of length; none where no ventricle was
+    /// found there, or none looked for.
+    pub(super) mirrored: Vec<Option<f64>>,
     sector: Sector,
 }
 
@@ -95,22 +96,25 @@ impl ClipFrames {
             left_out: 0,
             brightest: 0,
             shown: Vec::new(),
-            small: vec![None; clip.frames],
+            mirrored: vec![None; clip.frames],
             sector: Sector::new(segmenter.side()),
         };
         for begin in (0..clip.frames).step_by(STRETCH) {
             let end = clip.frames.min(begin + STRETCH);
             let chosen = Chosen::new(begin..end, clip.frame_rate_hz, &mapper.wanted);
-            let mut mapped = read.take_in(mapper.map(chosen.first())?);
-            let volumes = |mapped: &[Mapped]| {
-                let mut volumes = vec![None; end - begin];
-                for frame in mapped {
-                    volumes[frame.index - begin] = frame.alone.as_ref().map(Ventricle::volume);
-                }
-                volumes
-            };
-            let around = chosen.around_landmarks(&volumes(&mapped));
-            mapped.extend(read.take_in(mapper.map(&around)?));
+            let first = chosen.first().iter().map(|index| Look {
+                index: *index,
+                known: None,
+                mirrored: false,
+            });
+            let mut mapped = read.take_in(mapper.map(&first.collect::<Vec<_>>())?);
+            let mut volumes = vec![None; end - begin];
+            for frame in &mapped {
+                volumes[frame.index - begin] = frame.alone.as_ref().map(Ventricle::volume);
+            }
+            let missing = chosen.missing(&volumes);
+            let more = mapper.map(&missing.looks(&mapped))?;
+            mapped.extend(read.take_in(more));
             mapped.sort_unstable_by_key(|frame| frame.index);
             read.read_mapped(&mapped);
         }
@@ -127,6 +131,9 @@ impl ClipFrames {
             self.brightest = self.brightest.max(chunk.brightest);
             self.shown.append(&mut chunk.shown);
             mapped.append(&mut chunk.frames);
+            for (index, volume) in chunk.mirrored {
+                self.mirrored[index] = volume;
+            }
         }
         mapped
     }
@@ -142,7 +149,6 @@ impl ClipFrames {
         let Ok(readings) = parallel::try_map(mapped.len(), parallel::cores(), read);
         for (frame, reading) in mapped.iter().zip(readings) {
             self.frames[frame.index] = Some(reading);
-            self.small[frame.index] = Some(frame.luma.clone());
         }
     }
 

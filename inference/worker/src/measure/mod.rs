@@ -200,7 +200,7 @@ fn interpret(
     reading.quality = Some(by_outline);
     match curve.filter(|_| !poor) {
         Some(curve) => {
-            let reading = measure(clip, models, frames, &curve, view, reading)?;
+            let reading = measure(clip, models, frames, &curve, view, reading);
             compare_regression(clip, models, reading)
         }
         None => Ok(reading.reject(Rejection::Quality, detail)),
@@ -254,17 +254,17 @@ fn measure(
     curve: &Curve,
     view: ViewLabel,
     mut reading: ClipReading,
-) -> Result<ClipReading, ReadError> {
+) -> ClipReading {
     reading.volume_curve = numbers::published(curve, clip.cm_per_px.is_some());
     let beats = curve.beats();
     if beats.is_empty() {
-        return Ok(reading.reject(Rejection::NoBeat, phrases::NO_BEAT));
+        return reading.reject(Rejection::NoBeat, phrases::NO_BEAT);
     }
-    let numbers = Numbers::new(clip, models.segmentation(), frames, curve, &beats)?;
-    Ok(match numbers {
+    let model_error = models.segmentation().manifest().ef_error_points();
+    match Numbers::new(clip, model_error, frames, curve, &beats) {
         Some(numbers) => numbers.fill(clip, frames, curve, view, reading),
         None => reading.reject(Rejection::Quality, phrases::NO_VENTRICLE_AT_PHASE),
-    })
+    }
 }
 
 /// Where an ejection fraction was measured and a model can give another one, a check compares the two.

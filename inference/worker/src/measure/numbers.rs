@@ -7,17 +7,14 @@ use sonode_findings::{
     Beat, CardiacPhase, Check, CheckOutcome, Contour, Disks, LvMeasurement, Method, Rejection,
     Trace, ViewLabel,
 };
-use tch::TchError;
 
 use super::ClipReading;
 use super::checks::{self, Figures, Verdict};
-use super::chunks::mirrored_volumes;
 use super::curve::{Curve, CurveBeat};
 use super::frames::ClipFrames;
 use super::ventricle::Ventricle;
 use super::view;
 use crate::clip::Clip;
-use crate::models::Segmenter;
 
 /// Points of a reported contour.
 const CONTOUR_POINTS: usize = 48;
@@ -34,8 +31,8 @@ const SEXLESS_PROFILES: [Profile; 2] = [Profile::Bse2020, Profile::EscHf];
 /// How far from an extremum of the curve a frame with a ventricle may lie.
 const NEAR_FRAMES: usize = 2;
 
-/// Frames on either side of an end diastole and an end systole that are looked at in the mirror too.
-const MIRRORED_REACH: usize = 1;
+/// How far from an end diastole or end systole a frame that was seen in the mirror belongs to it.
+const MIRRORED_REACH: usize = 2;
 
 /// One measured beat.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,17 +77,14 @@ pub(super) fn published(curve: &Curve, calibrated: bool) -> Vec<f64> {
 }
 
 impl<'a> Numbers<'a> {
-    /// Measures the beats; none where no ventricle was found near any of them.
-    ///
-    /// # Errors
-    /// As libtorch reports them.
+    /// Measures the beats; none where no ventricle was found near any of them. `model_error` is that of EF, in points.
     pub(super) fn new(
         clip: &Clip,
-        segmenter: &Segmenter,
+        model_error: f64,
         frames: &'a ClipFrames,
         curve: &Curve,
         beats: &[CurveBeat],
-    ) -> Result<Option<Self>, TchError> {
+    ) -> Option<Self> {
         let beats: Vec<Measured<'a>> = beats
             .iter()
             .filter_map(|beat| Measured::new(*beat, curve, frames))
@@ -98,28 +92,23 @@ impl<'a> Numbers<'a> {
         let calibrated = clip.cm_per_px.is_some();
         let beats = without_artefacts(beats, calibrated);
         let numbers = |measured: &Measured<'_>| (measured.volumes, measured.lvef_percent);
-        let Some(median) = Median::of(&beats.iter().map(numbers).collect::<Vec<_>>()) else {
-            return Ok(None);
-        };
+        let median = Median::of(&beats.iter().map(numbers).collect::<Vec<_>>())?;
         let middle = &beats[median.beat];
-        let seen = seen_twice(segmenter, frames, middle.beat)?;
-        let interval = interval(
-            segmenter.manifest().ef_error_points(),
-            &beats,
-            &median,
-            &seen,
-        );
+        let mut order = std::iter::once(middle).chain(&beats);
+        let seen = order.find_map(|measured| seen_twice(frames, measured.beat));
+        let seen = seen.map_or_else(Vec::new, Vec::from);
+        let interval = interval(model_error, &beats, &median, &seen);
         let verdict = checks::check(&Figures {
             volumes: median.volumes,
             lvef_percent: median.lvef_percent,
             ..middle.figures(clip, frames)
         });
-        Ok(Some(Self {
+        Some(Self {
             beats,
             median,
             interval,
             verdict,
-        }))
+        })
     }
 
     /// Writes the numbers into a reading, or the reason why a hard bound forbids them.
@@ -385,40 +374,22 @@ fn interval(model: f64, beats: &[Measured<'_>], median: &Median, seen: &[f64]) -
 }
 
 /// EF of one beat as the network sees its end diastole and its end systole directly, and as it sees them in the mirror;
-/// empty where there is a phase of which it doesn't see a frame in both.
-///
-/// # Errors
-/// As libtorch reports them.
-fn seen_twice(
-    segmenter: &Segmenter,
-    frames: &ClipFrames,
-    beat: CurveBeat,
-) -> Result<Vec<f64>, TchError> {
+/// none where there is a phase of which it doesn't see a frame in both.
+fn seen_twice(frames: &ClipFrames, beat: CurveBeat) -> Option<[f64; 2]> {
     let direct = frames.volumes();
-    let near = |at: usize| {
-        let numbers = at.saturating_sub(MIRRORED_REACH)..=at + MIRRORED_REACH;
-        let seen =
-            numbers.filter_map(|at| Some((direct.get(at)?.as_ref()?, frames.small[at].as_ref()?)));
-        seen.unzip()
-    };
-    let phases: [(Vec<&f64>, Vec<&Vec<u8>>); 2] = [beat.ed, beat.es].map(near);
-    let small = phases.each_ref().map(|(_, small)| small.as_slice());
-    let mirrored = mirrored_volumes(segmenter, &frames.placement, &small)?;
     let mut volumes = [[0.0; 2]; 2];
-    for (phase, ((direct, _), mirrored)) in phases.into_iter().zip(mirrored).enumerate() {
-        let pairs = direct.into_iter().zip(mirrored);
-        for (direct, mirrored) in pairs.filter_map(|(a, b)| Some((a, b?))) {
-            volumes[0][phase] += direct;
-            volumes[1][phase] += mirrored;
+    for (phase, at) in [beat.ed, beat.es].into_iter().enumerate() {
+        for near in at.saturating_sub(MIRRORED_REACH)..=at + MIRRORED_REACH {
+            let known = |volumes: &[Option<f64>]| volumes.get(near).copied().flatten();
+            if let Some((direct, mirrored)) = known(&direct).zip(known(&frames.mirrored)) {
+                volumes[0][phase] += direct;
+                volumes[1][phase] += mirrored;
+            }
         }
     }
     // Both sums of a phase have as many frames.
     let is_seen = volumes.as_flattened().iter().all(|volume| *volume > 0.0);
-    Ok(if is_seen {
-        volumes.map(ef).to_vec()
-    } else {
-        Vec::new()
-    })
+    is_seen.then(|| volumes.map(ef))
 }
 
 fn ef([edv, esv]: [f64; 2]) -> f64 {
