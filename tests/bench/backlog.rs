@@ -1,6 +1,7 @@
 //! Reports that waited for the PACS: how fast they leave once it is there, and on how many associations.
 
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use sonode_tests::cart::{Cart, Proposal};
@@ -17,7 +18,7 @@ pub(crate) struct Backlog {
     studies: u32,
     /// That the PACS took.
     associations: usize,
-    /// From the PACS's first success to its last.
+    /// From the first report in the PACS's folder to the last.
     seconds: f64,
 }
 
@@ -68,13 +69,17 @@ pub(crate) fn measure(studies: u32) -> Result<Backlog> {
     eventually("the PACS to have every report", WITHIN, || {
         Ok((pacs.received()?.len() == uids.len()).then_some(()))
     })?;
-    let delivered = eventually("every report to be delivered", WITHIN, || all("delivered"))?;
-    let (first, last) = (delivered.iter().min(), delivered.iter().max());
+    // The node learns of them as one answer, at the association's end.
+    let written = |file: &PathBuf| anyhow::Ok(std::fs::metadata(file)?.modified()?);
+    let written: Result<Vec<SystemTime>> = pacs.received()?.iter().map(written).collect();
+    let written = written?;
+    let (first, last) = (written.iter().min(), written.iter().max());
     let (first, last) = first.zip(last).context("no report")?;
+    eventually("every report to be delivered", WITHIN, || all("delivered"))?;
     Ok(Backlog {
         studies,
         associations: pacs.associations()?,
-        seconds: last.duration_since(*first).as_secs_f64(),
+        seconds: last.duration_since(*first)?.as_secs_f64(),
     })
 }
 
@@ -86,7 +91,8 @@ pub(crate) fn sentence(backlog: Backlog) -> String {
         seconds,
     } = backlog;
     format!(
-        "{studies} reports that had waited for the PACS left on {associations} associations, {:.0} a second.",
+        "{studies} reports that had waited for the PACS left on {associations} association{}, {:.0} a second.",
+        if associations == 1 { "" } else { "s" },
         f64::from(studies) / seconds
     )
 }

@@ -24,8 +24,10 @@ use crate::models::Models;
 use crate::parallel;
 
 /// Most frames that are looked at in colour, at least half as many where there are such: flow shows in some part of every
-/// beat.
-const COLOUR_SAMPLES: usize = 12;
+/// beat. The second figure is for cines in which the first frames show some colour, but not enough of it.
+const COLOUR_SAMPLES: [usize; 2] = [6, 12];
+/// Share of the crop whose colour is worth a second look: less than that is compression's.
+const COLOUR_TRACE: f64 = 0.0005;
 /// Share of the crop that a colour box paints at least in its fullest frame; annotations paint less.
 const DOPPLER_SHARE: f64 = 0.01;
 
@@ -324,16 +326,27 @@ struct Sampled {
 /// Looks for a colour box that is burned into the pixels; headers often don't say. A clip that is grey throughout isn't
 /// decoded for that.
 fn samples(frames: &Frames, crop: Crop, count: usize) -> Result<Sampled, PixelError> {
-    let looked_at = if frames.is_colour() { count } else { 0 };
-    let numbers: Vec<usize> = spread(looked_at, COLOUR_SAMPLES).collect();
-    let found = parallel::try_map(numbers.len(), parallel::cores(), |sample| {
-        frames.luma_and_flow(crop, numbers[sample])
-    })?;
-    let (luma, flows): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-    Ok(Sampled {
-        decoded: numbers.into_iter().zip(luma).collect(),
-        flow: flows.into_iter().fold(0.0, f64::max),
-    })
+    let count = if frames.is_colour() { count } else { 0 };
+    let mut sampled = Sampled {
+        decoded: Vec::new(),
+        flow: 0.0,
+    };
+    for most in COLOUR_SAMPLES {
+        let is_new = |at: &usize| sampled.decoded.iter().all(|(known, _)| known != at);
+        let numbers: Vec<usize> = spread(count, most).filter(is_new).collect();
+        let found = parallel::try_map(numbers.len(), parallel::cores(), |sample| {
+            frames.luma_and_flow(crop, numbers[sample])
+        })?;
+        for (number, (luma, flow)) in numbers.into_iter().zip(found) {
+            sampled.decoded.push((number, luma));
+            sampled.flow = sampled.flow.max(flow);
+        }
+        if !(COLOUR_TRACE..DOPPLER_SHARE).contains(&sampled.flow) {
+            break;
+        }
+    }
+    sampled.decoded.sort_unstable_by_key(|(number, _)| *number);
+    Ok(sampled)
 }
 
 /// A file without a readable header still has an answer, under the UID that the spool named it by, or else under one
