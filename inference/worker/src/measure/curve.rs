@@ -57,12 +57,7 @@ impl Curve {
         let volumes: Vec<f64> = (0..filled.len())
             .map(|at| local_parabola(&filled, at, reach).max(0.0))
             .collect();
-        // What was bridged isn't noise.
-        let known = raw.iter().zip(&volumes);
-        let squares: Vec<f64> = known
-            .filter_map(|(raw, smooth)| Some(((*raw)? - smooth).powi(2)))
-            .collect();
-        let residual = (squares.iter().sum::<f64>() / squares.len() as f64).sqrt();
+        let residual = residual(raw, &volumes);
         Some(Self {
             volumes,
             residual,
@@ -236,6 +231,26 @@ fn window(frame_rate_hz: Option<f64>) -> usize {
     frames.clamp(5, 25) | 1
 }
 
+/// Root mean square of what smoothing took away, over time: what was bridged isn't noise, and a volume stands for the time
+/// from half-way to the one known before it to half-way to the one after it.
+fn residual(raw: &[Option<f64>], smooth: &[f64]) -> f64 {
+    let known: Vec<usize> = (0..raw.len()).filter(|at| raw[*at].is_some()).collect();
+    let (mut sum, mut time) = (0.0, 0.0);
+    for (place, at) in known.iter().enumerate() {
+        let before = place
+            .checked_sub(1)
+            .map_or(-1.0, |place| known[place] as f64);
+        let after = known
+            .get(place + 1)
+            .map_or(raw.len() as f64, |at| *at as f64);
+        let weight = (after - before) / 2.0;
+        let off = raw[*at].map_or(0.0, |raw| raw - smooth[*at]);
+        sum += weight * off.powi(2);
+        time += weight;
+    }
+    (sum / time).sqrt()
+}
+
 /// Fills gaps linearly between their neighbours and evenly at the ends.
 fn bridge(raw: &[Option<f64>]) -> Option<Vec<f64>> {
     let known: Vec<(usize, f64)> = raw
@@ -393,6 +408,17 @@ mod tests {
                 .collect();
             assert!(Curve::smooth(&raw, Some(30.0)).unwrap().beats().is_empty());
         }
+    }
+
+    #[test]
+    fn noise_counts_by_the_time_that_it_stands_for() {
+        let smooth = [10.0; 6];
+        let all = [12.0, 10.0, 10.0, 8.0, 10.0, 10.0].map(Some);
+        assert!((residual(&all, &smooth) - (8.0_f64 / 6.0).sqrt()).abs() < 1e-9);
+        // The same noise, looked at closely.
+        let some = [Some(12.0), Some(10.0), None, None, Some(10.0), None];
+        let expected = (4.0_f64 / (1.0 + 2.0 + 2.5)).sqrt();
+        assert!((residual(&some, &smooth) - expected).abs() < 1e-9);
     }
 
     #[test]
