@@ -40,10 +40,7 @@ pub(crate) fn measure(studies: u32) -> Result<Backlog> {
         &[Proposal::for_object(&first)],
     )?;
     for uid in &uids {
-        let object = still(uid);
-        let mut sending = cart.begin(&object, &object.sop_instance)?;
-        sending.send(usize::MAX)?;
-        let answer = sending.response()?;
+        let answer = cart.store(&still(uid))?;
         ensure!(answer.status == 0, "{:#06x}", answer.status);
     }
     cart.release()?;

@@ -1,12 +1,12 @@
-//! Every core takes frames all the way from the file to their readings, and the network runs among that.
+//! Every core takes frames all the way from the file to their maps, and the network runs among that.
 //!
 //! ```text
-//! CPU   lane: decode -> resample -> network -> read        one lane a core, each with a libtorch thread of its own
-//! GPU   lane: decode -> resample -> ask -> read            one lane a core
+//! CPU   lane: decode -> resample -> network -> find        one lane a core, each with a libtorch thread of its own
+//! GPU   lane: decode -> resample -> ask -> find            one lane a core
 //!                                   ask --bounded queue--> the thread that owns the GPU: whoever waits, in one batch
 //! ```
 //! So decoding of some frames runs beside the network on others, no core waits for a layer that another one computes,
-//! and what is in memory is what the lanes hold: a few frames each.
+//! and of the pixels a few frames a lane are in memory.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
