@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import struct
 import subprocess
@@ -40,8 +41,9 @@ def cpu_seconds(pid):
 class Worker:
     """`sonode-worker serve`, one job at a time."""
 
-    def __init__(self):
-        command = [WORKER, "serve", "--models-dir", ROOT / "models", "--allow-research-models"]
+    def __init__(self, models):
+        self.models = models
+        command = [WORKER, "serve", "--models-dir", models, "--allow-research-models"]
         environment = os.environ | {"RUST_LOG": "warn"}
         self.child = subprocess.Popen(
             [*command, "--device", "cpu"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
@@ -72,7 +74,7 @@ class Worker:
 
     def network(self):
         """Seconds of the network alone for a batch of 8."""
-        command = [WORKER, "models", "bench", MODEL, "--models-dir", ROOT / "models", "--device", "cpu"]
+        command = [WORKER, "models", "bench", MODEL, "--models-dir", self.models, "--device", "cpu"]
         text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         for line in text.splitlines():
             fields = line.split()
@@ -85,7 +87,7 @@ class Python:
     """The Python program."""
 
     def __init__(self, python):
-        command = [python, ROOT / "inference/bench/python_way.py", ROOT / f"models/{MODEL}/model.pt"]
+        command = [python, ROOT / "inference/bench/python_way.py", ROOT / "models" / MODEL]
         self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.pid = self.child.pid
         self.versions = json.loads(self.child.stdout.readline())
@@ -112,6 +114,17 @@ def timeless(path):
     return copy
 
 
+def single_precision(folder):
+    """The models without their forms in bfloat16."""
+    copy = Path(shutil.copytree(ROOT / "models", Path(folder) / "models"))
+    for manifest in copy.glob("*/model.toml"):
+        lines = manifest.read_text().splitlines()
+        at = lines.index("[bfloat16]")
+        # The heading, the file and its checksum.
+        manifest.write_text("\n".join(lines[:at] + lines[at + 3 :]))
+    return copy
+
+
 def phantoms(folder, seeds, frames):
     files = []
     for seed in seeds:
@@ -128,30 +141,31 @@ def timed(pid, work):
     return seconds, cpu_seconds(pid) - before
 
 
-def measure(worker, python, files, rounds, threads):
+def measure(worker, single, python, files, rounds, threads):
     """Seconds of each way in each round: a mean over the files, on the clock and of the processor."""
     ways = {
         "worker": lambda path: timed(worker.pid, lambda: worker.run(path)),
+        "worker-single": lambda path: timed(single.pid, lambda: single.run(path)),
         "worker-all": lambda path: timed(worker.pid, lambda: worker.run(path.with_name("timeless.dcm"))),
     }
-    for way in ("usual", "best", "best-cl"):
+    for way in ("usual", "best", "best-cl", "best-bf16"):
         for count in threads:
             ways[f"{way} {count}"] = lambda path, way=way, count=count: timed(
                 python.pid, lambda: python.run(way, count, path)
             )
-    found = {way: [] for way in ways}
-    found |= {"network": [], "network python": [], "network-cl python": []}
+    nets = {
+        "network": lambda: (worker.network(), 0.0),
+        "network-single": lambda: (single.network(), 0.0),
+    }
+    for way in ("network", "network-cl", "network-bf16"):
+        nets[f"{way} python"] = lambda way=way: timed(python.pid, lambda: python.run(way, 1, "-"))
+    found = {way: [] for way in [*ways, *nets]}
     for round_number in range(rounds + 1):
         for way, run in ways.items():
             times = [run(path) for path in files]
             # The first round only warms up.
             if round_number > 0:
                 found[way].append([statistics.mean(part) for part in zip(*times)])
-        nets = {
-            "network": lambda: (worker.network(), 0.0),
-            "network python": lambda: timed(python.pid, lambda: python.run("network", 1, "-")),
-            "network-cl python": lambda: timed(python.pid, lambda: python.run("network-cl", 1, "-")),
-        }
         for way, run in nets.items():
             result = run()
             if round_number > 0:
@@ -169,27 +183,27 @@ def row(name, found, way, goal):
     clock = [seconds for seconds, _ in found[way]]
     cpu = statistics.median(seconds for _, seconds in found[way])
     cells = [name, f"{statistics.median(clock) * 1000:.0f}", f"{min(clock) * 1000:.0f} to {max(clock) * 1000:.0f}"]
-    cells += [f"{cpu * 1000:.0f}"]
-    if way == "worker":
-        cells += ["1", "1", ""]
-    else:
-        cells += [f"{ratio(found, way, 'worker'):.2f}", f"{ratio(found, way, 'worker', 1):.2f}", goal]
+    cells += [f"{cpu * 1000:.0f}", f"{ratio(found, way, 'worker'):.2f}", f"{ratio(found, way, 'worker', 1):.2f}"]
+    cells += [f"{ratio(found, way, 'worker-single'):.2f}", goal]
     return "| " + " | ".join(cells) + " |"
 
 
 NAMES = {
     "worker": "`sonode-worker serve`, file to findings",
-    "worker-all": "the same where the file tells no frame rate, so that every frame is read",
+    "worker-single": "the same with the models' `[bfloat16]` left out: single precision",
+    "worker-all": "`sonode-worker serve` where the file tells no frame rate, so that every frame is read",
     "usual": "Python, the usual way: `pixel_array`",
     "best": "Python, the best way: `cv2.imdecode` to grey on all cores, batched",
     "best-cl": "the same with the network in channels-last layout",
+    "best-bf16": "the same with the network's form in bfloat16",
 }
 
 
 def table(found):
     lines = [
-        "| way | ms a cine, median | least to most | processor ms | times the worker's | ... in processor time | goal |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| way | ms a cine, median | least to most | processor ms "
+        "| times the worker's | ... in processor time | times the worker's in single precision | goal |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for way in found:
         if way.startswith("network"):
@@ -204,16 +218,19 @@ def table(found):
 def network_table(found):
     frames = lambda way: [8 / seconds for seconds, _ in found[way]]
     lines = [
-        "| network alone, one thread, batches of 8 | frames/s, median | least to most | the worker's over it | goal |",
-        "| --- | --- | --- | --- | --- |",
+        "| network alone, one thread, batches of 8 | frames/s, median | least to most "
+        "| the worker's over it | the worker's in single precision over it | goal |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     names = {
         "network": "`sonode-worker models bench`",
+        "network-single": "the same with the models' `[bfloat16]` left out",
         "network python": "PyTorch, as it is",
         "network-cl python": "PyTorch, channels-last",
+        "network-bf16 python": "PyTorch, the form in bfloat16",
     }
     for way, name in names.items():
-        over = "" if way == "network" else f"{ratio(found, way, 'network'):.2f}"
+        over = f"{ratio(found, way, 'network'):.2f} | {ratio(found, way, 'network-single'):.2f}"
         goal = f"at least {GOALS['network']}" if way == "network python" else ""
         rates = frames(way)
         lines.append(
@@ -263,9 +280,9 @@ def main():
         files = phantoms(folder, args.seeds, args.frames)
         for path in files:
             timeless(path)
-        worker, python = Worker(), Python(args.python)
-        found = measure(worker, python, files, args.rounds, threads)
-    for child in (worker.child, python.child):
+        worker, single, python = Worker(ROOT / "models"), Worker(single_precision(folder)), Python(args.python)
+        found = measure(worker, single, python, files, args.rounds, threads)
+    for child in (worker.child, single.child, python.child):
         child.stdin.close()
         child.wait()
     args.out.write_text(document(found, args, python.versions, cores, [before, os.getloadavg()[0]]))

@@ -1,18 +1,17 @@
 """What `sonode-worker` is compared with: the same job as Python does it, in a process that stays warm.
 
 Frames are decoded, cropped to the 2D tissue region, resized to the network's grid, normalised, and mapped by the same
-TorchScript in batches; as many as the worker looks at in the mirror too are mapped mirrored. That is where it ends: view,
+network in batches; as many as the worker looks at in the mirror too are mapped mirrored. That is where it ends: view,
 quality, contours, volumes and checks, which the worker finds in the same time, are left out.
 
 It answers lines on standard input, `WAY THREADS FILE`, with one line of JSON each:
 
     usual     pydicom's `pixel_array`, then grey, crop and resize
     best      `cv2.imdecode` of each frame to grey, on all cores
-    best-cl   best, and the network in PyTorch's channels-last layout
-    network     the network alone on frames that are made up
-    network-cl  the same in channels-last layout
+    network   the network alone on frames that are made up
 
-THREADS are PyTorch's.
+The network is the model's TorchScript in single precision as it is. `-cl` after a way of the last two runs it in PyTorch's
+channels-last layout, `-bf16` runs the model's form in bfloat16 in that layout. THREADS are PyTorch's.
 """
 
 import json
@@ -58,38 +57,42 @@ def prepared(grey, box):
 
 
 class Program:
-    def __init__(self, model):
+    def __init__(self, folder):
         torch.set_grad_enabled(False)
         torch.set_num_interop_threads(1)
-        self.model = torch.jit.load(model).eval()
+        single = torch.jit.load(folder / "model.pt").eval()
+        bfloat16 = torch.jit.load(folder / "model-bfloat16.pt").eval()
+        # The network, and whether it takes channels last.
+        self.forms = {"": (single, False), "cl": (single, True), "bf16": (bfloat16, True)}
         self.cores = len(os.sched_getaffinity(0))
         self.pool = ThreadPoolExecutor(self.cores)
         # One frame a thread: OpenCV's own threads would only wait for each other beside these.
         cv2.setNumThreads(1)
 
-    def maps(self, inputs, channels_last):
+    def maps(self, inputs, form):
         """Probabilities of all frames, and of a few of them in the mirror."""
         # As in the worker: optimised graphs would be compiled anew for every batch size.
         with torch.jit.optimized_execution(False):
             starts = range(0, len(inputs), BATCH)
-            direct = [self.mapped(inputs[start : start + BATCH], channels_last) for start in starts]
-            mirrored = self.mapped([np.fliplr(frame) for frame in inputs[:MIRRORED]], channels_last)
+            direct = [self.mapped(inputs[start : start + BATCH], form) for start in starts]
+            mirrored = self.mapped([np.fliplr(frame) for frame in inputs[:MIRRORED]], form)
         return direct, mirrored[..., ::-1]
 
-    def mapped(self, frames, channels_last):
+    def mapped(self, frames, form):
+        model, channels_last = self.forms[form]
         batch = torch.from_numpy(np.stack(frames)[:, None])
         if channels_last:
             batch = batch.to(memory_format=torch.channels_last)
-        return self.model(batch).sigmoid().numpy()
+        return model(batch).sigmoid().numpy()
 
     def usual(self, path):
         dataset = pydicom.dcmread(path)
         box = region(dataset)
         frames = dataset.pixel_array
         grey = frames if frames.ndim == 3 else [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames]
-        return self.maps([prepared(frame, box) for frame in grey], False)
+        return self.maps([prepared(frame, box) for frame in grey], "")
 
-    def best(self, path, channels_last=False):
+    def best(self, path, form):
         dataset = pydicom.dcmread(path)
         box = region(dataset)
 
@@ -99,33 +102,35 @@ class Program:
 
         count = int(dataset.NumberOfFrames)
         coded = generate_frames(dataset.PixelData, number_of_frames=count)
-        return self.maps(list(self.pool.map(frame, coded)), channels_last)
+        return self.maps(list(self.pool.map(frame, coded)), form)
 
-    def network(self, channels_last):
+    def network(self, form):
         """Seconds for one batch, as `sonode-worker models bench` measures them."""
+        model, channels_last = self.forms[form]
         batch = torch.full((BATCH, 1, SIDE, SIDE), 0.5)
         if channels_last:
             batch = batch.to(memory_format=torch.channels_last)
         with torch.jit.optimized_execution(False):
-            self.model(batch)
+            model(batch)
             begun = time.perf_counter()
             for _ in range(RUNS):
-                self.model(batch)
+                model(batch)
             return (time.perf_counter() - begun) / RUNS
 
     def answer(self, way, path):
-        if way.startswith("network"):
-            return self.network(way.endswith("-cl"))
+        way, _, form = way.partition("-")
+        if way == "network":
+            return self.network(form)
         begun = time.perf_counter()
         if way == "usual":
             self.usual(path)
         else:
-            self.best(path, channels_last=way.endswith("-cl"))
+            self.best(path, form)
         return time.perf_counter() - begun
 
 
 def main():
-    program = Program(sys.argv[1])
+    program = Program(Path(sys.argv[1]))
     versions = {
         "python": sys.version.split()[0],
         "torch": torch.__version__,

@@ -69,6 +69,17 @@ pub fn resolve(choice: DeviceChoice) -> Result<Device, DeviceError> {
     }
 }
 
+/// Whether a device has instructions that compute in bfloat16, without which it is slower than in single precision.
+pub fn has_bfloat16(device: Device) -> bool {
+    match device {
+        #[cfg(target_arch = "x86_64")]
+        Device::Cpu => std::arch::is_x86_feature_detected!("avx512bf16"),
+        // All that the pinned libtorch runs on.
+        Device::Cuda(_) => true,
+        _ => false,
+    }
+}
+
 /// `cpu` or `cuda:N`.
 pub fn name(device: Device) -> String {
     match device {

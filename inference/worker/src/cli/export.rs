@@ -24,14 +24,15 @@ pub(super) struct ExportArgs {
 
 /// Copies a model whose checksum is right, and loads the copy to prove that it can be used.
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
-    let Listed { file, .. } = models::find(&args.models_dir, &args.name)?;
+    let Listed { file, bfloat16, .. } = models::find(&args.models_dir, &args.name)?;
     let from = file.parent().unwrap_or(Path::new("."));
     let to = args.out.join(&args.name);
     if to.exists() {
         bail!("{} is there already: name another --out", to.display());
     }
     fs::create_dir_all(&to).with_context(|| format!("{} can't be made", to.display()))?;
-    for source in [file.as_path(), &from.join(models::MANIFEST)] {
+    let manifest = from.join(models::MANIFEST);
+    for source in [&file, &manifest].into_iter().chain(&bfloat16) {
         let target = to.join(source.file_name().unwrap_or_default());
         fs::copy(source, &target)
             .with_context(|| format!("{} can't be written", target.display()))?;
@@ -61,6 +62,7 @@ mod tests {
         run(&args("lv-segmentation", out.path())).unwrap();
         let exported = models::list(out.path()).unwrap();
         assert_eq!(exported[0].manifest.name, "lv-segmentation");
+        assert!(exported[0].bfloat16.is_some(), "every form of it");
         assert!(run(&args("lv-segmentation", out.path())).is_err());
         assert!(run(&args("no-such-model", out.path())).is_err());
     }

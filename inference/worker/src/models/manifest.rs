@@ -150,6 +150,16 @@ pub struct Output {
     pub unit: Option<String>,
 }
 
+/// The same network with weights and activations in bfloat16, as TorchScript that takes and gives single precision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bfloat16 {
+    /// The TorchScript file, beside the manifest.
+    pub file: String,
+    /// SHA-256 of that file, 64 hexadecimal digits.
+    pub sha256: String,
+}
+
 /// What is known of a model's error, from an evaluation that its documentation names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -188,6 +198,8 @@ pub struct Manifest {
     pub input: Input,
     /// The output tensors, in order.
     pub output: Vec<Output>,
+    /// Its form for processors that compute in bfloat16; left out: single precision everywhere.
+    pub bfloat16: Option<Bfloat16>,
     /// What is known of its error.
     pub accuracy: Option<Accuracy>,
 }
@@ -247,22 +259,15 @@ impl Manifest {
         ] {
             require(!text.trim().is_empty(), key, "is empty")?;
         }
-        // A plain name: a path of the manifest's own could lead out of the models' folder.
-        require(
-            is_plain(&self.file),
-            "file",
-            "must be the name of a file beside the manifest",
-        )?;
-        let is_digest = self.sha256.len() == 64
-            && self
-                .sha256
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        require(
-            is_digest,
-            "sha256",
-            "must be 64 lower-case hexadecimal digits",
-        )?;
+        check_file(["file", "sha256"], &self.file, &self.sha256)?;
+        if let Some(Bfloat16 { file, sha256 }) = &self.bfloat16 {
+            check_file(["bfloat16.file", "bfloat16.sha256"], file, sha256)?;
+            require(
+                self.input.layout == Layout::Nchw,
+                "bfloat16",
+                "is for single frames: leave it out of a model of clips",
+            )?;
+        }
         self.input.check()?;
         require(
             !self.output.is_empty(),
@@ -343,6 +348,21 @@ impl Input {
             "must be positive",
         )
     }
+}
+
+fn check_file(keys: [&'static str; 2], file: &str, sha256: &str) -> Result<(), ManifestError> {
+    // A plain name: a path of the manifest's own could lead out of the models' folder.
+    require(
+        is_plain(file),
+        keys[0],
+        "must be the name of a file beside the manifest",
+    )?;
+    let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    require(
+        sha256.len() == 64 && sha256.bytes().all(is_digit),
+        keys[1],
+        "must be 64 lower-case hexadecimal digits",
+    )
 }
 
 fn is_plain(name: &str) -> bool {

@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use sonode_findings::ModelRef;
 use tch::{CModule, Device, TchError};
 
+use crate::device;
 use crate::dicom::pixels::PixelError;
 
 pub use manifest::{Manifest, ManifestError, Task};
@@ -108,6 +109,8 @@ pub struct Listed {
     pub manifest: Manifest,
     /// The TorchScript file.
     pub file: PathBuf,
+    /// That of its form in bfloat16.
+    pub bfloat16: Option<PathBuf>,
 }
 
 /// The models of a folder, verified but not loaded; for listings.
@@ -155,19 +158,29 @@ fn verify(folder: &Path) -> Result<Listed, ModelsError> {
     })?;
     let manifest =
         Manifest::parse(&text).map_err(|source| ModelsError::Manifest { path, source })?;
-    let file = folder.join(&manifest.file);
-    let found = sha256(&file).map_err(|source| ModelsError::Io {
-        path: file.clone(),
-        source,
-    })?;
-    if found != manifest.sha256 {
-        return Err(ModelsError::Checksum {
-            path: file,
+    let file = verify_file(folder, &manifest.file, &manifest.sha256)?;
+    let bfloat16 = manifest.bfloat16.as_ref();
+    let bfloat16 = bfloat16.map(|other| verify_file(folder, &other.file, &other.sha256));
+    let bfloat16 = bfloat16.transpose()?;
+    Ok(Listed {
+        manifest,
+        file,
+        bfloat16,
+    })
+}
+
+/// Checks the checksum of a file of that folder.
+fn verify_file(folder: &Path, name: &str, stated: &str) -> Result<PathBuf, ModelsError> {
+    let path = folder.join(name);
+    match sha256(&path) {
+        Ok(found) if found == stated => Ok(path),
+        Ok(found) => Err(ModelsError::Checksum {
+            path,
             found,
-            stated: manifest.sha256,
-        });
+            stated: stated.to_owned(),
+        }),
+        Err(source) => Err(ModelsError::Io { path, source }),
     }
-    Ok(Listed { manifest, file })
 }
 
 /// Why a model could not read a clip.
@@ -259,12 +272,13 @@ impl Models {
         self.ef_regression.as_ref()
     }
 
-    /// The manifests of the models that were loaded.
-    pub fn manifests(&self) -> Vec<&Manifest> {
+    /// The manifests of the models that were loaded, and how each is run.
+    pub fn manifests(&self) -> Vec<(&Manifest, Way)> {
         let readers = [&self.view, &self.quality, &self.ef_regression];
-        let readers = readers.into_iter().flatten().map(Reader::manifest);
-        iter::once(self.segmentation.manifest())
-            .chain(readers)
+        let readers = readers.into_iter().flatten();
+        let segmentation = &self.segmentation;
+        iter::once((segmentation.manifest(), segmentation.module().way()))
+            .chain(readers.map(|reader| (reader.manifest(), reader.module().way())))
             .collect()
     }
 
@@ -333,11 +347,8 @@ pub fn try_out(model: &Listed, device: Device) -> Result<(), ModelsError> {
 /// # Errors
 /// [`ModelsError::Module`].
 pub fn load_module(model: &Listed, device: Device) -> Result<Module, ModelsError> {
-    Ok(Module::new(
-        &model.manifest,
-        load_file(model, device)?,
-        device,
-    ))
+    let script = load_file(&model.file, device)?;
+    Ok(Module::new(&model.manifest, script, device))
 }
 
 /// Loads one model's file as an analysis runs it.
@@ -352,23 +363,34 @@ pub fn load_as_used(model: &Listed, device: Device) -> Result<Module, ModelsErro
 }
 
 fn load_segmenter(model: &Listed, device: Device) -> Result<Segmenter, ModelsError> {
-    let module = load_file(model, device)?;
-    Segmenter::new(model.manifest.clone(), module, device).map_err(|detail| refused(model, detail))
+    let module = load_every_form(model, device)?;
+    Segmenter::new(model.manifest.clone(), module).map_err(|detail| refused(&model.file, detail))
 }
 
 fn load_reader(model: &Listed, device: Device) -> Result<Reader, ModelsError> {
-    let module = load_file(model, device)?;
-    Reader::new(model.manifest.clone(), module, device).map_err(|detail| refused(model, detail))
+    let module = load_every_form(model, device)?;
+    Reader::new(model.manifest.clone(), module).map_err(|detail| refused(&model.file, detail))
 }
 
-fn load_file(model: &Listed, device: Device) -> Result<CModule, ModelsError> {
+/// Loads a model's file, and its form in bfloat16 where the device computes in it.
+fn load_every_form(model: &Listed, device: Device) -> Result<Module, ModelsError> {
+    let mut module = load_module(model, device)?;
+    if let Some(file) = model.bfloat16.as_ref()
+        && device::has_bfloat16(device)
+    {
+        module.offer_bfloat16(load_file(file, device)?);
+    }
+    Ok(module)
+}
+
+fn load_file(file: &Path, device: Device) -> Result<CModule, ModelsError> {
     set_up_once();
-    CModule::load_on_device(&model.file, device).map_err(|error| refused(model, error.to_string()))
+    CModule::load_on_device(file, device).map_err(|error| refused(file, error.to_string()))
 }
 
-fn refused(model: &Listed, detail: String) -> ModelsError {
+fn refused(file: &Path, detail: String) -> ModelsError {
     ModelsError::Module {
-        path: model.file.clone(),
+        path: file.to_owned(),
         detail,
     }
 }

@@ -16,48 +16,27 @@ const CLIP_BUCKETS: [usize; 2] = [1, 4];
 /// On a CPU a batch of clips is no faster than one after the other, and takes more memory.
 const CLIP_BUCKETS_CPU: [usize; 1] = [1];
 
-/// How a network is run.
+/// How a network is run. All but the first are for frames alone, with the channels of a pixel side by side in memory, which
+/// convolutions are faster on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Way {
-    /// Convolutions in half precision.
-    half: bool,
-    /// Channels of a pixel side by side in memory, which convolutions are faster on. For frames alone.
-    channels_last: bool,
-}
-
-impl Way {
+pub enum Way {
     /// What a module is made for and every other way is compared with.
-    pub const PLAIN: Self = Self {
-        half: false,
-        channels_last: false,
-    };
-
-    /// In single precision, for the frames of an image.
-    pub const CHANNELS_LAST: Self = Self {
-        half: false,
-        channels_last: true,
-    };
-
-    /// The ways to be tried on a device, the fastest first. CPUs are slower in half precision than in single.
-    pub fn faster(device: Device) -> &'static [Self] {
-        const HALF: Way = Way {
-            half: true,
-            channels_last: true,
-        };
-        if device.is_cuda() {
-            &[HALF, Way::CHANNELS_LAST]
-        } else {
-            &[Way::CHANNELS_LAST]
-        }
-    }
+    Plain,
+    /// In single precision.
+    ChannelsLast,
+    /// On a GPU, libtorch's choice of operations in half precision.
+    Autocast,
+    /// The model's own form in bfloat16.
+    Bfloat16,
 }
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.half, self.channels_last) {
-            (true, _) => "half precision",
-            (false, true) => "single precision, channels last",
-            (false, false) => "single precision",
+        f.write_str(match self {
+            Self::Plain => "single precision",
+            Self::ChannelsLast => "single precision, channels last",
+            Self::Autocast => "half precision",
+            Self::Bfloat16 => "bfloat16",
         })
     }
 }
@@ -65,6 +44,8 @@ impl fmt::Display for Way {
 /// A loaded TorchScript file.
 pub struct Module {
     script: CModule,
+    /// The same in bfloat16, where there is such a form and the device computes in it.
+    bfloat16: Option<CModule>,
     device: Device,
     /// The outputs' names, in the manifest's order.
     names: Vec<String>,
@@ -99,12 +80,18 @@ impl Module {
         };
         Self {
             script,
+            bfloat16: None,
             device,
             names: manifest.output.iter().map(|o| o.name.clone()).collect(),
             buckets,
             shape,
-            way: Way::PLAIN,
+            way: Way::Plain,
         }
+    }
+
+    /// Has a form in bfloat16 to choose from.
+    pub fn offer_bfloat16(&mut self, script: CModule) {
+        self.bfloat16 = Some(script);
     }
 
     /// How it is run.
@@ -127,7 +114,8 @@ impl Module {
         }
     }
 
-    /// Takes the first of some ways that runs at all and gives the probabilities that the plain one gives.
+    /// Takes the first of some ways that the device and the model offer, that runs at all, and that gives the
+    /// probabilities that the plain one gives.
     ///
     /// # Errors
     /// As `probabilities` reports them of the plain way.
@@ -137,18 +125,32 @@ impl Module {
         ways: &[Way],
         probabilities: impl Fn(&Self) -> Result<Vec<f32>, TchError>,
     ) -> Result<(), TchError> {
-        self.way = Way::PLAIN;
+        self.way = Way::Plain;
         let reference = probabilities(self)?;
         for way in ways {
+            if !self.offers(*way) {
+                continue;
+            }
             self.way = *way;
             match probabilities(self) {
-                Ok(found) if golden::agrees(&reference, &found) => return Ok(()),
+                Ok(found) if golden::agrees(&reference, &found) => {
+                    tracing::info!("{name} runs in {way}");
+                    return Ok(());
+                }
                 Ok(_) => tracing::warn!("{name}: {way} differs and is not used"),
                 Err(error) => tracing::warn!("{name}: {way} fails: {error}"),
             }
         }
-        self.way = Way::PLAIN;
+        self.way = Way::Plain;
         Ok(())
+    }
+
+    fn offers(&self, way: Way) -> bool {
+        match way {
+            Way::Plain | Way::ChannelsLast => true,
+            Way::Autocast => self.device.is_cuda(),
+            Way::Bfloat16 => self.bfloat16.is_some(),
+        }
     }
 
     /// The batch sizes that it is tried and timed in, rising; on a GPU it runs in no others.
@@ -198,15 +200,18 @@ impl Module {
     pub fn forward(&self, input: &Tensor) -> Result<Vec<Tensor>, TchError> {
         // Both are settings of the calling thread; optimised graphs would be recompiled for every new batch size.
         tch::jit::f_set_graph_executor_optimize(false)?;
+        let script = match (&self.bfloat16, self.way) {
+            (Some(bfloat16), Way::Bfloat16) => bfloat16,
+            _ => &self.script,
+        };
         let given = tch::no_grad(|| {
             let input = input.to_device(self.device);
-            let input = if self.way.channels_last {
-                channels_last(&input)?
-            } else {
-                input.contiguous()
+            let input = match self.way {
+                Way::Plain => input.contiguous(),
+                Way::ChannelsLast | Way::Autocast | Way::Bfloat16 => channels_last(&input)?,
             };
-            tch::autocast(self.way.half, || {
-                self.script.forward_is(&[IValue::Tensor(input)])
+            tch::autocast(self.way == Way::Autocast, || {
+                script.forward_is(&[IValue::Tensor(input)])
             })
         })?;
         let outputs = self.in_order(given)?;
@@ -278,12 +283,6 @@ pub(super) fn bucket(buckets: &[usize], count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cpu_never_runs_in_half_precision() {
-        assert!(Way::faster(Device::Cpu).iter().all(|way| !way.half));
-        assert!(Way::faster(Device::Cuda(0)).iter().any(|way| way.half));
-    }
 
     #[test]
     fn channels_last_moves_values_and_changes_none() {

@@ -1,6 +1,6 @@
 //! The network that maps the ventricle: crops in, probabilities out.
 
-use tch::{CModule, Device, Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::golden;
 use super::manifest::Manifest;
@@ -55,7 +55,7 @@ impl Segmenter {
     ///
     /// # Errors
     /// What the manifest and the module disagree on, in words.
-    pub fn new(manifest: Manifest, module: CModule, device: Device) -> Result<Self, String> {
+    pub fn new(manifest: Manifest, module: Module) -> Result<Self, String> {
         let answer = manifest.answer().ok_or("no output is labelled lv")?;
         let labels = &manifest.output[answer].labels;
         let label = |name: &str| labels.iter().position(|label| label == name);
@@ -65,7 +65,6 @@ impl Segmenter {
             la: label("la"),
             right: label("right-heart"),
         };
-        let module = Module::new(&manifest, module, device);
         let mut segmenter = Self {
             manifest,
             module,
@@ -176,8 +175,9 @@ impl Segmenter {
         let side = side as i64;
         let luma = Tensor::from_slice(&images.concat()).view([-1, 1, side, side]);
         let input = prepare::normalise(&self.manifest.input, &luma)?;
-        let ways = Way::faster(self.device());
-        self.module.choose_way(&self.manifest.name, ways, |module| {
+        let ways = [Way::Bfloat16, Way::Autocast, Way::ChannelsLast];
+        let name = &self.manifest.name;
+        self.module.choose_way(name, &ways, |module| {
             Vec::<f32>::try_from(probabilities(module, &input)?.contiguous().view([-1]))
         })
     }
@@ -283,8 +283,12 @@ pub fn mirror(values: &mut [f32], width: usize) {
 mod tests {
     use std::path::Path;
 
+    use tch::{CModule, nn};
+
     use super::*;
-    use crate::models::Models;
+    use crate::device;
+    use crate::models::{self, Models};
+    use crate::net::{UNet, export};
 
     #[test]
     fn the_golden_images_show_the_built_in_network_a_heart() {
@@ -298,7 +302,28 @@ mod tests {
         for maps in segmenter.run(&images).unwrap() {
             assert!(maps.lv.count_over(0.5) > 200, "an outline that could move");
         }
-        assert_ne!(segmenter.module().way(), Way::PLAIN);
+        let fastest = if device::has_bfloat16(Device::Cpu) {
+            Way::Bfloat16
+        } else {
+            Way::ChannelsLast
+        };
+        assert_eq!(segmenter.module().way(), fastest);
+    }
+
+    #[test]
+    fn a_form_in_bfloat16_that_maps_something_else_is_not_used() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+        let model = models::find(&dir, "lv-segmentation").unwrap();
+        let store = nn::VarStore::new(Device::Cpu);
+        let other = tempfile::tempdir().unwrap();
+        let untrained = UNet::new(&store.root(), &[2, 3, 4, 5]);
+        let other = export(&untrained, model.manifest.clone(), other.path())
+            .map(|manifest| other.path().join(manifest.bfloat16.unwrap().file))
+            .unwrap();
+        let mut module = models::load_module(&model, Device::Cpu).unwrap();
+        module.offer_bfloat16(CModule::load_on_device(other, Device::Cpu).unwrap());
+        let segmenter = Segmenter::new(model.manifest, module).unwrap();
+        assert_eq!(segmenter.module().way(), Way::ChannelsLast);
     }
 
     #[test]

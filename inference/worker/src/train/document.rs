@@ -36,10 +36,10 @@ fn head(
          exact; nothing here is clinical accuracy.\n",
         args.cines, args.seed
     )?;
-    for manifest in models.manifests() {
+    for (manifest, way) in models.manifests() {
         writeln!(
             text,
-            "- Model: `{}` {}, SHA-256 `{}`. {}",
+            "- Model: `{}` {}, SHA-256 `{}`, run in {way}. {}",
             manifest.name, manifest.version, manifest.sha256, manifest.description
         )?;
     }

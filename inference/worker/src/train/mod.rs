@@ -232,6 +232,7 @@ pub fn manifest_template(task: Task) -> Manifest {
             labels: labels.into_iter().map(str::to_owned).collect(),
             unit: None,
         }],
+        bfloat16: None,
         accuracy: None,
     }
 }

@@ -30,6 +30,10 @@ std = [1.0]
 name = "maps"
 activation = "sigmoid"
 labels = ["lv", "myocardium", "la", "right-heart"]
+
+[bfloat16]
+file = "model-bfloat16.pt"
+sha256 = "2222222222222222222222222222222222222222222222222222222222222222"
 "#;
 
 /// EchoNet-Dynamic's clip regression: 0-255, with a mean and deviation of its own training set.
@@ -262,6 +266,12 @@ fn each_task_asks_for_its_layout_labels_and_activation() {
         (ECHONET, "[\"lvef\"]", "[\"EF\"]", "\"lvef\""),
         (
             ECHONET,
+            "[[output]]",
+            "[bfloat16]\nfile = \"half.pt\"\nsha256 = \"1111111111111111111111111111111111111111111111111111111111111111\"\n[[output]]",
+            "`bfloat16`",
+        ),
+        (
+            ECHONET,
             "[\"lvef\"]",
             "[\"lvef\", \"edv\"]",
             "`output.labels`",
@@ -284,6 +294,8 @@ fn values_that_cannot_be_are_named() {
     let wrong = [
         ("file = \"model.pt\"", "file = \"../model.pt\"", "file"),
         ("sha256 = \"00", "sha256 = \"zz", "sha256"),
+        ("model-bfloat16.pt", "../model.pt", "bfloat16.file"),
+        ("sha256 = \"22", "sha256 = \"zz", "bfloat16.sha256"),
         ("channels = 1", "channels = 2", "input.channels"),
         ("frames = 1", "frames = 16", "input.frames"),
         ("std = [1.0]", "std = [0.0]", "input.std"),
