@@ -231,6 +231,11 @@ impl Manifest {
             .map_err(|error| ManifestError::Syntax(missing::explain(error.message())))?;
         manifest.check()?;
         manifest.check_task()?;
+        require(
+            manifest.bfloat16.is_none() || manifest.input.layout == Layout::Nchw,
+            "bfloat16",
+            "is for single frames: leave it out of a model of clips",
+        )?;
         Ok(manifest)
     }
 
@@ -262,11 +267,6 @@ impl Manifest {
         check_file(["file", "sha256"], &self.file, &self.sha256)?;
         if let Some(Bfloat16 { file, sha256 }) = &self.bfloat16 {
             check_file(["bfloat16.file", "bfloat16.sha256"], file, sha256)?;
-            require(
-                self.input.layout == Layout::Nchw,
-                "bfloat16",
-                "is for single frames: leave it out of a model of clips",
-            )?;
         }
         self.input.check()?;
         require(

@@ -134,7 +134,7 @@ impl Module {
             self.way = *way;
             match probabilities(self) {
                 Ok(found) if golden::agrees(&reference, &found) => {
-                    tracing::info!("{name} runs in {way}");
+                    tracing::debug!("{name} runs in {way}");
                     return Ok(());
                 }
                 Ok(_) => tracing::warn!("{name}: {way} differs and is not used"),
