@@ -17,16 +17,39 @@ const EF_POINTS_MAX: f64 = 10.0;
 
 /// A biplane measurement, or the checks that say why there is none.
 pub(crate) struct Biplane {
+    /// Whether the clips show one ventricle at one time, as far as rates and lengths tell.
+    pub(crate) matches: bool,
     /// The measurement; none where a check forbids it.
     pub(crate) measurement: Option<LvMeasurement>,
     /// What was checked of the pair.
     pub(crate) checks: Vec<Check>,
 }
 
+/// Measures the first pair that matches, and where none does, says of the first one why. Clips come best first; pairs in
+/// the order of both clips' places together. What a pair's numbers are never decides on it.
+pub(crate) fn first_match<'a>(
+    fours: &[&'a InstanceFindings],
+    twos: &[&'a InstanceFindings],
+) -> Option<(Biplane, [&'a InstanceFindings; 2])> {
+    let mut places: Vec<_> = (0..fours.len())
+        .flat_map(|four| (0..twos.len()).map(move |two| (four + two, four, two)))
+        .collect();
+    places.sort_unstable();
+    let mut pairs = places.into_iter().map(|(_, four, two)| {
+        let pair = [fours[four], twos[two]];
+        (measure(pair[0], pair[1]), pair)
+    });
+    let first = pairs.next()?;
+    if first.0.matches {
+        return Some(first);
+    }
+    pairs.find(|(pair, _)| pair.matches).or(Some(first))
+}
+
 /// Measures a pair of clips that were each measured by themselves. Images of a stress stage never come here.
 ///
 /// Volumes are π/4 · Σ aᵢ bᵢ · L/20 with the longer of the two long axes (Lang 2015, JASE 28:1).
-pub(crate) fn measure(four: &InstanceFindings, two: &InstanceFindings) -> Biplane {
+fn measure(four: &InstanceFindings, two: &InstanceFindings) -> Biplane {
     let mut checks = vec![rates_agree(four, two)];
     let planes = middle_beat(four).zip(middle_beat(two)).and_then(|(a, b)| {
         Some([
@@ -42,14 +65,15 @@ pub(crate) fn measure(four: &InstanceFindings, two: &InstanceFindings) -> Biplan
             SONODE,
         ));
         return Biplane {
+            matches: false,
             measurement: None,
             checks,
         };
     };
     checks.push(lengths_agree(ed));
-    let allowed = checks.iter().all(|c| c.outcome == CheckOutcome::Pass);
+    let matches = checks.iter().all(|c| c.outcome == CheckOutcome::Pass);
     checks.push(planes_agree(four, two));
-    let measurement = allowed.then(|| {
+    let measurement = matches.then(|| {
         let (edv, esv) = (volume(ed), volume(es));
         let lvef_percent = 100.0 * (edv - esv) / edv;
         LvMeasurement {
@@ -69,6 +93,7 @@ pub(crate) fn measure(four: &InstanceFindings, two: &InstanceFindings) -> Biplan
         checks.push(check.said_of(phrases::OF_BIPLANE));
     }
     Biplane {
+        matches,
         measurement,
         checks,
     }
@@ -264,6 +289,42 @@ mod tests {
         let mut uncalibrated = clip("1.2.2", Method::ModA2c, [7.6, 5.0, 3.5], Some(62.0));
         uncalibrated.beats[0].ed_disks = None;
         assert!(measure(&four, &uncalibrated).measurement.is_none());
+    }
+
+    #[test]
+    fn the_best_pair_that_matches_is_measured_whatever_it_gives() {
+        let four = |uid, rate| clip(uid, Method::ModA4c, [13.0, 6.8, 5.0], Some(rate));
+        let two = |uid, rate, ed| clip(uid, Method::ModA2c, [13.0, ed, 5.0], Some(rate));
+        let fours = [four("1.4.1", 60.0), four("1.4.2", 80.0)];
+        // The second goes with the second four-chamber clip, but together they are too large for a heart.
+        let twos = [
+            two("1.2.1", 100.0, 5.0),
+            two("1.2.2", 82.0, 9.0),
+            two("1.2.3", 61.0, 5.0),
+        ];
+        let chosen = |fours: &[&InstanceFindings], twos: &[&InstanceFindings]| {
+            first_match(fours, twos).map(|(pair, [four, two])| {
+                let uids = [&four.sop_instance_uid, &two.sop_instance_uid];
+                (
+                    pair.matches,
+                    pair.measurement.is_some(),
+                    uids.map(ToString::to_string),
+                )
+            })
+        };
+        let pair =
+            |matches, measured, uids: [&str; 2]| Some((matches, measured, uids.map(str::to_owned)));
+        let (fours, twos) = (fours.each_ref(), twos.each_ref());
+        assert_eq!(chosen(&fours, &twos), pair(true, true, ["1.4.1", "1.2.3"]));
+        assert_eq!(
+            chosen(&fours[1..], &twos),
+            pair(true, false, ["1.4.2", "1.2.2"])
+        );
+        assert_eq!(
+            chosen(&fours, &twos[..1]),
+            pair(false, false, ["1.4.1", "1.2.1"])
+        );
+        assert_eq!(chosen(&fours, &[]), None);
     }
 
     #[test]

@@ -55,9 +55,9 @@ pub struct LvSummary {
 impl Findings {
     /// Merges the findings of a study's instances.
     ///
-    /// The summary is biplane where a four-chamber and a two-chamber clip allow it; else that of the best clip: A4C
-    /// before A2C, then the better quality, then more beats, then the smaller UID, so that the choice doesn't depend
-    /// on the order of arrival.
+    /// The summary is biplane where a four-chamber and a two-chamber clip match; else that of the best clip: A4C before
+    /// A2C, then the better quality, then more beats, then the smaller UID, so that the choice doesn't depend on the
+    /// order of arrival.
     pub fn merge(
         study_instance_uid: StudyInstanceUid,
         mut instances: Vec<InstanceFindings>,
@@ -119,9 +119,9 @@ impl Findings {
 
 /// The summary of clips, and its checks.
 fn summarise(instances: &[InstanceFindings]) -> (Option<LvSummary>, Vec<Check>) {
-    let four = best_clip(instances, ViewLabel::A4C);
-    let two = best_clip(instances, ViewLabel::A2C);
-    let Some(best) = four.or(two) else {
+    let fours = best_first(instances, ViewLabel::A4C);
+    let twos = best_first(instances, ViewLabel::A2C);
+    let Some(best) = fours.first().or(twos.first()) else {
         return (None, Vec::new());
     };
     let mut checks = best.checks.clone();
@@ -132,8 +132,7 @@ fn summarise(instances: &[InstanceFindings]) -> (Option<LvSummary>, Vec<Check>) 
         grades: best.grades.clone(),
         index: None,
     });
-    if let (Some(four), Some(two)) = (four, two) {
-        let pair = biplane::measure(four, two);
+    if let Some((pair, [four, two])) = biplane::first_match(&fours, &twos) {
         if let Some(measurement) = pair.measurement {
             let of_four = four.checks.iter();
             let profiles = four.grades.iter().map(|grade| grade.profile);
@@ -167,24 +166,22 @@ fn typical_size(lv: &LvSummary) -> Vec<Check> {
         .collect()
 }
 
-/// The best measured clip of a view.
-fn best_clip(instances: &[InstanceFindings], view: ViewLabel) -> Option<&InstanceFindings> {
+/// The measured clips of a view, the best first.
+fn best_first(instances: &[InstanceFindings], view: ViewLabel) -> Vec<&InstanceFindings> {
     let rank = |clip: &InstanceFindings| {
         let score = clip.quality.as_ref().map_or(0.0, |quality| quality.score);
         let complete = clip.beats.iter().filter(|beat| beat.complete).count();
         (score, complete)
     };
-    instances
-        .iter()
-        .filter(|clip| clip.rejected.is_none() && view_of(clip) == Some(view))
-        .reduce(|best, clip| {
-            let ((best_score, best_beats), (score, beats)) = (rank(best), rank(clip));
-            let better = score
-                .total_cmp(&best_score)
-                .then(beats.cmp(&best_beats))
-                .is_gt();
-            if better { clip } else { best }
-        })
+    let measured =
+        |clip: &&InstanceFindings| clip.rejected.is_none() && view_of(clip) == Some(view);
+    let mut clips: Vec<_> = instances.iter().filter(measured).collect();
+    // Stable: equals stay in the order of their UIDs.
+    clips.sort_by(|a, b| {
+        let ((a_score, a_beats), (b_score, b_beats)) = (rank(a), rank(b));
+        b_score.total_cmp(&a_score).then(b_beats.cmp(&a_beats))
+    });
+    clips
 }
 
 /// The view that a clip was measured in.
