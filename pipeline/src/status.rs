@@ -137,7 +137,7 @@ pub struct InstanceStatus {
 /// One version of an instance.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VersionStatus {
-    /// HighwayHash-256 over transfer syntax, one NUL and data set, hexadecimal.
+    /// XXH3-128 over transfer syntax, one NUL and data set, and their length: 64 hexadecimal digits.
     pub digest: String,
     /// When it came.
     pub received: Timestamp,

@@ -3,14 +3,14 @@
 //! A report that comes back is known by the device in its header as well; its UID is for a PACS that changes headers. So
 //! the oldest may be forgotten, and the memory that sled needs doesn't grow with the node's age.
 
-use highway::{HighwayHash as _, HighwayHasher};
 use sled::{Db, Tree};
 use sonode_conformance::SopInstanceUid;
+use twox_hash::XxHash3_128;
 
 /// When so many are remembered, those before them are forgotten.
 const GENERATION: usize = 50_000;
 
-/// Two generations of UIDs: of each 16 bytes of HighwayHash, which no two share.
+/// Two generations of UIDs: of each its XXH3-128, which no two share.
 pub(super) struct Issued {
     /// The one that grows, and the one before it, which is full.
     trees: [Tree; 2],
@@ -63,8 +63,7 @@ impl Issued {
 }
 
 fn key(sop: &SopInstanceUid) -> [u8; 16] {
-    let [low, high] = HighwayHasher::default().hash128(sop.as_str().as_bytes());
-    (u128::from(high) << 64 | u128::from(low)).to_le_bytes()
+    XxHash3_128::oneshot(sop.as_str().as_bytes()).to_le_bytes()
 }
 
 #[cfg(test)]

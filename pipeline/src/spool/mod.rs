@@ -29,9 +29,8 @@
 //!   refused                     the node's list of what it refused; not the spool's
 //! ```
 //!
-//! `hash16` is the first 16 hexadecimal digits of the instance's digest: HighwayHash-256 over Transfer Syntax UID,
-//! one NUL and the data set as received, with the key of [`instance`]. The file meta information carries the whole digest and the data set's length (32 bytes and
-//! a little-endian `u64`) as Private Information (0002,0102), with the Private Information Creator UID
+//! `hash16` is the first 16 hexadecimal digits of the instance's digest ([`Digest`]). The file meta
+//! information carries the whole digest and the data set's length (32 bytes and a little-endian `u64`) as Private Information (0002,0102), with the Private Information Creator UID
 //! `2.25.324538482691160449233475885739341764883`.
 //!
 //! A study lies in one place only. An instance is compared with the others of its study: same name means same bytes.
