@@ -18,7 +18,7 @@ use sonode_dimse::{
 use crate::socket;
 
 /// What one read may take once an association stands: a few PDUs of a sender that is ahead of us, for one system call.
-const READ_AHEAD_BYTES: usize = 512 * 1024;
+const READ_AHEAD_BYTES: usize = 256 * 1024;
 /// How long a blocked read may keep a stopping node waiting.
 const STOP_POLL: Duration = Duration::from_millis(500);
 

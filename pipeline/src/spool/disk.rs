@@ -1,12 +1,15 @@
 //! The file system calls that the spool makes, as a trait: a double can lose what was not synced and can fail on demand.
 
+mod file;
+
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IoSlice, Write as _};
-use std::num::NonZeroU64;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{Advice, CWD, FlockOperation, RenameFlags};
+use rustix::fs::{CWD, FlockOperation, RenameFlags};
+
+use file::RealFile;
 
 /// What stands under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,26 +24,23 @@ pub enum Entry {
 
 /// A file that is being written.
 pub trait DiskFile: Send {
-    /// Appends all of both parts, in this order and in one call of the system's where it takes them whole.
+    /// Appends all of both parts, in this order. They may reach the file with [`DiskFile::sync_data`] only.
     ///
     /// # Errors
     /// As the operating system gives them; the length of the file is unknown then.
     fn append(&mut self, parts: [&[u8]; 2]) -> io::Result<()>;
 
-    /// Overwrites bytes that were written before, at `offset` from the start of the file.
+    /// Overwrites bytes that were appended before, at `offset` from the start of the file, within its first 4 KiB.
     ///
     /// # Errors
-    /// As the operating system gives them.
+    /// `InvalidInput` for bytes that lie elsewhere.
     fn overwrite(&mut self, offset: u64, data: &[u8]) -> io::Result<()>;
 
-    /// Makes the contents durable (fdatasync).
+    /// Makes the contents durable (fdatasync). Nothing is appended or overwritten afterwards.
     ///
     /// # Errors
     /// As the operating system gives them. A second call proves nothing after a failed one: Linux marks the pages clean.
     fn sync_data(&mut self) -> io::Result<()>;
-
-    /// Asks the kernel to begin writing `[offset, offset + len)` back, without waiting: a hint that can't fail.
-    fn start_writeback(&mut self, offset: u64, len: u64);
 }
 
 /// How full a file system is, as `df` counts: what is reserved for root is neither free nor used.
@@ -146,47 +146,11 @@ pub trait Disk: Send + Sync {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RealDisk;
 
-struct RealFile(File);
-
-impl DiskFile for RealFile {
-    fn append(&mut self, parts: [&[u8]; 2]) -> io::Result<()> {
-        let mut parts = parts.map(IoSlice::new);
-        let mut left = parts.as_mut_slice();
-        IoSlice::advance_slices(&mut left, 0);
-        while !left.is_empty() {
-            match self.0.write_vectored(left) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => IoSlice::advance_slices(&mut left, written),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn overwrite(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(data, offset)
-    }
-
-    fn sync_data(&mut self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn start_writeback(&mut self, offset: u64, len: u64) {
-        // On Linux POSIX_FADV_DONTNEED begins write-back of the range's dirty pages and returns; it drops clean pages
-        // only, and these are dirty. sync_file_range would say it more plainly; rustix doesn't wrap it.
-        let len = NonZeroU64::new(len);
-        if let Err(error) = rustix::fs::fadvise(&self.0, offset, len, Advice::DontNeed) {
-            tracing::debug!(%error, "write-back hint refused");
-        }
-    }
-}
-
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o640);
-        Ok(Box::new(RealFile(options.open(path)?)))
+        Ok(Box::new(RealFile::new(options.open(path)?)))
     }
 
     fn read(&self, path: &Path, max: u64) -> io::Result<Vec<u8>> {

@@ -28,38 +28,11 @@ pub(super) struct Shared {
     poisoned: AtomicBool,
     /// Requests that were handed to the committer and not answered yet.
     pub(super) waiting: AtomicUsize,
-    /// Instances that are coming in.
-    pub(super) writers: Writers,
     /// Names of this start's part files begin with it, so that they can't meet an older start's.
     boot: String,
     parts: AtomicU64,
     /// Days of `done/` to which pruned images came back.
     regrown: Mutex<BTreeSet<Day>>,
-}
-
-/// Counts those that write at once.
-#[derive(Default)]
-pub(super) struct Writers(Arc<AtomicUsize>);
-
-impl Writers {
-    /// One more, until the guard is dropped.
-    pub(super) fn enter(&self) -> Writing {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Writing(Arc::clone(&self.0))
-    }
-
-    pub(super) fn now(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// One of [`Writers`].
-pub(super) struct Writing(Arc<AtomicUsize>);
-
-impl Drop for Writing {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Shared {
@@ -69,7 +42,6 @@ impl Shared {
             layout,
             poisoned: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
-            writers: Writers::default(),
             boot: uuid::Uuid::new_v4().simple().to_string(),
             parts: AtomicU64::new(0),
             regrown: Mutex::default(),

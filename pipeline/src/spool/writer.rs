@@ -1,6 +1,5 @@
 //! An instance on its way in: a `.part` file, hashed as it comes.
 
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,27 +9,10 @@ use super::disk::DiskFile;
 use super::error::{ReceiveError, SpoolError};
 use super::instance::{Digest, DigestHasher, FileMeta};
 use super::part10::{self, Header};
-use super::shared::{Shared, Writing};
+use super::shared::Shared;
 
-/// Small PDVs are gathered to this many bytes: a peer with 4 KiB PDUs doesn't cost one system call each.
-const BUFFER_BYTES: usize = 256 * 1024;
-/// From here on a PDV is written as it lies, without a copy but for what goes beyond its last whole page.
-const DIRECT_BYTES: usize = 64 * 1024;
-/// Writes end where a page of the file ends: a page that two writes share is looked up, locked and copied to twice, and
-/// ext4 gathers fewer pages into one piece behind it. A quarter of the time that a still's writes take.
-const PAGE_BYTES: usize = 4096;
-/// Write-back is started each time that so many bytes were written, so that the fdatasync at the end finds little to do.
-/// Alone, an instance's sender waits for the disk, and it is worth a system call to keep the disk busy while the bytes come:
-/// a quarter of what came, within these bounds. Beside others the processor is what all wait for: each lengthens the step.
-const WRITEBACK_ALONE: RangeInclusive<u64> = (256 << 10)..=(2 << 20);
-const WRITEBACK_MAX: u64 = 8 << 20;
-
-/// How many bytes to write before their write-back is started, where `written` were and `writers` write at once.
-fn writeback_step(written: u64, writers: usize) -> u64 {
-    let alone = (written / 4).clamp(*WRITEBACK_ALONE.start(), *WRITEBACK_ALONE.end());
-    let writers = u64::try_from(writers).unwrap_or(u64::MAX);
-    alone.saturating_mul(writers).min(WRITEBACK_MAX)
-}
+/// Small PDVs are gathered to this many bytes, so that they don't cost one call of the disk's each.
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// A file in `incoming/` that goes when it is dropped before it was moved to its place.
 pub(super) struct TempFile {
@@ -83,8 +65,6 @@ impl Drop for TempFile {
 /// Receives one data set. Memory is O(buffer), whatever its length. Dropped before the commit, it leaves nothing.
 pub struct InstanceWriter {
     temp: TempFile,
-    /// Counts it among those that write.
-    _writing: Writing,
     file: Box<dyn DiskFile>,
     meta: FileMeta,
     hash: DigestHasher,
@@ -93,8 +73,6 @@ pub struct InstanceWriter {
     seal_offset: usize,
     /// Bytes of the file on the disk's side.
     written: u64,
-    /// Up to where write-back was started.
-    writeback: u64,
     data_set_bytes: u64,
     broken: bool,
 }
@@ -109,14 +87,12 @@ impl InstanceWriter {
         let Header { bytes, seal_offset } = part10::encode(meta);
         Ok(Self {
             temp,
-            _writing: shared.writers.enter(),
             file,
             meta: meta.clone(),
             hash: DigestHasher::new(&meta.transfer_syntax),
             buffer: bytes,
             seal_offset,
             written: 0,
-            writeback: 0,
             data_set_bytes: 0,
             broken: false,
         })
@@ -146,10 +122,8 @@ impl InstanceWriter {
         }
         self.data_set_bytes += length;
         self.hash.update(data);
-        if data.len() >= DIRECT_BYTES || self.buffer.len() + data.len() > BUFFER_BYTES {
-            let (pages, rest) = data.split_at(self.bytes_to_page_end(data.len()));
-            self.append(pages)?;
-            self.buffer.extend_from_slice(rest);
+        if self.buffer.len() + data.len() > BUFFER_BYTES {
+            self.append(data)?;
         } else {
             self.buffer.extend_from_slice(data);
         }
@@ -204,14 +178,6 @@ impl InstanceWriter {
         })
     }
 
-    /// How many of the next `length` bytes, written behind what the buffer holds, end with a page of the file. Everything
-    /// before the buffer ends with one too.
-    fn bytes_to_page_end(&self, length: usize) -> usize {
-        let held = self.buffer.len();
-        let whole = (held + length) / PAGE_BYTES * PAGE_BYTES;
-        whole.saturating_sub(held)
-    }
-
     /// Writes what the buffer holds, and then `data`.
     fn append(&mut self, data: &[u8]) -> Result<(), ReceiveError> {
         if let Err(error) = self.file.append([&self.buffer, data]) {
@@ -221,11 +187,6 @@ impl InstanceWriter {
         let length = self.buffer.len() + data.len();
         self.written += u64::try_from(length).unwrap_or(u64::MAX);
         self.buffer.clear();
-        let fresh = self.written - self.writeback;
-        if fresh >= writeback_step(self.written, self.temp.shared.writers.now()) {
-            self.file.start_writeback(self.writeback, fresh);
-            self.writeback = self.written;
-        }
         Ok(())
     }
 }
@@ -300,26 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn write_back_begins_early_for_one_and_late_for_many() {
-        let steps =
-            |writers| [0, 3 << 20, 86 << 20].map(|written| writeback_step(written, writers));
-        assert_eq!(steps(1), [256 << 10, 768 << 10, 2 << 20]);
-        assert_eq!(steps(4), [1 << 20, 3 << 20, 8 << 20]);
-        assert_eq!(steps(64), [8 << 20; 3]);
-    }
-
-    #[test]
-    fn only_those_that_write_are_counted() {
-        let (_folder, writer) = writer();
-        let shared = Arc::clone(&writer.temp.shared);
-        assert_eq!(shared.writers.now(), 1);
-        let pending = writer.finish().unwrap();
-        assert_eq!(shared.writers.now(), 0);
-        drop(pending);
-    }
-
-    #[test]
-    fn writes_end_with_a_page_and_the_file_with_the_last_byte() {
+    fn portions_of_any_length_become_one_data_set() {
         let (_folder, mut writer) = writer();
         let mut sent = Vec::new();
         for (number, length) in [131_060, 5, 65_536, 200_000, 4, 131_060]
@@ -329,8 +271,7 @@ mod tests {
             let portion = vec![u8::try_from(number).unwrap(); length];
             writer.write(&portion).unwrap();
             sent.extend(portion);
-            assert!(writer.written > 0 && writer.written % 4096 == 0);
-            assert!(writer.buffer.len() < BUFFER_BYTES);
+            assert!(writer.buffer.len() <= BUFFER_BYTES);
         }
         let pending = writer.finish().unwrap();
         let file = std::fs::read(pending.path()).unwrap();
@@ -340,12 +281,11 @@ mod tests {
     #[test]
     fn memory_does_not_grow_with_the_data_set() {
         let (_folder, mut writer) = writer();
-        let portion = vec![7; DIRECT_BYTES - 1];
+        let portion = vec![7; 30_000];
         for _ in 0..400 {
             writer.write(&portion).unwrap();
             assert!(writer.buffer.capacity() <= 2 * BUFFER_BYTES);
         }
-        assert!(writer.writeback >= WRITEBACK_MAX);
-        assert_eq!(writer.finish().unwrap().bytes(), 400 * 65_535);
+        assert_eq!(writer.finish().unwrap().bytes(), 400 * 30_000);
     }
 }

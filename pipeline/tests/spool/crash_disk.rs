@@ -410,8 +410,6 @@ impl DiskFile for OpenFile {
         state.sync_file(self.node);
         Ok(())
     }
-
-    fn start_writeback(&mut self, _offset: u64, _len: u64) {}
 }
 
 impl Disk for CrashDisk {

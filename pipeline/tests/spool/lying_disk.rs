@@ -57,9 +57,6 @@ impl DiskFile for LyingFile {
     fn sync_data(&mut self) -> io::Result<()> {
         Ok(())
     }
-    fn start_writeback(&mut self, offset: u64, len: u64) {
-        self.0.start_writeback(offset, len);
-    }
 }
 
 impl Disk for Lying {
