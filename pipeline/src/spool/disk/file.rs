@@ -1,18 +1,20 @@
-//! A file of the operating system's that is written past the page cache.
+//! A file of the operating system's, written in pieces of whole blocks.
 //!
-//! What comes is gathered in whole blocks, and blocks go to the disk from there (`O_DIRECT`). The page cache would cost a
-//! copy into fresh pages of everything that comes, which was nearly half of all processor time in receiving; who reads
-//! an instance afterwards, once, reads it from the disk. Where more comes than can be gathered, the first block is kept
-//! until the end, since what is overwritten lies in it, and is written with the last piece of a block through the page
-//! cache, which takes what is no whole block. So is a file that is short. Where a file system has no `O_DIRECT`, all of it is.
+//! Where few write at once, a sender waits for the disk: pieces go into the page cache, and the disk is set to work on each
+//! at once, while the next one comes. Where several do, the processor is what all wait for, and the copy into fresh
+//! pages of the cache was nearly half of its time: pieces go past it (`O_DIRECT`), and who reads the instance afterwards,
+//! once, reads it from the disk. The first block is kept until the end, since what is overwritten lies in it, and is
+//! written with the last piece of a block through the page cache, which takes what is no whole block. So is a file
+//! that is short, and everything where a file system has no `O_DIRECT`.
 
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::fs::{Advice, OFlags, fadvise, fcntl_setfl};
 use rustix::io::Errno;
 
 use super::DiskFile;
@@ -20,19 +22,26 @@ use super::DiskFile;
 /// What offset, length and place in memory must be whole multiples of; no disk's logical blocks are longer.
 const BLOCK: usize = 4096;
 
-/// How much is gathered.
+/// How much is gathered at most.
 const STAGE: usize = 512 * 1024;
 
-/// How much is gathered by those that come when [`LARGE_STAGES`] are there, for the memory's sake.
+/// How much is gathered by those that come when [`LARGE_STAGES`] are there, for the memory's sake, and for the page cache.
 const SMALL_STAGE: usize = 256 * 1024;
 
 /// As many as an ordinary day has senders at once; more of them keep the disk busy together with less.
 const LARGE_STAGES: usize = 8;
 
-/// Up to here a file is written through the page cache.
+/// From so many files on that are written at once, they go past the page cache.
+const SEVERAL: usize = 3;
+
+/// Up to here a file is written through the page cache in any case.
 const SHORT: usize = 64 * 1024;
 
+/// Stages that there are, in use or not.
 static STAGES: AtomicUsize = AtomicUsize::new(0);
+
+/// Files that are being written.
+static FILES: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     /// The stage of the thread's last file. Its next one need not ask the kernel for memory.
@@ -91,8 +100,8 @@ impl Stage {
 /// See the module.
 pub(super) struct RealFile {
     file: File,
-    /// Whether the file is open for `O_DIRECT`; none: not asked yet.
-    direct: Option<bool>,
+    /// Whether the file is open for `O_DIRECT`.
+    direct: bool,
     stage: Stage,
     /// Bytes in the stage.
     staged: usize,
@@ -104,9 +113,12 @@ pub(super) struct RealFile {
 
 impl RealFile {
     pub(super) fn new(file: File) -> Self {
+        let others = FILES.fetch_add(1, Ordering::Relaxed);
+        // Past the page cache, if several write now and the file system can.
+        let direct = others + 1 >= SEVERAL && fcntl_setfl(&file, OFlags::DIRECT).is_ok();
         Self {
             file,
-            direct: None,
+            direct,
             stage: Stage::take(),
             staged: 0,
             written: 0,
@@ -120,9 +132,6 @@ impl RealFile {
         if whole == 0 {
             return Ok(());
         }
-        if self.direct.is_none() {
-            self.direct = Some(fcntl_setfl(&self.file, OFlags::DIRECT).is_ok());
-        }
         let mut from = 0;
         if self.written == 0 && !last {
             let (first, _) = self
@@ -134,6 +143,9 @@ impl RealFile {
             from = BLOCK;
         }
         self.write_staged(from, whole)?;
+        if !self.direct {
+            self.start_writeback(from, whole);
+        }
         self.stage.slice_mut().copy_within(whole..self.staged, 0);
         self.staged -= whole;
         self.written += to_u64(whole);
@@ -149,7 +161,7 @@ impl RealFile {
                 Ok(count) => from += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The file system takes other blocks than these, or wrote some that are no whole ones.
-                Err(error) if is_invalid(&error) && self.direct == Some(true) => {
+                Err(error) if is_invalid(&error) && self.direct => {
                     self.through_the_cache()?;
                 }
                 Err(error) => return Err(error),
@@ -160,11 +172,30 @@ impl RealFile {
 
     /// From here on it is written through the page cache.
     fn through_the_cache(&mut self) -> io::Result<()> {
-        if self.direct == Some(true) {
+        if std::mem::take(&mut self.direct) {
             fcntl_setfl(&self.file, OFlags::empty())?;
         }
-        self.direct = Some(false);
         Ok(())
+    }
+
+    /// Asks the kernel to begin writing that part of the stage back, which was written into the page cache, without waiting.
+    fn start_writeback(&self, from: usize, to: usize) {
+        // On Linux POSIX_FADV_DONTNEED begins write-back of the range's dirty pages and returns; it drops clean pages
+        // only, and these are dirty. sync_file_range would say it more plainly; rustix doesn't wrap it.
+        let length = NonZeroU64::new(to_u64(to - from));
+        let offset = self.written + to_u64(from);
+        if let Err(error) = fadvise(&self.file, offset, length, Advice::DontNeed) {
+            tracing::debug!(%error, "write-back hint refused");
+        }
+    }
+
+    /// How many bytes are gathered before they are written.
+    fn piece(&self) -> usize {
+        if self.direct {
+            self.stage.length
+        } else {
+            SMALL_STAGE
+        }
     }
 }
 
@@ -172,15 +203,16 @@ impl DiskFile for RealFile {
     fn append(&mut self, parts: [&[u8]; 2]) -> io::Result<()> {
         for mut part in parts {
             while !part.is_empty() {
-                let room = self.stage.slice_mut();
-                let room = room.get_mut(self.staged..).unwrap_or_default();
+                let piece = self.piece();
+                let room = self.stage.slice_mut().get_mut(self.staged..piece);
+                let room = room.unwrap_or_default();
                 let (now, later) = part.split_at(part.len().min(room.len()));
                 room.get_mut(..now.len())
                     .ok_or_else(short)?
                     .copy_from_slice(now);
                 self.staged += now.len();
                 part = later;
-                if self.staged == self.stage.length {
+                if self.staged == piece {
                     self.write_blocks(false)?;
                 }
             }
@@ -218,6 +250,7 @@ impl DiskFile for RealFile {
 
 impl Drop for RealFile {
     fn drop(&mut self) {
+        FILES.fetch_sub(1, Ordering::Relaxed);
         let stage = std::mem::take(&mut self.stage);
         // A thread that ends has no place for it any more.
         drop(SPARE.try_with(|spare| spare.replace(Some(stage))));
@@ -250,11 +283,12 @@ mod tests {
             .collect()
     }
 
-    /// A new file, and its path.
+    /// A new file past the page cache, and its path.
     fn open(folder: &tempfile::TempDir, name: &str, stage: usize) -> (PathBuf, RealFile) {
         let path = folder.path().join(name);
         let mut file = RealFile::new(File::create_new(&path).unwrap());
         file.stage = Stage::of(stage, None);
+        file.direct = fcntl_setfl(&file.file, OFlags::DIRECT).is_ok();
         (path, file)
     }
 
@@ -267,11 +301,14 @@ mod tests {
                 .into_iter()
                 .flat_map(|whole| [whole - 1, whole, whole + 1])
         };
-        for stage in [SMALL_STAGE, STAGE] {
+        for (stage, cached) in [(SMALL_STAGE, false), (STAGE, false), (STAGE, true)] {
             for length in lengths(stage).chain([0, 101]) {
                 let mut sent = bytes(length);
-                let name = format!("{stage}-{length}");
+                let name = format!("{stage}-{cached}-{length}");
                 let (path, mut file) = open(&folder, &name, stage);
+                if cached {
+                    file.through_the_cache().unwrap();
+                }
                 let (one, rest) = sent.split_at(length.min(200_001));
                 let (head, tail) = one.split_at(one.len() / 3);
                 file.append([head, tail]).unwrap();
