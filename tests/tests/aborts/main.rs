@@ -26,9 +26,8 @@ const LANES: usize = 2;
 
 /// Every call of the points, and its likes: what changes names or makes contents durable is a point wherever a thread of the
 /// moment makes it.
-const CALLS: [&str; 12] = [
+const CALLS: [&str; 11] = [
     "openat",
-    "writev",
     "pwrite64",
     "sendto",
     "fdatasync",
@@ -41,7 +40,7 @@ const CALLS: [&str; 12] = [
     "rmdir",
 ];
 /// Those of [`CALLS`] of which a point may be one among many.
-const MANY: [&str; 3] = ["openat", "writev", "pwrite64"];
+const MANY: [&str; 2] = ["openat", "pwrite64"];
 
 /// Which of a thread's calls of its name each point is, from 1.
 type Found = BTreeMap<&'static str, usize>;

@@ -84,9 +84,9 @@ const DELIVERY: &str = "delivery";
 #[rustfmt::skip]
 pub(crate) const POINTS: &[Point] = &[
     point("receive: the clip's part file is made", Receiving, [ASSOCIATION, "openat", "DATA/incoming/"], 1),
-    point("receive: the clip's first bytes are written", Receiving, [ASSOCIATION, "writev", "DATA/incoming/"], 1),
-    point("receive: bytes of the clip are written", Receiving, [ASSOCIATION, "writev", "DATA/incoming/"], 3),
-    point("receive: the clip's digest is written", Receiving, [ASSOCIATION, "pwrite64", "DATA/incoming/"], 1),
+    point("receive: the clip's first bytes are written", Receiving, [ASSOCIATION, "pwrite64", "DATA/incoming/"], 1),
+    point("receive: bytes of the clip are written", Receiving, [ASSOCIATION, "pwrite64", "DATA/incoming/"], 3),
+    point("receive: the clip's digest is written", Receiving, [ASSOCIATION, "pwrite64", ", 4096, 0)"], 1),
     point("receive: the clip's contents are synced", Receiving, [ASSOCIATION, "fdatasync", "DATA/incoming/"], 1),
     point("receive: the study's folder is made", Receiving, [COMMITTER, "mkdir", "DATA/open/HH/STUDY"], 1),
     point("receive: the study's folder's name is synced", Receiving, [COMMITTER, "fsync", "<DATA/open/HH>"], 1),
@@ -115,7 +115,7 @@ pub(crate) const POINTS: &[Point] = &[
     point("analysis: the last findings' name is synced", Analysing, [COMMITTER, "fsync", "<DATA/open/HH/STUDY>"], 2),
 
     point("report: its part file is made", Delivering, [DELIVERY, "openat", "DATA/incoming/"], 1),
-    point("report: it is written", Delivering, [DELIVERY, "writev", "DATA/incoming/"], 1),
+    point("report: it is written", Delivering, [DELIVERY, "pwrite64", "DATA/incoming/"], 1),
     point("report: its contents are synced", Delivering, [DELIVERY, "fdatasync", "DATA/incoming/"], 1),
     point("report: it gets its name", Delivering, [COMMITTER, "renameat2", "DATA/open/HH/STUDY/report-1-"], 1),
     point("report: its name is synced", Delivering, [COMMITTER, "fsync", "<DATA/open/HH/STUDY>"], 1),
