@@ -24,7 +24,7 @@ pub enum Entry {
 
 /// A file that is being written.
 pub trait DiskFile: Send {
-    /// Appends all of both parts, in this order. They may reach the file with [`DiskFile::sync_data`] only.
+    /// Appends all of both parts, in this order. They may reach the file with [`DiskFile::write_out`] only.
     ///
     /// # Errors
     /// As the operating system gives them; the length of the file is unknown then.
@@ -36,7 +36,13 @@ pub trait DiskFile: Send {
     /// `InvalidInput` for bytes that lie elsewhere.
     fn overwrite(&mut self, offset: u64, data: &[u8]) -> io::Result<()>;
 
-    /// Makes the contents durable (fdatasync). Nothing is appended or overwritten afterwards.
+    /// Writes what is not written yet. Nothing is appended or overwritten afterwards.
+    ///
+    /// # Errors
+    /// As the operating system gives them, a full disk among them; the length of the file is unknown then.
+    fn write_out(&mut self) -> io::Result<()>;
+
+    /// Makes the contents that were written out durable (fdatasync).
     ///
     /// # Errors
     /// As the operating system gives them. A second call proves nothing after a failed one: Linux marks the pages clean.

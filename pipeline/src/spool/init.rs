@@ -132,6 +132,7 @@ fn write_file(shared: &Shared, path: &Path, text: &str) -> Result<(), OpenError>
         .create(&part)
         .map_err(SpoolError::io("create", &part))?;
     file.append([text.as_bytes(), &[]])
+        .and_then(|()| file.write_out())
         .map_err(SpoolError::io("write", &part))?;
     file.sync_data().map_err(SpoolError::io("sync", &part))?;
     shared

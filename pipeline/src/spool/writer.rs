@@ -153,6 +153,10 @@ impl InstanceWriter {
                 .overwrite(offset, &seal)
                 .map_err(SpoolError::io("write", &self.temp.path))?;
         }
+        // A disk that is full is told here, and is no failed flush.
+        self.file
+            .write_out()
+            .map_err(SpoolError::io("write", &self.temp.path))?;
         let shared = &self.temp.shared;
         shared.check()?;
         if let Err(error) = self.file.sync_data() {
@@ -221,6 +225,7 @@ pub(super) fn write_temp(shared: &Arc<Shared>, bytes: &[u8]) -> Result<TempFile,
     let (temp, mut file) = TempFile::create(shared, 0)?;
     if !bytes.is_empty() {
         file.append([bytes, &[]])
+            .and_then(|()| file.write_out())
             .map_err(SpoolError::io("write", &temp.path))?;
         // An empty file has nothing that an fdatasync could save; its name comes with the folder's fsync.
         file.sync_data()

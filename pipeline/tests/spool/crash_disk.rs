@@ -398,6 +398,10 @@ impl DiskFile for OpenFile {
         Ok(())
     }
 
+    fn write_out(&mut self) -> io::Result<()> {
+        self.disk.state().enter(Call::Append)
+    }
+
     fn sync_data(&mut self) -> io::Result<()> {
         let mut state = self.disk.state();
         if let Err(error) = state.enter(Call::SyncData) {

@@ -54,6 +54,9 @@ impl DiskFile for LyingFile {
     fn overwrite(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.overwrite(offset, data)
     }
+    fn write_out(&mut self) -> io::Result<()> {
+        self.0.write_out()
+    }
     fn sync_data(&mut self) -> io::Result<()> {
         Ok(())
     }

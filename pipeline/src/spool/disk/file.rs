@@ -234,7 +234,7 @@ impl DiskFile for RealFile {
         Ok(())
     }
 
-    fn sync_data(&mut self) -> io::Result<()> {
+    fn write_out(&mut self) -> io::Result<()> {
         if self.first.is_some() || self.staged > SHORT {
             self.write_blocks(true)?;
         }
@@ -244,6 +244,10 @@ impl DiskFile for RealFile {
         }
         self.write_staged(0, self.staged)?;
         self.written += to_u64(std::mem::take(&mut self.staged));
+        Ok(())
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }
 }
@@ -319,7 +323,7 @@ mod tests {
                     file.overwrite(60, &[7; 40]).unwrap();
                     sent[60..100].fill(7);
                 }
-                file.sync_data().unwrap();
+                file.write_out().unwrap();
                 assert!(std::fs::read(&path).unwrap() == sent, "{name}");
             }
         }
@@ -343,7 +347,7 @@ mod tests {
         // As if the disk's blocks were longer: no place in memory fits.
         file.stage.start ^= 1;
         file.append([&sent, &[]]).unwrap();
-        file.sync_data().unwrap();
+        file.write_out().unwrap();
         assert!(std::fs::read(&path).unwrap() == sent);
     }
 }
