@@ -293,18 +293,32 @@ impl Committer {
                 Ok(None)
             }
             Err(reason) => {
-                let aside = format!("{name}.{}.damaged", uuid::Uuid::new_v4().simple());
-                tracing::error!(path = %path.display(), %reason, "a stored instance is damaged: received again");
-                let to = folder.path.join(&aside);
-                shared
-                    .disk
-                    .rename(&path, &to)
-                    .map_err(SpoolError::io("set aside", &path))?;
-                folder.names.remove(name);
-                folder.names.insert(aside);
+                self.set_aside(study, name, &reason)?;
                 Ok(None)
             }
         }
+    }
+
+    /// Gives a damaged file a name that nothing looks for: it is kept as evidence, and holds up nothing.
+    pub(super) fn set_aside(
+        &mut self,
+        study: Option<&StudyInstanceUid>,
+        name: &str,
+        reason: &Unreadable,
+    ) -> Result<(), SpoolError> {
+        let shared = Arc::clone(&self.shared);
+        let folder = self.folder_mut(study)?;
+        let path = folder.path.join(name);
+        let aside = format!("{name}.{}.damaged", uuid::Uuid::new_v4().simple());
+        tracing::error!(
+            path = %path.display(), %reason, kept_as = %aside,
+            "a stored instance is damaged: its file is kept under another name, and it can be sent again"
+        );
+        let renamed = shared.disk.rename(&path, &folder.path.join(&aside));
+        renamed.map_err(SpoolError::io("set aside", &path))?;
+        folder.names.remove(name);
+        folder.names.insert(aside);
+        Ok(())
     }
 
     /// Step 3 for a file of the node's own.

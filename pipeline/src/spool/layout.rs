@@ -120,7 +120,7 @@ pub(super) enum Name {
     Report(u32, SopInstanceUid),
     Companion(u32, SopInstanceUid),
     Mark(PeerMark, String, SopInstanceUid),
-    /// An instance whose file was found damaged when the same instance came again.
+    /// An instance whose file was found damaged when the same instance came again, or when its study was finished.
     Damaged,
     Unknown,
 }

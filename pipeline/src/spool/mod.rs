@@ -19,7 +19,7 @@
 //!     delivered-<peer>-<SOPUID>        empty: the peer has taken the object; peer's name percent-encoded
 //!     committed-<peer>-<SOPUID>        empty: the peer has committed itself to keep it
 //!     found-<peer>-<SOPUID>            empty: the peer had it when it was queried
-//!     <SOPUID>.<hash16>.dcm.<uuid>.damaged    a damaged file whose instance was received again
+//!     <SOPUID>.<hash16>.dcm.<uuid>.damaged    a damaged file, found when its instance came again or its study ended
 //!   done/<yyyymmdd>/<StudyUID>/ the same, when nothing is owed any more
 //!   kept/                       promises of no study
 //!     commitment-<hash32>.json         a cart's request for storage commitment, until the cart has the answer
@@ -343,7 +343,7 @@ impl Spool {
 
     /// As [`Spool::finish_study`], but only if the folder holds exactly as many instance files (versions counted) as
     /// the caller knows of: an instance that was committed a moment ago, and of which the caller hasn't heard yet, keeps
-    /// the study open.
+    /// the study open. A damaged file, of which no caller ever hears, is set aside and doesn't count.
     ///
     /// # Errors
     /// [`SpoolError::StudyChanged`]; otherwise as [`Spool::finish_study`].

@@ -9,6 +9,7 @@ use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 use super::committer::{Committer, undo};
 use super::error::SpoolError;
 use super::instance::Digest;
+use super::integrity::{Unreadable, read_instance, read_pruned};
 use super::layout::{self, Day, Name};
 use super::shared::{Shared, StudyPlace};
 
@@ -70,9 +71,14 @@ impl Committer {
         if folder.place != StudyPlace::Open {
             return Ok(folder.path.clone());
         }
-        let held = folder.versions();
-        if instances.is_some_and(|known| known != held) {
-            return Err(SpoolError::StudyChanged { held });
+        if let Some(known) = instances
+            && known != folder.versions()
+        {
+            self.set_damaged_aside(study)?;
+            let held = self.folder_mut(Some(study))?.versions();
+            if known != held {
+                return Err(SpoolError::StudyChanged { held });
+            }
         }
         let layout = &self.shared.layout;
         let (day_folder, to) = (layout.done_day(day), layout.done_study(day, study));
@@ -88,6 +94,28 @@ impl Committer {
             Err(error) => return Err(SpoolError::io("make", &day_folder)(error)),
         }
         self.relocate(study, StudyPlace::Done(day.clone()), to)
+    }
+
+    /// Sets aside what a look into the files shows not to be what their names say: nobody was ever told of them, and the
+    /// study would wait for them for ever.
+    fn set_damaged_aside(&mut self, study: &StudyInstanceUid) -> Result<(), SpoolError> {
+        let folder = self.folder_mut(Some(study))?;
+        let (path, names) = (folder.path.clone(), folder.names.clone());
+        for name in names {
+            let read = match Name::parse(&name) {
+                Name::Instance(..) => read_instance(&self.shared, &path.join(&name))?,
+                Name::Pruned(..) => read_pruned(&self.shared, &path.join(&name))?,
+                _ => continue,
+            };
+            match read {
+                Ok(_) => {}
+                Err(Unreadable::Gone) => {
+                    self.folder_mut(Some(study))?.names.remove(&name);
+                }
+                Err(reason) => self.set_aside(Some(study), &name, &reason)?,
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn reopen(&mut self, study: &StudyInstanceUid) -> Result<PathBuf, SpoolError> {

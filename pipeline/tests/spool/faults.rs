@@ -207,6 +207,23 @@ fn a_damaged_instance_that_comes_again_is_stored_again() {
 }
 
 #[test]
+fn a_damaged_instance_does_not_keep_its_study_open() {
+    let disk = CrashDisk::new();
+    let spool = open(disk.clone()).unwrap();
+    let paths = [1, 2].map(|instance| put(&spool, instance).unwrap().instance().path.clone());
+    disk.damage(&paths[0], |bytes| bytes.truncate(200));
+    drop(spool);
+    let spool = open(disk.clone()).unwrap();
+    let early = spool.finish_study_if(&study(0), "20260102", 0);
+    assert!(matches!(early, Err(SpoolError::StudyChanged { held: 1 })));
+    spool.finish_study_if(&study(0), "20260102", 1).unwrap();
+    let found = spool.scan_study(&study(0)).unwrap();
+    assert_eq!((found.instances.len(), found.skipped.len()), (1, 1));
+    let kept = disk.contents(&found.skipped[0].path).unwrap();
+    assert_eq!(kept.len(), 200);
+}
+
+#[test]
 fn strange_names_are_passed_over() {
     let disk = CrashDisk::new();
     let spool = open(disk.clone()).unwrap();
