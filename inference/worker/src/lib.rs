@@ -32,6 +32,8 @@ pub mod measure;
 pub mod models;
 pub mod net;
 
+#[cfg(test)]
+mod draws;
 mod parallel;
 pub mod second_reader;
 pub mod serve;

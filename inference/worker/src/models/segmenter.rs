@@ -287,6 +287,7 @@ mod tests {
 
     use super::*;
     use crate::device;
+    use crate::draws::seeded;
     use crate::models::{self, Models};
     use crate::net::{UNet, export};
 
@@ -312,6 +313,7 @@ mod tests {
 
     #[test]
     fn a_form_in_bfloat16_that_maps_something_else_is_not_used() {
+        let _turn = seeded(1);
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
         let model = models::find(&dir, "lv-segmentation").unwrap();
         let store = nn::VarStore::new(Device::Cpu);

@@ -61,9 +61,11 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::draws::seeded;
 
     #[test]
     fn an_image_gets_one_logit_an_answer() {
+        let _turn = seeded(1);
         let store = nn::VarStore::new(Device::Cpu);
         let net = Classifier::new(&store.root(), 3);
         let input = Tensor::rand([2, 1, 112, 112], (Kind::Float, Device::Cpu));

@@ -111,9 +111,11 @@ mod tests {
     use tch::Device;
 
     use super::*;
+    use crate::draws::seeded;
 
     #[test]
     fn the_network_keeps_the_grid_and_has_about_half_a_million_weights() {
+        let _turn = seeded(1);
         let store = nn::VarStore::new(Device::Cpu);
         let net = UNet::new(&store.root(), &WIDTHS);
         let input = Tensor::rand([2, 1, 112, 112], (Kind::Float, Device::Cpu));

@@ -227,9 +227,10 @@ fn from_four(pairs: &Tensor, scale: &Tensor, least: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::draws::seeded;
 
     fn worst(bits: Bits, inputs: i64) -> f64 {
-        tch::manual_seed(3);
+        let _turn = seeded(3);
         let weight = Tensor::randn([24, inputs], (Kind::Float, Device::Cpu));
         let x = Tensor::randn([5, inputs], (Kind::Float, Device::Cpu));
         let exact = x.matmul(&weight.tr());
