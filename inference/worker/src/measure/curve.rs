@@ -3,7 +3,7 @@
 /// Length of the smoothing window in seconds: short against a systole of about 300 ms.
 const WINDOW_S: f64 = 0.14;
 
-/// Frames of the window where the frame rate is unknown.
+/// Frames of the window where the frame rate is unknown, and of the one that shows noise where the rate is low.
 const WINDOW_FRAMES: usize = 5;
 
 /// A turn of the curve counts when the curve goes at least this share of its range the other way, so that an atrial
@@ -29,7 +29,7 @@ const EDGE_VOLUME_SHARE: f64 = 0.15;
 pub struct Curve {
     /// Smoothed volumes, one a frame.
     pub volumes: Vec<f64>,
-    /// Root mean square of what smoothing took away, in the volumes' unit.
+    /// Root mean square of what smoothing takes away, over five frames at least, in the volumes' unit.
     pub residual: f64,
     /// Frames on either side that a volume was smoothed over: an extremum so close to an end may be the end's own.
     reach: usize,
@@ -48,19 +48,21 @@ pub struct CurveBeat {
 
 impl Curve {
     /// Smooths raw volumes: a Savitzky-Golay filter of second order over about 140 ms, which keeps the depth of an end
-    /// systole where a median or a mean flattens it. Gaps (none) are bridged linearly.
+    /// systole where a median or a mean flattens it. Gaps (none) are bridged linearly. Below 25 frames a second that is
+    /// three frames, through which the parabola goes: nothing is smoothed there.
     ///
     /// None if no volume is known.
     pub fn smooth(raw: &[Option<f64>], frame_rate_hz: Option<f64>) -> Option<Self> {
         let filled = bridge(raw)?;
+        let smoothed = |reach: usize| -> Vec<f64> {
+            (0..filled.len())
+                .map(|at| local_parabola(&filled, at, reach).max(0.0))
+                .collect()
+        };
         let reach = window(frame_rate_hz) / 2;
-        let volumes: Vec<f64> = (0..filled.len())
-            .map(|at| local_parabola(&filled, at, reach).max(0.0))
-            .collect();
-        let residual = residual(raw, &volumes);
         Some(Self {
-            volumes,
-            residual,
+            volumes: smoothed(reach),
+            residual: residual(raw, &smoothed(reach.max(WINDOW_FRAMES / 2))),
             reach,
         })
     }
@@ -228,7 +230,7 @@ fn turns(volumes: &[f64], threshold: f64) -> Vec<Turn> {
 /// Odd number of frames in the smoothing window.
 fn window(frame_rate_hz: Option<f64>) -> usize {
     let frames = frame_rate_hz.map_or(WINDOW_FRAMES, |rate| (WINDOW_S * rate).round() as usize);
-    frames.clamp(5, 25) | 1
+    frames.clamp(3, 25) | 1
 }
 
 /// Root mean square of what smoothing took away, over time: what was bridged isn't noise, and a volume stands for the time
@@ -397,6 +399,20 @@ mod tests {
     }
 
     #[test]
+    fn a_low_frame_rate_keeps_what_depth_its_frames_have() {
+        // 15 frames a second, 90 beats a minute.
+        let raw: Vec<Option<f64>> = (0..30)
+            .map(|f| Some(volume((f64::from(f) / 10.0 + 0.95).rem_euclid(1.0))))
+            .collect();
+        let seen = raw.iter().flatten().copied().fold(f64::INFINITY, f64::min);
+        let curve = Curve::smooth(&raw, Some(15.0)).unwrap();
+        for beat in curve.beats() {
+            assert!(curve.volumes[beat.es] - seen < 2.0, "{beat:?}");
+        }
+        assert_eq!(curve.beats().len(), 2);
+    }
+
+    #[test]
     fn noise_is_no_beat() {
         for seed in 1..20_u32 {
             let mut state = seed;
@@ -406,7 +422,9 @@ mod tests {
                     Some(60.0 + 40.0 * f64::from(state >> 8) / f64::from(1 << 24))
                 })
                 .collect();
-            assert!(Curve::smooth(&raw, Some(30.0)).unwrap().beats().is_empty());
+            for rate in [15.0, 30.0] {
+                assert!(Curve::smooth(&raw, Some(rate)).unwrap().beats().is_empty());
+            }
         }
     }
 

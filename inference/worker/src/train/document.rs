@@ -5,16 +5,19 @@ use std::fmt::Write as _;
 use sonode_phantom::style::Style;
 
 use super::case::Case;
-use super::evaluate::EvaluateArgs;
+use super::cines::ACQUIRED;
+use super::evaluate::{EvaluateArgs, Evaluation};
 use super::figures::{Group, constant_ef};
 use super::outcomes;
 use crate::models::Models;
 
 /// The document.
-pub(super) fn write(args: &EvaluateArgs, models: &Models, seeds: &str, cases: &[Case]) -> String {
+pub(super) fn write(args: &EvaluateArgs, models: &Models, evaluation: &Evaluation) -> String {
     let mut text = String::new();
-    let written = head(&mut text, args, models, seeds, cases)
+    let cases = &evaluation.cases;
+    let written = head(&mut text, args, models, evaluation)
         .and_then(|()| accuracy(&mut text, cases))
+        .and_then(|()| acquisition(&mut text, evaluation))
         .and_then(|()| outcomes::views(&mut text, cases))
         .and_then(|()| outcomes::quality(&mut text, cases))
         .and_then(|()| outcomes::shown(&mut text, cases));
@@ -26,8 +29,7 @@ fn head(
     text: &mut String,
     args: &EvaluateArgs,
     models: &Models,
-    seeds: &str,
-    cases: &[Case],
+    evaluation: &Evaluation,
 ) -> std::fmt::Result {
     writeln!(text, "# Evaluation of the built-in models\n")?;
     writeln!(
@@ -45,8 +47,10 @@ fn head(
     }
     writeln!(
         text,
-        "- {} cines, 60 frames at 30 a second; SHA-256 of styles, splits, subjects and seeds: `{seeds}`",
-        cases.len()
+        "- {} cines, 60 frames at 30 a second, and {} acquired otherwise; SHA-256 of what all were drawn from: `{}`",
+        evaluation.cases.len(),
+        evaluation.acquired.iter().map(Vec::len).sum::<usize>(),
+        evaluation.seeds
     )?;
     writeln!(
         text,
@@ -121,4 +125,37 @@ fn accuracy(text: &mut String, cases: &[Case]) -> std::fmt::Result {
         "\nThe constant is the mean EF of the A and B cines, {constant:.1} %. EF is that of the three-dimensional \
          ventricle; tilt (foreshortening) and the single plane are part of the error.\n"
     )
+}
+
+/// What becomes of the figures where a cine is acquired in another way.
+fn acquisition(text: &mut String, evaluation: &Evaluation) -> std::fmt::Result {
+    writeln!(
+        text,
+        "## The held-out styles, acquired otherwise\n\n\
+         | | cines | measured | LV Dice | EF bias | EF MAE | EF inside its 90 % interval | ED frame | ES frame |\n\
+         |---|---|---|---|---|---|---|---|---|"
+    )?;
+    let held = [Style::C, Style::D];
+    let constant = constant_ef(&evaluation.cases);
+    let names = ACQUIRED.map(|(name, _)| name);
+    let otherwise = names.into_iter().zip(&evaluation.acquired);
+    let rows = [("as above", &evaluation.cases)]
+        .into_iter()
+        .chain(otherwise);
+    for (name, cases) in rows {
+        let group = Group::new(cases, &held, constant);
+        writeln!(
+            text,
+            "| {name} | {} | {} | {:.3} | {:+.1} | {:.1} | {:.0} % | {:.0} | {:.0} |",
+            group.cines,
+            group.measured,
+            group.dice,
+            group.ef_bias,
+            group.ef_mae,
+            100.0 * group.coverage,
+            group.frames[0],
+            group.frames[1]
+        )?;
+    }
+    writeln!(text)
 }

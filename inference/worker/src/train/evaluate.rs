@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use sonode_phantom::cine::StudySpec;
 use tch::Device;
 
 use super::case::Case;
+use super::cines::ACQUIRED;
 use super::{cines, document};
 use crate::measure::INTERVAL_DEVIATIONS;
 use crate::models::manifest::{Accuracy, Manifest, Task};
@@ -71,12 +73,27 @@ pub fn run(args: &EvaluateArgs, report: &mut (dyn Write + Send)) -> Result<(), E
         return calibrate(args, &models, &cases);
     }
     let specs = cines::evaluation(args.cines, args.seed);
-    let cases = cines::read(&specs, &models, args.threads, report);
-    let text = document::write(args, &models, &cines::digest(&specs), &cases);
+    let acquired = ACQUIRED.map(|way| cines::acquired(way, args.cines, args.seed));
+    let mut read = |specs: &Vec<StudySpec>| cines::read(specs, &models, args.threads, report);
+    let evaluation = Evaluation {
+        seeds: cines::digest(specs.iter().chain(acquired.iter().flatten())),
+        cases: read(&specs),
+        acquired: acquired.each_ref().map(read),
+    };
+    let text = document::write(args, &models, &evaluation);
     fs::write(&args.out, text).map_err(|source| EvaluateError::Io {
         path: args.out.clone(),
         source,
     })
+}
+
+/// What was read.
+pub(super) struct Evaluation {
+    /// SHA-256 of what every cine was drawn from.
+    pub(super) seeds: String,
+    pub(super) cases: Vec<Case>,
+    /// By the place in [`ACQUIRED`].
+    pub(super) acquired: [Vec<Case>; ACQUIRED.len()],
 }
 
 /// Writes the error of EF into the segmentation model's manifest.
