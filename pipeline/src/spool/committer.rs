@@ -9,15 +9,15 @@
 //!    loss without the contents. In that thread: the big waits run side by side.*
 //! 3. Rename to its name, without replacing. *Here, in this thread: compare and commit of one SOP Instance UID can't
 //!    interleave with another's, which is the lock that each UID needs.*
-//! 4. fsync of the batch's distinct folders. *A rename alone can be lost.*
-//! 5. Only now the answers, all of them. A duplicate is answered here too, since what it duplicates may be in this batch.
+//! 4. fsync of the folder, in the thread of whoever waits for the name (`durability`). *A rename alone can be lost.*
+//! 5. Only now the answer. A duplicate waits for step 4 too, since what it duplicates may not be durable yet.
 //!
-//! A batch is whatever waits when the thread is ready; there is no timer. Alone, an instance waits for nobody; under
-//! load the folders' fsyncs are shared by all who came meanwhile.
+//! There is no timer. Alone, an instance waits for nobody; under load a folder's fsync is shared by all who came while
+//! another one of it ran, and those of different folders run side by side.
 //!
-//! A failed fsync is never retried: Linux reports it once and marks the pages clean. The whole batch fails, what it
-//! named is removed again as far as possible (so that a restart doesn't take it for durable), and the spool is
-//! poisoned. What a *killed* process left named but not fsynced is visible after the restart: a folder is fsynced, and
+//! A failed fsync is never retried: Linux reports it once and marks the pages clean. The spool is poisoned, and whoever
+//! waits fails; what they named is removed again as far as possible (so that a restart doesn't take it for durable).
+//! What a *killed* process left named but not fsynced is visible after the restart: a folder is fsynced, and
 //! its parent, when this thread first touches it, before anything is compared with what it holds.
 
 use std::collections::{BTreeSet, HashMap};
@@ -28,16 +28,15 @@ use std::sync::mpsc::{Receiver, SyncSender};
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
+use super::durability::{Durability, Named};
 use super::error::SpoolError;
 use super::instance::{Committed, Digest, StoredInstance};
 use super::integrity::{Unreadable, read_instance, stored_instance};
 use super::layout::{self, Name};
 use super::moves::Move;
-use super::shared::{Shared, StudyPlace};
+use super::shared::{Shared, StudyPlace, undo};
 use super::writer::{Pending, TempFile};
 
-/// Most requests in one batch; each has a waiting thread, so there are rarely more than associations.
-const BATCH_MAX: usize = 1024;
 /// Most studies whose file names are remembered; beyond it they are read again when needed.
 const FOLDERS_MAX: usize = 512;
 
@@ -45,8 +44,12 @@ pub(super) type Reply<T> = SyncSender<Result<T, SpoolError>>;
 
 /// What the callers ask for. Each waits for its reply.
 pub(super) enum Request {
-    Commit(Box<Pending>, Option<StudyInstanceUid>, Reply<Committed>),
-    Publish(Publication, Reply<PathBuf>),
+    Commit(
+        Box<Pending>,
+        Option<StudyInstanceUid>,
+        Reply<Named<Committed>>,
+    ),
+    Publish(Publication, Reply<Named<PathBuf>>),
     Move(Move, Reply<PathBuf>),
 }
 
@@ -73,9 +76,38 @@ pub(super) struct Folder {
     pub(super) place: StudyPlace,
     pub(super) path: PathBuf,
     pub(super) names: BTreeSet<String>,
+    /// How far they are durable.
+    pub(super) durability: Arc<Durability>,
 }
 
 impl Folder {
+    /// All that stands under `names` is durable.
+    fn new(place: StudyPlace, path: PathBuf, names: BTreeSet<String>) -> Self {
+        Self {
+            place,
+            path,
+            names,
+            durability: Arc::default(),
+        }
+    }
+
+    /// Returns when every name that was made is durable: nobody waits for one any more.
+    pub(super) fn settle(&self, shared: &Shared) -> Result<(), SpoolError> {
+        let made = self.durability.made();
+        self.durability.sync(made, shared, &self.path)
+    }
+
+    /// For whoever waits until it is durable.
+    fn named<T>(&self, done: T, new: Option<PathBuf>) -> Named<T> {
+        Named {
+            done,
+            folder: self.path.clone(),
+            durability: Arc::clone(&self.durability),
+            made: self.durability.made(),
+            new,
+        }
+    }
+
     fn has_other_version(&self, sop: &SopInstanceUid) -> bool {
         let prefix = layout::instance_prefix(sop);
         self.names
@@ -96,20 +128,6 @@ impl Folder {
     }
 }
 
-/// What waits for step 4.
-#[derive(Default)]
-struct Batch {
-    dirty: BTreeSet<PathBuf>,
-    /// Names made by this batch, to be removed if it fails.
-    named: Vec<PathBuf>,
-    answers: Vec<Answer>,
-}
-
-enum Answer {
-    Commit(Reply<Committed>, Committed),
-    Publish(Reply<PathBuf>, PathBuf),
-}
-
 pub(super) struct Committer {
     pub(super) shared: Arc<Shared>,
     /// By study; `None` is `unsorted/`.
@@ -123,13 +141,6 @@ fn answer<T>(reply: &Reply<T>, result: Result<T, SpoolError>) {
     }
 }
 
-/// After a failed fsync the spool is poisoned already: a second failure is only told.
-pub(super) fn undo(what: &'static str, result: io::Result<()>) {
-    if let Err(error) = result {
-        tracing::warn!(%error, "cannot take back {what}");
-    }
-}
-
 impl Committer {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
@@ -140,78 +151,27 @@ impl Committer {
 
     /// Runs until every sender is gone.
     pub(super) fn run(mut self, requests: &Receiver<Request>) {
-        while let Ok(first) = requests.recv() {
-            let more = requests.try_iter().take(BATCH_MAX - 1);
-            let batch = std::iter::once(first).chain(more).collect();
-            self.run_batch(batch);
-        }
-    }
-
-    pub(super) fn run_batch(&mut self, requests: Vec<Request>) {
-        let mut batch = Batch::default();
         for request in requests {
             match request {
                 Request::Commit(pending, study, reply) => {
-                    match self.commit(*pending, study, &mut batch) {
-                        Ok(committed) => batch.answers.push(Answer::Commit(reply, committed)),
-                        Err(error) => answer(&reply, Err(error)),
-                    }
+                    answer(&reply, self.commit(*pending, study));
                 }
-                Request::Publish(publication, reply) => match self.publish(publication, &mut batch)
-                {
-                    Ok(path) => batch.answers.push(Answer::Publish(reply, path)),
-                    Err(error) => answer(&reply, Err(error)),
-                },
-                Request::Move(change, reply) => {
-                    // Paths change: what was named under the old ones is finished first.
-                    self.flush(&mut batch);
-                    answer(&reply, self.change(&change));
-                }
+                Request::Publish(publication, reply) => answer(&reply, self.publish(publication)),
+                Request::Move(change, reply) => answer(&reply, self.change(&change)),
             }
-        }
-        self.flush(&mut batch);
-        if self.folders.len() > FOLDERS_MAX {
-            self.folders.clear();
-        }
-    }
-
-    /// Steps 4 and 5.
-    fn flush(&mut self, batch: &mut Batch) {
-        let batch = std::mem::take(batch);
-        let synced = batch
-            .dirty
-            .iter()
-            .try_for_each(|folder| self.shared.sync_folder(folder))
-            .and_then(|()| self.shared.check());
-        if synced.is_err() {
-            self.take_back(&batch.named);
-        }
-        for waiting in batch.answers {
-            let poisoned = || SpoolError::Poisoned;
-            match waiting {
-                Answer::Commit(reply, done) => {
-                    answer(
-                        &reply,
-                        synced.as_ref().map(|()| done).map_err(|_| poisoned()),
-                    );
-                }
-                Answer::Publish(reply, done) => {
-                    answer(
-                        &reply,
-                        synced.as_ref().map(|()| done).map_err(|_| poisoned()),
-                    );
-                }
+            if self.folders.len() > FOLDERS_MAX {
+                self.forget();
             }
         }
     }
 
-    /// Removes what a failed batch named: a restarted node would take it for durable and answer "duplicate" to the
-    /// peer's second try.
-    fn take_back(&mut self, named: &[PathBuf]) {
-        for path in named {
-            undo("an unacknowledged file", self.shared.disk.remove_file(path));
+    /// Forgets what the folders hold. Nobody waits for their names any more: the paths that they have may change unseen.
+    pub(super) fn forget(&mut self) {
+        for (_, folder) in self.folders.drain() {
+            if let Err(error) = folder.settle(&self.shared) {
+                tracing::debug!(%error, "a folder that isn't settled is forgotten");
+            }
         }
-        self.folders.clear();
     }
 
     /// Step 3 for an instance, after step 0 where its study is new.
@@ -219,19 +179,19 @@ impl Committer {
         &mut self,
         mut pending: Pending,
         study: Option<StudyInstanceUid>,
-        batch: &mut Batch,
-    ) -> Result<Committed, SpoolError> {
+    ) -> Result<Named<Committed>, SpoolError> {
         self.shared.check()?;
         let sop = &pending.meta.sop_instance;
         let name = layout::instance_name(sop, pending.digest.short());
         self.ensure_folder(study.as_ref())?;
         if let Some(stored) = self.look_up(study.as_ref(), &name, pending.digest)? {
-            return Ok(Committed::Duplicate(stored));
+            let folder = self.folder_mut(study.as_ref())?;
+            return Ok(folder.named(Committed::Duplicate(stored), None));
         }
         let pruned = layout::pruned_name(sop, pending.digest.short());
         let was_pruned = self.folder_mut(study.as_ref())?.names.contains(&pruned);
         if !was_pruned {
-            self.ensure_open(study.as_ref(), batch)?;
+            self.ensure_open(study.as_ref())?;
         }
         let shared = Arc::clone(&self.shared);
         let folder = self.folder_mut(study.as_ref())?;
@@ -241,19 +201,18 @@ impl Committer {
         renamed.map_err(SpoolError::io("rename a part file to", &path))?;
         pending.temp.moved();
         folder.names.insert(name);
-        batch.dirty.insert(folder.path.clone());
-        batch.named.push(path.clone());
+        folder.durability.count();
         let stored = StoredInstance {
             study,
             sop_class: pending.meta.sop_class.clone(),
             sop_instance: pending.meta.sop_instance.clone(),
             transfer_syntax: pending.meta.transfer_syntax.clone(),
             digest: pending.digest,
-            path,
+            path: path.clone(),
             bytes: pending.bytes,
             calling_ae: pending.meta.calling_ae.clone(),
         };
-        Ok(if was_pruned {
+        let committed = if was_pruned {
             shared.note_regrown(&folder.place);
             // Its bytes are back where they were; the study has had it all the time.
             Committed::Duplicate(stored)
@@ -261,7 +220,8 @@ impl Committer {
             Committed::NewVersion(stored)
         } else {
             Committed::Stored(stored)
-        })
+        };
+        Ok(folder.named(committed, Some(path)))
     }
 
     /// The instance that has this name already, if its file is whole. A damaged one is set aside: what comes now is
@@ -322,16 +282,13 @@ impl Committer {
     }
 
     /// Step 3 for a file of the node's own.
-    fn publish(
-        &mut self,
-        mut publication: Publication,
-        batch: &mut Batch,
-    ) -> Result<PathBuf, SpoolError> {
+    fn publish(&mut self, mut publication: Publication) -> Result<Named<PathBuf>, SpoolError> {
         self.shared.check()?;
         let shared = Arc::clone(&self.shared);
         let folder = self.folder_mut(publication.study.as_ref())?;
         let path = folder.path.join(&publication.name);
         let taken = folder.names.contains(&publication.name);
+        let mut new = None;
         match &publication.existing {
             Existing::MustEqual(bytes) if taken => {
                 let limit = u64::try_from(bytes.len())
@@ -353,11 +310,11 @@ impl Committer {
                 renamed.map_err(SpoolError::io("rename a part file to", &path))?;
                 publication.temp.moved();
                 folder.names.insert(publication.name);
-                batch.named.push(path.clone());
+                new = Some(path.clone());
             }
         }
-        batch.dirty.insert(folder.path.clone());
-        Ok(path)
+        folder.durability.count();
+        Ok(folder.named(path, new))
     }
 
     /// Reads a folder's names where they aren't known yet, and makes them durable; `false` where there is no such folder.
@@ -379,7 +336,7 @@ impl Committer {
             self.shared.sync_folder(parent)?;
         }
         let names = self.shared.list(&path)?.into_iter().collect();
-        self.folders.insert(key, Folder { place, path, names });
+        self.folders.insert(key, Folder::new(place, path, names));
         Ok(true)
     }
 
@@ -414,33 +371,22 @@ impl Committer {
         let group = self.shared.layout.open_group(study);
         if let Err(error) = self.shared.sync_folder(&group) {
             // A restarted node would find the folder and take it for durable.
-            undo(
-                "a new study's folder",
-                self.shared.disk.remove_folder(&path),
-            );
+            let removed = self.shared.disk.remove_folder(&path);
+            undo("a new study's folder", removed);
             return Err(error);
         }
-        let folder = Folder {
-            place: StudyPlace::Open,
-            path,
-            names: BTreeSet::new(),
-        };
+        let folder = Folder::new(StudyPlace::Open, path, BTreeSet::new());
         self.folders.insert(Some(study.clone()), folder);
         Ok(())
     }
 
     /// A study that is done and gets something new lies in `open/` before that is acknowledged: a start-up scan reads
     /// `open/` only, and would never analyse it elsewhere.
-    fn ensure_open(
-        &mut self,
-        study: Option<&StudyInstanceUid>,
-        batch: &mut Batch,
-    ) -> Result<(), SpoolError> {
+    fn ensure_open(&mut self, study: Option<&StudyInstanceUid>) -> Result<(), SpoolError> {
         let Some(study) = study else { return Ok(()) };
         if self.folder_mut(Some(study))?.place == StudyPlace::Open {
             return Ok(());
         }
-        self.flush(batch);
         self.reopen(study).map(drop)
     }
 }

@@ -43,14 +43,16 @@
 //! # Architecture invariants
 //!
 //! - One thread, the committer, makes, moves and removes every name outside `incoming/` and `kept/`. Its order of steps is
-//!   in [`committer`]'s documentation. Callers only write and fdatasync files in `incoming/`; [`kept`] has its own folder.
-//!   The scan of a start, before anything is received, removes study folders that are empty.
+//!   in [`committer`]'s documentation. Callers only write and fdatasync files in `incoming/`, and fsync the folder of the
+//!   name that they were given; where that fails they take the name back, and the spool is poisoned then. [`kept`] has its
+//!   own folder. The scan of a start, before anything is received, removes study folders that are empty.
 //! - Nothing is acknowledged before its contents, its name and its folder's name are durable.
 //! - A failed fsync poisons the spool until a restart.
 //! - Names are made from validated UIDs only.
 
 mod committer;
 mod disk;
+mod durability;
 mod error;
 mod init;
 mod instance;
@@ -66,7 +68,6 @@ mod writer;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 
@@ -74,6 +75,7 @@ use sonode_conformance::{SopInstanceUid, StudyInstanceUid, Uid};
 
 use committer::{Committer, Existing, Publication, Reply, Request};
 pub use disk::{Disk, DiskFile, Entry, RealDisk, Space};
+use durability::Named;
 pub use error::{OpenError, ReceiveError, SpoolError};
 pub use instance::{Committed, Digest, DigestError, FileMeta, ShortDigest, StoredInstance};
 use integrity::read_instance;
@@ -176,11 +178,6 @@ impl Spool {
         self.shared().is_poisoned()
     }
 
-    /// How many callers wait for the committer now.
-    pub fn waiting(&self) -> usize {
-        self.shared().waiting.load(Ordering::SeqCst)
-    }
-
     /// How full the file system is.
     ///
     /// # Errors
@@ -211,7 +208,7 @@ impl Spool {
         pending: Pending,
         study: Option<StudyInstanceUid>,
     ) -> Result<Committed, ReceiveError> {
-        Ok(self.ask(|reply| Request::Commit(Box::new(pending), study, reply))?)
+        Ok(self.ask_durably(|reply| Request::Commit(Box::new(pending), study, reply))?)
     }
 
     /// Keeps what was found in an instance, in the place of what was found before. Durable when it returns.
@@ -225,8 +222,7 @@ impl Spool {
             temp: writer::write_temp(self.shared(), json)?,
             existing: Existing::Replace,
         };
-        self.ask(|reply| Request::Publish(publication, reply))
-            .map(drop)
+        self.publish(publication).map(drop)
     }
 
     /// Commits a report's bytes before they are sent for the first time; returns its file. Doing it again with the same
@@ -272,7 +268,7 @@ impl Spool {
             temp: writer::write_temp(self.shared(), bytes)?,
             existing: Existing::MustEqual(bytes.to_vec()),
         };
-        self.ask(|reply| Request::Publish(publication, reply))
+        self.publish(publication)
     }
 
     /// The file of a report that was committed; `None` also where the spool can't be read.
@@ -327,8 +323,7 @@ impl Spool {
             temp: writer::write_temp(self.shared(), &[])?,
             existing: Existing::Keep,
         };
-        self.ask(|reply| Request::Publish(publication, reply))
-            .map(drop)
+        self.publish(publication).map(drop)
     }
 
     /// Moves a study to `done/<day>/`: nothing is owed any more. `day` is `YYYYMMDD`. A study that is done stays where
@@ -438,7 +433,7 @@ impl Spool {
             temp: writer::write_temp(self.shared(), &head.map_err(SpoolError::io("read", image))?)?,
             existing: Existing::Keep,
         };
-        self.ask(|reply| Request::Publish(publication, reply))?;
+        self.publish(publication)?;
         Ok(parsed.header_bytes.saturating_add(parsed.data_set_bytes))
     }
 
@@ -521,6 +516,18 @@ impl Spool {
         self.ask(|reply| Request::Move(change, reply))
     }
 
+    fn publish(&self, publication: Publication) -> Result<PathBuf, SpoolError> {
+        self.ask_durably(|reply| Request::Publish(publication, reply))
+    }
+
+    /// Hands a request to the committer, and makes the name that it gave durable.
+    fn ask_durably<T>(
+        &self,
+        request: impl FnOnce(Reply<Named<T>>) -> Request,
+    ) -> Result<T, SpoolError> {
+        self.ask(request)?.sync(self.shared())
+    }
+
     /// Hands a request to the committer and waits. A committer that is gone has panicked: nothing can be promised.
     fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, SpoolError> {
         let (reply, answer) = mpsc::sync_channel(1);
@@ -528,9 +535,6 @@ impl Spool {
         requests
             .send(request(reply))
             .map_err(|_| SpoolError::Poisoned)?;
-        self.shared().waiting.fetch_add(1, Ordering::SeqCst);
-        let answer = answer.recv();
-        self.shared().waiting.fetch_sub(1, Ordering::SeqCst);
-        answer.unwrap_or(Err(SpoolError::Poisoned))
+        answer.recv().unwrap_or(Err(SpoolError::Poisoned))
     }
 }

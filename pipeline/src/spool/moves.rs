@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use sonode_conformance::{SopInstanceUid, StudyInstanceUid};
 
-use super::committer::{Committer, undo};
+use super::committer::Committer;
 use super::error::SpoolError;
 use super::instance::Digest;
 use super::integrity::{Unreadable, read_instance, read_pruned};
 use super::layout::{self, Day, Name};
-use super::shared::{Shared, StudyPlace};
+use super::shared::{Shared, StudyPlace, undo};
 
 /// A change to a whole study's folder.
 pub(super) enum Move {
@@ -49,7 +49,7 @@ impl Drop for Discarded {
 }
 
 impl Committer {
-    /// Makes one change; the batch before it is finished.
+    /// Makes one change.
     pub(super) fn change(&mut self, change: &Move) -> Result<PathBuf, SpoolError> {
         self.shared.check()?;
         match change {
@@ -137,6 +137,8 @@ impl Committer {
     ) -> Result<PathBuf, SpoolError> {
         let shared = Arc::clone(&self.shared);
         let folder = self.folder_mut(Some(study))?;
+        // Who waits for a name in it makes it durable where it was made.
+        folder.settle(&shared)?;
         let from = std::mem::replace(&mut folder.path, to.clone());
         if let Err(error) = shared.disk.rename(&from, &to) {
             folder.path.clone_from(&from);
@@ -150,7 +152,7 @@ impl Committer {
             .try_for_each(|parent| shared.sync_folder(parent));
         if let Err(error) = synced {
             undo("a study's move", shared.disk.rename(&to, &from));
-            self.folders.clear();
+            self.forget();
             return Err(error);
         }
         Ok(to)
@@ -172,6 +174,7 @@ impl Committer {
         if folder.place != StudyPlace::Done(day.clone()) {
             return Err(SpoolError::NoSuchStudy(study.clone()));
         }
+        folder.settle(&shared)?;
         let to = shared.part_path("pruned");
         let made = shared.disk.make_folder(&to);
         made.map_err(SpoolError::io("make", &to))?;
@@ -213,7 +216,7 @@ impl Committer {
             .try_for_each(|name| self.move_from_unsorted(name, study));
         if let Err(error) = moved {
             // What was moved and what wasn't: the folders know.
-            self.folders.clear();
+            self.forget();
             return Err(error);
         }
         let to = self.folder_mut(Some(study))?.path.clone();

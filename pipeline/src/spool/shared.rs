@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sonode_conformance::StudyInstanceUid;
@@ -11,6 +11,13 @@ use sonode_conformance::StudyInstanceUid;
 use super::disk::{Disk, Entry};
 use super::error::SpoolError;
 use super::layout::{Day, Layout};
+
+/// After a failed fsync the spool is poisoned already: a second failure is only told.
+pub(super) fn undo(what: &'static str, result: io::Result<()>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "cannot take back {what}");
+    }
+}
 
 /// Where a study's folder lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +33,6 @@ pub(super) struct Shared {
     pub(super) layout: Layout,
     /// Set once, never cleared: after a failed fsync nobody knows what the disk holds.
     poisoned: AtomicBool,
-    /// Requests that were handed to the committer and not answered yet.
-    pub(super) waiting: AtomicUsize,
     /// Names of this start's part files begin with it, so that they can't meet an older start's.
     boot: String,
     parts: AtomicU64,
@@ -41,7 +46,6 @@ impl Shared {
             disk,
             layout,
             poisoned: AtomicBool::new(false),
-            waiting: AtomicUsize::new(0),
             boot: uuid::Uuid::new_v4().simple().to_string(),
             parts: AtomicU64::new(0),
             regrown: Mutex::default(),

@@ -45,7 +45,14 @@ fn gated() -> (CrashDisk, Arc<Gate>) {
     (disk, gate)
 }
 
-/// Stores from one thread each while the first batch's fsync is held, so that all others wait together.
+/// Returns when so many instances have their names or, as duplicates, were compared with what has it.
+fn wait_for(disk: &CrashDisk, instances: usize) {
+    while disk.count(Call::Rename) + disk.count(Call::Read) < instances as u64 {
+        thread::yield_now();
+    }
+}
+
+/// Stores from one thread each while the first one's fsync is held, so that all others wait together.
 fn store_at_once(disk: &CrashDisk, gate: &Gate, instances: &[(u8, u8)]) -> (Vec<Committed>, u64) {
     let spool = open(disk.clone()).unwrap();
     let before = disk.count(Call::SyncFolder);
@@ -60,9 +67,7 @@ fn store_at_once(disk: &CrashDisk, gate: &Gate, instances: &[(u8, u8)]) -> (Vec<
                 })
             })
             .collect();
-        while spool.waiting() < instances.len() {
-            thread::yield_now();
-        }
+        wait_for(disk, instances.len());
         gate.open();
         threads
             .into_iter()
@@ -82,8 +87,7 @@ fn who_waits_together_shares_one_fsync() {
             .iter()
             .all(|done| matches!(done, Committed::Stored(_)))
     );
-    // One for the new study, one for the first batch, one for all who came meanwhile. All may have come before the
-    // first batch began.
+    // One for the new study, one for the first, one for all who came meanwhile. All may have come before the first began.
     assert!((2..=3).contains(&syncs), "{syncs}");
     assert_eq!(
         disk.count(Call::SyncData),
@@ -143,7 +147,7 @@ fn of_different_versions_at_once_all_are_kept() {
 
 /// A duplicate is acknowledged when the first one is durable, not when it is seen.
 #[test]
-fn a_duplicate_in_a_failing_batch_fails_with_it() {
+fn a_duplicate_fails_with_what_it_duplicates() {
     let (disk, gate) = gated();
     let spool = open(disk.clone()).unwrap();
     disk.set_fault(Some(crate::crash_disk::Fault {
@@ -155,9 +159,7 @@ fn a_duplicate_in_a_failing_batch_fails_with_it() {
     let results: Vec<_> = thread::scope(|scope| {
         let send = || store(&spool, Some(study(0)), 1, &contents(1, 1));
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(send)).collect();
-        while spool.waiting() < 8 {
-            thread::yield_now();
-        }
+        wait_for(&disk, 8);
         gate.open();
         threads
             .into_iter()
@@ -166,4 +168,29 @@ fn a_duplicate_in_a_failing_batch_fails_with_it() {
     });
     assert!(results.iter().all(Result::is_err));
     assert!(spool.is_poisoned());
+}
+
+/// The fsync of a folder that was moved away meanwhile would find nothing, and poison the spool.
+#[test]
+fn a_study_moves_only_when_nobody_waits_for_its_names() {
+    let (disk, gate) = gated();
+    let spool = open(disk.clone()).unwrap();
+    let (stored, finished) = thread::scope(|scope| {
+        let stored = scope.spawn(|| store(&spool, Some(study(0)), 1, &contents(1, 1)));
+        wait_for(&disk, 1);
+        let folders = disk.count(Call::MakeFolder);
+        let finished = scope.spawn(|| spool.finish_study(&study(0), "20260102"));
+        while disk.count(Call::MakeFolder) == folders {
+            thread::yield_now();
+        }
+        // If it didn't wait, it would move about now.
+        thread::sleep(std::time::Duration::from_millis(20));
+        gate.open();
+        (stored.join().unwrap(), finished.join().unwrap())
+    });
+    let instance = stored.unwrap().instance().clone();
+    finished.unwrap();
+    assert!(!spool.is_poisoned());
+    let moved = spool.locate(&instance).unwrap();
+    assert!(moved.starts_with("/data/done") && disk.contents(&moved).is_some());
 }

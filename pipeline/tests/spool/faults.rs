@@ -72,9 +72,9 @@ fn an_instance_in_reception_is_not_acknowledged_after_another_ones_failure() {
     assert_eq!(files(&disk), Vec::<String>::new());
 }
 
-/// The name of a failed batch must not look durable to the next process: its second try would be a "duplicate".
+/// A name whose fsync failed must not look durable to the next process: its second try would be a "duplicate".
 #[test]
-fn what_a_failed_batch_named_is_taken_back() {
+fn a_name_that_is_not_durable_is_taken_back() {
     // 0: the parent of the new study, 1: the study's folder.
     for nth in [0, 1] {
         let disk = CrashDisk::new();
