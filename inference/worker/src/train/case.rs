@@ -200,17 +200,8 @@ fn outcome(study: &Study, reading: ClipReading) -> Outcome {
             .filter(|contour| contour.phase == phase)
             .filter_map(|contour| {
                 let true_one = truth.contours.get(contour.frame as usize - 1)?;
-                // The phantom's whole numbers are pixel centres; contours count from the pixel's corner.
-                let true_one = true_one
-                    .iter()
-                    .map(|p| [f64::from(p[0]) + 0.5, f64::from(p[1]) + 0.5])
-                    .collect();
-                Some(overlap(
-                    &Outline {
-                        points: contour.points.clone(),
-                    },
-                    &Outline { points: true_one },
-                ))
+                let points = contour.points.clone();
+                Some(overlap(&Outline { points }, &true_outline(true_one)))
             })
             .collect()
     };
@@ -246,6 +237,16 @@ impl Measured {
             ed_dice: Vec::new(),
             es_dice: Vec::new(),
         }
+    }
+}
+
+/// The phantom's whole numbers are pixel centres; contours count from the pixel's corner.
+fn true_outline(contour: &[[f32; 2]]) -> Outline {
+    let points = contour.iter();
+    Outline {
+        points: points
+            .map(|p| [f64::from(p[0]) + 0.5, f64::from(p[1]) + 0.5])
+            .collect(),
     }
 }
 
@@ -290,6 +291,8 @@ fn length(spans: &[[f64; 2]]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use sonode_phantom::cine::StudySpec;
+
     use super::*;
 
     #[test]
@@ -304,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_clip_is_the_region_of_a_cine() {
-        let mut spec = sonode_phantom::cine::StudySpec::new(5, Style::D);
+        let mut spec = StudySpec::new(5, Style::D);
         spec.frames = 2;
         let study = Study::generate(&spec);
         let clip = clip(&study);
@@ -315,5 +318,56 @@ mod tests {
         assert_eq!(last.len(), clip.width * clip.height);
         assert!(last.iter().any(|luma| *luma > 100));
         assert!(clip.frame(2).is_err());
+    }
+
+    fn models() -> Models {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
+        Models::load(&dir, tch::Device::Cpu, true).unwrap()
+    }
+
+    /// Dice of every frame's contour with the true one of the phantom's frame that it shows.
+    fn dice(reading: &ClipReading, study: &Study, shown: impl Fn(usize) -> usize) -> Vec<f64> {
+        let truth = study.truth().unwrap();
+        let of_trace = |(at, trace): (usize, &sonode_findings::Trace)| {
+            assert_eq!(trace.frame as usize, at + 1);
+            let points = trace.points.clone();
+            overlap(
+                &Outline { points },
+                &true_outline(&truth.contours[shown(at)]),
+            )
+        };
+        reading.traces.iter().enumerate().map(of_trace).collect()
+    }
+
+    #[test]
+    fn contours_follow_the_ventricle_in_frames_that_are_not_read_too() {
+        let study = Study::generate(&StudySpec::new(31, Style::B));
+        let reading = read_clip(&clip(&study), &models());
+        let dice = dice(&reading, &study, |at| at);
+        assert_eq!(dice.len(), 60);
+        assert!(dice.iter().all(|dice| *dice > 0.9), "{dice:.2?}");
+    }
+
+    #[test]
+    fn a_cine_of_several_stretches_is_measured_as_one() {
+        let study = Study::generate(&StudySpec::new(32, Style::D));
+        // To and fro, without a jump.
+        let shown = |at: usize| match at % 118 {
+            at if at < 60 => at,
+            at => 118 - at,
+        };
+        let models = models();
+        let mut clip = clip(&study);
+        let of_short = read_clip(&clip, &models);
+        let frames = (0..600).flat_map(|at| clip.frame(shown(at)).unwrap().to_vec());
+        clip.pixels = frames.collect::<Vec<u8>>().into();
+        clip.frames = 600;
+        let of_long = read_clip(&clip, &models);
+        let ef = |reading: &ClipReading| reading.lv.as_ref().unwrap().lvef_percent;
+        assert!((ef(&of_long) - ef(&of_short)).abs() < 3.0);
+        assert!(of_long.beats.len() > 4 * of_short.beats.len());
+        let dice = dice(&of_long, &study, shown);
+        assert_eq!(dice.len(), 600);
+        assert!(dice.iter().all(|dice| *dice > 0.85), "{dice:.2?}");
     }
 }
