@@ -45,9 +45,13 @@ fn gated() -> (CrashDisk, Arc<Gate>) {
     (disk, gate)
 }
 
-/// Returns when so many instances have their names or, as duplicates, were compared with what has it.
-fn wait_for(disk: &CrashDisk, instances: usize) {
-    while disk.count(Call::Rename) + disk.count(Call::Read) < instances as u64 {
+/// How many instances have their names or, as duplicates, were compared with what has it; and what the start did alike.
+fn handled(disk: &CrashDisk) -> u64 {
+    disk.count(Call::Rename) + disk.count(Call::Read)
+}
+
+fn wait_until_handled(disk: &CrashDisk, count: u64) {
+    while handled(disk) < count {
         thread::yield_now();
     }
 }
@@ -56,6 +60,7 @@ fn wait_for(disk: &CrashDisk, instances: usize) {
 fn store_at_once(disk: &CrashDisk, gate: &Gate, instances: &[(u8, u8)]) -> (Vec<Committed>, u64) {
     let spool = open(disk.clone()).unwrap();
     let before = disk.count(Call::SyncFolder);
+    let all = handled(disk) + instances.len() as u64;
     let committed = thread::scope(|scope| {
         let threads: Vec<_> = instances
             .iter()
@@ -67,7 +72,7 @@ fn store_at_once(disk: &CrashDisk, gate: &Gate, instances: &[(u8, u8)]) -> (Vec<
                 })
             })
             .collect();
-        wait_for(disk, instances.len());
+        wait_until_handled(disk, all);
         gate.open();
         threads
             .into_iter()
@@ -156,10 +161,11 @@ fn a_duplicate_fails_with_what_it_duplicates() {
         nth: 1,
         errno: rustix::io::Errno::IO,
     }));
+    let all = handled(&disk) + 8;
     let results: Vec<_> = thread::scope(|scope| {
         let send = || store(&spool, Some(study(0)), 1, &contents(1, 1));
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(send)).collect();
-        wait_for(&disk, 8);
+        wait_until_handled(&disk, all);
         gate.open();
         threads
             .into_iter()
@@ -175,9 +181,10 @@ fn a_duplicate_fails_with_what_it_duplicates() {
 fn a_study_moves_only_when_nobody_waits_for_its_names() {
     let (disk, gate) = gated();
     let spool = open(disk.clone()).unwrap();
+    let named = handled(&disk) + 1;
     let (stored, finished) = thread::scope(|scope| {
         let stored = scope.spawn(|| store(&spool, Some(study(0)), 1, &contents(1, 1)));
-        wait_for(&disk, 1);
+        wait_until_handled(&disk, named);
         let folders = disk.count(Call::MakeFolder);
         let finished = scope.spawn(|| spool.finish_study(&study(0), "20260102"));
         while disk.count(Call::MakeFolder) == folders {
