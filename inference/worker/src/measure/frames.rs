@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use super::chosen::Chosen;
 use super::chunks::{Chunk, Look, Mapped, Mapper};
 use super::grid::{Grid, Placement};
+use super::lanes;
 use super::sector::Sector;
 use super::ventricle::{Ventricle, distance};
 use crate::clip::Clip;
@@ -87,8 +88,14 @@ pub(super) struct ClipFrames {
 }
 
 impl ClipFrames {
-    /// Decodes, maps and reads the frames that are [`Chosen`], on all cores.
-    pub(super) fn read(clip: &Clip, segmenter: &Segmenter) -> Result<Self, ReadError> {
+    /// Decodes, maps and reads the frames that are [`Chosen`], on all cores. Once those for other models are there, these
+    /// `judge` them beside the rest, which is short and would leave cores idle.
+    pub(super) fn read<T: Default + Send>(
+        clip: &Clip,
+        segmenter: &Segmenter,
+        judge: impl FnOnce(&[Vec<f32>]) -> Result<T, ReadError> + Send,
+    ) -> Result<(Self, T), ReadError> {
+        let (mut judge, mut judged) = (Some(judge), T::default());
         let mapper = Mapper::new(clip, segmenter);
         let mut read = Self {
             frames: vec![None; clip.frames],
@@ -113,14 +120,23 @@ impl ClipFrames {
                 volumes[frame.index - begin] = frame.alone.as_ref().map(Ventricle::volume);
             }
             let missing = chosen.missing(&volumes);
-            let more = mapper.map(&missing.looks(&mapped))?;
+            let map_rest = || mapper.map(&missing.looks(&mapped));
+            let more = match judge.take_if(|_| end == clip.frames) {
+                Some(judge) => {
+                    let judge = || judge(&read.shown);
+                    let (by_others, more) = lanes::beside(segmenter.device(), judge, map_rest);
+                    judged = by_others?;
+                    more?
+                }
+                None => map_rest()?,
+            };
             mapped.extend(read.take_in(more));
             mapped.sort_unstable_by_key(|frame| frame.index);
             read.read_mapped(&mapped);
         }
         read.sector.close();
         read.left_out = leave_out_jumps(&mut read.frames, clip.frame_rate_hz);
-        Ok(read)
+        Ok((read, judged))
     }
 
     /// Keeps what is known of frames before they are read.

@@ -8,10 +8,11 @@
 //! So decoding of some frames runs beside the network on others, no core waits for a layer that another one computes,
 //! and of the pixels a few frames a lane are in memory.
 
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use tch::TchError;
+use tch::{Device, TchError};
 
 use crate::models::{BUCKETS, FrameMaps, Segmenter};
 use crate::parallel;
@@ -43,6 +44,23 @@ pub(super) fn run<T: Send, E: Send>(
     } else {
         shared(segmenter, count, lanes, work)
     }
+}
+
+/// Two things that both run networks: side by side, but on a GPU, which belongs to the calling thread.
+pub(super) fn beside<A: Send, B>(
+    device: Device,
+    one: impl FnOnce() -> A + Send,
+    other: impl FnOnce() -> B,
+) -> (A, B) {
+    if device.is_cuda() {
+        return (one(), other());
+    }
+    thread::scope(|scope| {
+        let one = scope.spawn(one);
+        let other = other();
+        let one = one.join();
+        (one.unwrap_or_else(|panic| resume_unwind(panic)), other)
+    })
 }
 
 /// Each lane runs the network itself.
@@ -77,9 +95,7 @@ fn owned<T: Send, E: Send>(
         });
         let asked = asked;
         answer_all(network, &asked);
-        lanes
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        lanes.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
@@ -124,8 +140,6 @@ fn answer_all(network: impl Fn(&[Vec<f32>]) -> Result<Maps, TchError>, asked: &R
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-
-    use tch::Device;
 
     use super::*;
     use crate::models::{Models, ModelsError};

@@ -23,9 +23,6 @@ mod sector;
 mod ventricle;
 mod view;
 
-use std::panic::resume_unwind;
-use std::thread;
-
 use sonode_findings::grade::EfGrade;
 use sonode_findings::{
     Beat, Check, Contour, Grade, LvMeasurement, ModelRef, Quality, Rejection, Sentence, Trace,
@@ -109,12 +106,13 @@ impl ClipReading {
     reason = "a process whose libtorch fails can't answer for any further clip"
 )]
 pub fn read_clip(clip: &Clip, models: &Models) -> ClipReading {
-    let read = ClipFrames::read(clip, models.segmentation()).and_then(|frames| {
+    let judge = |shown: &[Vec<f32>]| judge(clip, models, shown);
+    let read = ClipFrames::read(clip, models.segmentation(), judge).and_then(|(frames, judged)| {
         let reading = ClipReading::new(models);
         if quality::is_blank(&frames) {
             return Ok(reading.reject(Rejection::Quality, phrases::BLANK));
         }
-        interpret(clip, models, &look(clip, models, frames)?, reading)
+        interpret(clip, models, &frames, judged, reading)
     });
     match read {
         Ok(reading) => reading,
@@ -128,67 +126,54 @@ pub fn read_clip(clip: &Clip, models: &Models) -> ClipReading {
     }
 }
 
-/// What the models see in a clip.
-struct Seen {
-    frames: ClipFrames,
-    /// From the view model, if there is one that could be asked.
+/// What the models of view and quality say of a clip; none where there is no such model, or it couldn't be asked.
+#[derive(Clone, Copy, Default)]
+struct Judged {
     view: Option<ViewProbabilities>,
-    /// 0 to 1, from the quality model, if there is one that could be asked.
+    /// 0 to 1.
     fitness: Option<f64>,
 }
 
-fn look(clip: &Clip, models: &Models, frames: ClipFrames) -> Result<Seen, ReadError> {
+/// `shown` as in [`Cine`].
+fn judge(clip: &Clip, models: &Models, shown: &[Vec<f32>]) -> Result<Judged, ReadError> {
     let cine = Cine {
         clip,
-        shown: Some((&models.segmentation().manifest().input, &frames.shown)),
+        shown: Some((&models.segmentation().manifest().input, shown)),
     };
-    // Side by side, each on its share of the cores; a GPU belongs to the calling thread.
-    let (view, fitness) = if models.segmentation().device().is_cuda() {
-        (view_of(models, cine), fitness_of(models, cine))
-    } else {
-        thread::scope(|scope| {
-            let view = scope.spawn(|| view_of(models, cine));
-            let fitness = fitness_of(models, cine);
-            let view = view.join();
-            (view.unwrap_or_else(|panic| resume_unwind(panic)), fitness)
-        })
-    };
-    let (view, fitness) = (view?, fitness?);
-    Ok(Seen {
-        frames,
-        view,
-        fitness,
-    })
-}
-
-fn view_of(models: &Models, cine: Cine<'_>) -> Result<Option<ViewProbabilities>, ReadError> {
     let view = models.view().map(|model| model.read_view(cine));
-    Ok(view.transpose()?.flatten())
-}
-
-fn fitness_of(models: &Models, cine: Cine<'_>) -> Result<Option<f64>, ReadError> {
     let fitness = models.quality().map(|model| model.read_number(cine));
-    Ok(fitness.transpose()?.flatten())
+    Ok(Judged {
+        view: view.transpose()?.flatten(),
+        fitness: fitness.transpose()?.flatten(),
+    })
 }
 
 /// View and quality, and what can be measured where both are good enough.
 fn interpret(
     clip: &Clip,
     models: &Models,
-    seen: &Seen,
+    frames: &ClipFrames,
+    judged: Judged,
     mut reading: ClipReading,
 ) -> Result<ClipReading, ReadError> {
-    let frames = &seen.frames;
     let maps = models.segmentation().structures();
-    let decision = view::decide(clip.header_view, &view::judge(frames, maps), seen.view);
+    let decision = view::decide(clip.header_view, &view::judge(frames, maps), judged.view);
     reading.view = decision.view;
     reading.notes.extend(decision.note);
-    reading.notes.extend(not_asked(models, seen));
+    reading.notes.extend(not_asked(models, judged));
     let curve = Curve::smooth(&frames.volumes(), clip.frame_rate_hz);
-    let by_outline = quality::judge(frames, curve.as_ref(), maps, seen.fitness);
+    let by_outline = quality::judge(frames, curve.as_ref(), maps, judged.fitness);
     let view = match decision.measurable {
         Ok(view) => view,
-        Err(reason) => return Ok(refuse_view(clip, seen.fitness, by_outline, reason, reading)),
+        Err(reason) => {
+            return Ok(refuse_view(
+                clip,
+                judged.fitness,
+                by_outline,
+                reason,
+                reading,
+            ));
+        }
     };
     if frames.left_out > 0 {
         let counts = [frames.left_out, frames.count()];
@@ -236,10 +221,10 @@ fn too_poor(quality: &Quality) -> Sentence {
 }
 
 /// Models of view and quality that are there and had no say.
-fn not_asked(models: &Models, seen: &Seen) -> Vec<Sentence> {
+fn not_asked(models: &Models, judged: Judged) -> Vec<Sentence> {
     let silent = [
-        models.view().filter(|_| seen.view.is_none()),
-        models.quality().filter(|_| seen.fitness.is_none()),
+        models.view().filter(|_| judged.view.is_none()),
+        models.quality().filter(|_| judged.fitness.is_none()),
     ];
     let note =
         |model: &Reader| phrases::MODEL_NOT_ASKED.say([model.manifest().name.as_str().into()]);
