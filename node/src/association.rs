@@ -10,6 +10,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use sonode_conformance::limits::PDU_LENGTH;
 use sonode_dimse::{
     Abort, Acceptance, Acceptor, AcceptorEvent, Assembler, AssociateRequest, DimseEvent, PData,
     PduReader, ProtocolError, Rejection, Timers, data_body_max, write_message,
@@ -17,8 +18,9 @@ use sonode_dimse::{
 
 use crate::socket;
 
-/// What one read may take once an association stands: a few PDUs of a sender that is ahead of us, for one system call.
-const READ_AHEAD_BYTES: usize = 256 * 1024;
+/// What one read may take once an association stands: two PDUs as long as we announce them, of a sender that is ahead of us,
+/// and the header of the next.
+const READ_AHEAD_BYTES: usize = 2 * (6 + PDU_LENGTH as usize) + 6;
 /// How long a blocked read may keep a stopping node waiting.
 const STOP_POLL: Duration = Duration::from_millis(500);
 

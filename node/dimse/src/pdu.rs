@@ -98,7 +98,7 @@ pub fn data_body_max(announced: u32) -> u32 {
 /// Reads PDUs into one buffer that is reused, and says which bytes it wants next.
 ///
 /// It asks for the header, then for the body together with the header of the next PDU; once an association stands, for
-/// as much as it may read ahead, so that a stream of P-DATA-TF costs less than one read each. The buffer at most doubles
+/// as many PDUs as it may read ahead, so that a stream of P-DATA-TF costs less than one read each. The buffer at most doubles
 /// with each read, when what came fills half of it at least: a peer that declares a megabyte must send it.
 #[derive(Debug)]
 pub struct PduReader {
@@ -147,10 +147,15 @@ impl PduReader {
     ///
     /// Never empty while [`Self::pdu`] gives `Ok(None)`; empty after it gave an error.
     pub fn space(&mut self) -> &mut [u8] {
-        let wanted = match self.header() {
-            None => HEADER,
+        let (wanted, ahead) = match self.header() {
+            None => (HEADER, self.ahead),
             Some((kind, length)) => match self.check(kind, length) {
-                Ok(body) => HEADER + body + HEADER,
+                // Those behind it are taken for as long: if they are, no piece of one is left over that has to be moved.
+                Ok(body) => {
+                    let pdu = HEADER + body;
+                    let ahead = self.ahead.saturating_sub(HEADER) / pdu * pdu;
+                    (pdu + HEADER, ahead + HEADER)
+                }
                 Err(_) => return &mut [],
             },
         };
@@ -167,7 +172,7 @@ impl PduReader {
             self.filled
         };
         let held = came.saturating_mul(2).max(self.buffer.len());
-        let end = wanted.max(self.ahead).min(held.max(FIRST_READ));
+        let end = wanted.max(ahead).min(held.max(FIRST_READ));
         if self.buffer.len() < end {
             self.buffer.resize(end, 0);
         }
@@ -357,6 +362,26 @@ mod tests {
         reader.consume();
         let abort = reader.pdu().unwrap().unwrap();
         assert_eq!((abort.kind, abort.body.len()), (PduKind::Abort, 0));
+    }
+
+    #[test]
+    fn of_pdus_of_one_length_nothing_but_a_header_is_left_over() {
+        const BODY: usize = 4000;
+        let mut reader = PduReader::new();
+        reader.set_read_ahead(4 * (HEADER + BODY) - 1);
+        let pdu = [[4, 0, 0, 0, 0x0F, 0xA0].as_slice(), &[7; BODY]].concat();
+        let mut stream = pdu.iter().copied().cycle();
+        let mut left_over = Vec::new();
+        for _ in 0..20 {
+            reader.space().fill_with(|| stream.next().unwrap());
+            reader.advance(usize::MAX);
+            while reader.pdu().unwrap().is_some() {
+                reader.consume();
+            }
+            left_over.push(reader.filled - reader.start);
+        }
+        assert_eq!(left_over.split_off(4), [HEADER; 16]);
+        assert_eq!(reader.space().len(), 3 * (HEADER + BODY));
     }
 
     #[test]
