@@ -48,6 +48,8 @@ patterns! {
     ATRIUM_NOT_BEYOND[0] = "atrium-not-beyond", "what was taken for the left atrium does not lie beyond the annulus";
     ELONGATED[2] = "elongated", "the long axis is {0} times the largest diameter (at least {1})";
     FORESHORTENED[2] = "foreshortened", "the long axis is only {0} times the largest diameter (at least {1}): the ventricle may be foreshortened, its volumes too small and its EF too high";
+    FRAMES_A_SECOND[2] = "frames-a-second", "{0} frames a second (at least {1})";
+    FEW_FRAMES_A_SECOND[2] = "few-frames-a-second", "only {0} frames a second (at least {1}): end diastole and end systole may lie between frames, and the EF be too low";
     AREA_LENGTH[4] = "area-length", "EF {0} % by area and length, {1} % by disks: {2} points apart (at most {3})";
     REGRESSION[4] = "regression", "EF {0} % by regression, {1} % by disks: {2} points apart (at most {3})";
     REGRESSION_UNTIMED[0] = "regression-untimed", "the EF regression model counts its frames in time, and the frame rate is not known";
@@ -242,6 +244,7 @@ rules! {
     APEX_TRAVEL = "apex-travel";
     AREA_LENGTH_AGREEMENT = "area-length-agreement";
     FORESHORTENING = "foreshortening";
+    FRAME_RATE = "frame-rate";
     EF_REGRESSION_AGREEMENT = "ef-regression-agreement";
     BIPLANE_HEART_RATES = "biplane-heart-rates";
     BIPLANE_LENGTHS = "biplane-lengths";

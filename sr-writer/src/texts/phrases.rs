@@ -84,6 +84,11 @@ const IN_CHINESE: Table = &[
         "foreshortened",
         "长轴仅为最大内径的 {0} 倍（至少 {1} 倍）：左心室可能短缩，容积偏小而 EF 偏高",
     ),
+    ("frames-a-second", "每秒 {0} 帧（至少 {1} 帧）"),
+    (
+        "few-frames-a-second",
+        "每秒仅 {0} 帧（至少 {1} 帧）：舒张末期和收缩末期可能落在两帧之间，EF 可能偏低",
+    ),
     (
         "area-length",
         "面积长度法 EF {0} %，圆盘法 EF {1} %：相差 {2} 个百分点（至多 {3}）",
@@ -295,6 +300,7 @@ const CHECKS_IN_ENGLISH: Table = &[
     ("apex-travel", "Movement of the apex"),
     ("area-length-agreement", "Agreement with area-length"),
     ("foreshortening", "Foreshortening"),
+    ("frame-rate", "Frame rate"),
     (
         "ef-regression-agreement",
         "Agreement with the EF regression",
@@ -328,6 +334,7 @@ const CHECKS_IN_CHINESE: Table = &[
     ("apex-travel", "心尖移动"),
     ("area-length-agreement", "与面积长度法一致"),
     ("foreshortening", "左心室短缩"),
+    ("frame-rate", "帧频"),
     ("ef-regression-agreement", "与 EF 回归模型一致"),
     ("biplane-heart-rates", "两切面心率"),
     ("biplane-lengths", "两切面长轴"),

@@ -323,6 +323,7 @@ impl<'a> Measured<'a> {
             lengths: [ed.length(), es.length()],
             area_length: [ed.area_length_volume(), es.area_length_volume()],
             heart_rate_bpm: clip.heart_rate_bpm,
+            frame_rate_hz: clip.frame_rate_hz,
             systole_s: match clip.frame_rate_hz {
                 None => Err(phrases::FRAME_RATE_UNKNOWN),
                 Some(_) if !forward => Err(phrases::SYSTOLE_FIRST),

@@ -9,6 +9,7 @@ fn sound() -> Figures {
         lengths: [8.4, 7.2],
         area_length: [124.0, 53.0],
         heart_rate_bpm: Some(66.0),
+        frame_rate_hz: Some(50.0),
         systole_s: Ok(0.33),
         inside_sector: 1.0,
         annulus_seen: true,
@@ -80,6 +81,7 @@ fn hard_bounds_refuse_and_soft_ones_warn() {
             with(|f| f.atrium_below = Some(false)),
         ),
         ("foreshortening", with(|f| f.elongation = 1.1)),
+        ("frame-rate", with(|f| f.frame_rate_hz = Some(15.0))),
         ("one-region", with(|f| f.region_share = 0.7)),
         (
             "area-length-agreement",
@@ -97,6 +99,7 @@ fn what_is_not_known_is_skipped() {
     let figures = Figures {
         calibrated: false,
         heart_rate_bpm: None,
+        frame_rate_hz: None,
         systole_s: Err(phrases::SYSTOLE_FIRST),
         atrium_below: None,
         ..sound()
@@ -107,6 +110,7 @@ fn what_is_not_known_is_skipped() {
         "lv-length",
         "cardiac-output",
         "es-ed-interval",
+        "frame-rate",
     ] {
         assert_eq!(outcome_of(&figures, id), CheckOutcome::Skipped, "{id}");
     }
