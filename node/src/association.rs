@@ -18,9 +18,9 @@ use sonode_dimse::{
 
 use crate::socket;
 
-/// What one read may take once an association stands: two PDUs as long as we announce them, of a sender that is ahead of us,
-/// and the header of the next.
-const READ_AHEAD_BYTES: usize = 2 * (6 + PDU_LENGTH as usize) + 6;
+/// What one read may take once an association stands, of a sender that is ahead of us: two PDUs as long as those that we ask
+/// for, and some for their headers.
+const READ_AHEAD_BYTES: usize = 2 * PDU_LENGTH as usize + 1024;
 /// How long a blocked read may keep a stopping node waiting.
 const STOP_POLL: Duration = Duration::from_millis(500);
 
