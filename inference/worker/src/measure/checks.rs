@@ -18,7 +18,7 @@ const EF_POINTS_MAX: f64 = 10.0;
 const ELONGATION_MIN: f64 = 1.35;
 
 /// Fewest frames a second that a beat is followed well enough in; a cine of film's 24 has 23.976. At 15, EF was 2.6 points too
-/// low in the mean, on the phantom (inference/EVALUATION.md).
+/// low in the mean, on the phantom (inference/EVALUATION.md), which has nothing between 15 and 30.
 const FRAME_RATE_MIN_HZ: f64 = 23.9;
 
 /// The figures of one clip that rules look at; what is not known is none.

@@ -95,6 +95,20 @@ fn hard_bounds_refuse_and_soft_ones_warn() {
 }
 
 #[test]
+fn a_cine_of_films_rate_has_frames_enough() {
+    let at = |rate| Figures {
+        frame_rate_hz: Some(rate),
+        ..sound()
+    };
+    for (rate, outcome) in [
+        (24_000.0 / 1001.0, CheckOutcome::Pass),
+        (23.8, CheckOutcome::Warn),
+    ] {
+        assert_eq!(outcome_of(&at(rate), "frame-rate"), outcome, "{rate}");
+    }
+}
+
+#[test]
 fn what_is_not_known_is_skipped() {
     let figures = Figures {
         calibrated: false,
