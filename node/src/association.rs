@@ -1,6 +1,9 @@
 //! Drives one accepted connection: bytes from the socket into the state machine of `sonode-dimse`, its events to a
 //! [`Service`], answers back to the socket. One blocking thread an association, so that the disk's flush that
 //! precedes every success blocks nobody else.
+//!
+//! Short PDVs are read many at a time and copied to where they are kept. Long ones are received there: of these the reader
+//! sees the headers and the last byte.
 
 #[cfg(test)]
 mod tests;
@@ -12,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use sonode_conformance::limits::PDU_LENGTH;
 use sonode_dimse::{
-    Abort, Acceptance, Acceptor, AcceptorEvent, Assembler, AssociateRequest, DimseEvent, PData,
-    PduReader, ProtocolError, Rejection, Timers, data_body_max, write_message,
+    Abort, Acceptance, Acceptor, AcceptorEvent, Assembler, AssociateRequest, DimseEvent, OpenPdv,
+    PduReader, Pdv, ProtocolError, Rejection, Timers, data_body_max, write_message,
 };
 
 use crate::socket;
@@ -21,6 +24,10 @@ use crate::socket;
 /// What one read may take once an association stands, of a sender that is ahead of us: two PDUs as long as those that we ask
 /// for, and some for their headers.
 const READ_AHEAD_BYTES: usize = 2 * PDU_LENGTH as usize + 1024;
+/// From here on a PDV is long: a read of its own costs less than to copy it.
+const LONG_PDV_BYTES: usize = 48 * 1024;
+/// What one read may take between two messages of a sender whose PDVs are long: a command, and little that is copied.
+const COMMAND_BYTES: usize = 1024;
 /// How long a blocked read may keep a stopping node waiting.
 const STOP_POLL: Duration = Duration::from_millis(500);
 
@@ -34,6 +41,15 @@ pub(crate) trait Service {
 
     /// Takes a piece of a message. An answer is the command set of a response, for the message's own context.
     fn message(&mut self, event: DimseEvent<'_>) -> Option<Vec<u8>>;
+
+    /// Where the next bytes of the message's data set are kept, if they can be received there: `most` bytes or fewer, none
+    /// if they can't. Followed by [`Self::filled`], or by nothing.
+    fn space(&mut self, _most: usize) -> &mut [u8] {
+        &mut []
+    }
+
+    /// That many bytes were received into [`Self::space`]. They are not the message's last.
+    fn filled(&mut self, _bytes: usize) {}
 
     /// A request of ours for the peer, if one waits: its context, command set and data set. Asked between two messages.
     fn take_request(&mut self) -> Option<(u8, Vec<u8>, Vec<u8>)> {
@@ -77,8 +93,12 @@ pub(crate) fn run(
         stream,
         reader: PduReader::new(),
         acceptor: Acceptor::new(timers, Instant::now()),
-        assembler: None,
-        peer_max: 0,
+        messages: Messages {
+            stream,
+            assembler: None,
+            peer_max: 0,
+        },
+        long_pdvs: false,
         heard: false,
         patience: Duration::ZERO,
         end: None,
@@ -99,8 +119,9 @@ struct Driver<'s> {
     stream: &'s TcpStream,
     reader: PduReader,
     acceptor: Acceptor,
-    assembler: Option<Assembler>,
-    peer_max: u32,
+    messages: Messages<'s>,
+    /// Whether the peer's PDVs are long.
+    long_pdvs: bool,
     /// Whether a byte has come.
     heard: bool,
     /// The socket's read time-out as it was set last.
@@ -117,11 +138,11 @@ impl Driver<'_> {
                 return Ok(());
             }
             // Who has not asked for an association yet may, and is told that there is none.
-            let stands = self.assembler.is_some();
+            let stands = self.messages.assembler.is_some();
             if stands && self.has_to_stop(stop) {
                 return self.abort(End::Stopped);
             }
-            let incoming = self.read()?;
+            let incoming = self.read(service)?;
             match incoming {
                 Incoming::Nothing => {}
                 Incoming::Closed => {
@@ -134,8 +155,11 @@ impl Driver<'_> {
                     }
                     return Ok(());
                 }
-                Incoming::Bytes => {
+                Incoming::Bytes { in_place } => {
                     service.set_busy(true);
+                    if in_place > 0 {
+                        service.filled(in_place);
+                    }
                     self.take_pdus(service)?;
                     service.set_busy(self.inside_message());
                 }
@@ -161,9 +185,7 @@ impl Driver<'_> {
             && !self.inside_message()
             && let Some((context, command, data)) = service.take_request()
         {
-            let mut out = Vec::new();
-            write_message(&mut out, context, &command, Some(&data), self.peer_max);
-            (&*self.stream).write_all(&out)?;
+            self.messages.send(context, &command, Some(&data))?;
         }
         Ok(())
     }
@@ -184,11 +206,8 @@ impl Driver<'_> {
     }
 
     fn inside_message(&self) -> bool {
-        self.reader.is_inside_pdu()
-            || self
-                .assembler
-                .as_ref()
-                .is_some_and(Assembler::is_inside_message)
+        let assembler = self.messages.assembler.as_ref();
+        self.reader.is_inside_pdu() || assembler.is_some_and(Assembler::is_inside_message)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -200,7 +219,7 @@ impl Driver<'_> {
         }
     }
 
-    fn read(&mut self) -> io::Result<Incoming> {
+    fn read(&mut self, service: &mut dyn Service) -> io::Result<Incoming> {
         let wait = self
             .acceptor
             .next_deadline()
@@ -212,12 +231,22 @@ impl Driver<'_> {
             self.stream.set_read_timeout(Some(wait))?;
             self.patience = wait;
         }
-        match socket::read(self.stream, self.reader.space()) {
+        let most = self.bytes_in_place();
+        let in_place = service.space(most);
+        let room = in_place.len();
+        let behind = match room {
+            0 => self.reader.space(),
+            _ if room == most => self.reader.space_behind(),
+            _ => &mut [],
+        };
+        match socket::read(self.stream, [in_place, behind]) {
             Ok(0) => Ok(Incoming::Closed),
             Ok(read) => {
                 self.heard = true;
-                self.reader.advance(read);
-                Ok(Incoming::Bytes)
+                let in_place = read.min(room);
+                self.reader.shorten(in_place);
+                self.reader.advance(read - in_place);
+                Ok(Incoming::Bytes { in_place })
             }
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock
@@ -241,8 +270,8 @@ impl Driver<'_> {
             match event {
                 Some(AcceptorEvent::Requested(request)) => match service.admit(&request) {
                     Ok(acceptance) => {
-                        self.peer_max = request.max_pdu_length;
-                        self.assembler = Some(Assembler::new(acceptance.accepted_ids()));
+                        self.messages.peer_max = request.max_pdu_length;
+                        self.messages.assembler = Some(Assembler::new(acceptance.accepted_ids()));
                         self.acceptor.accept(&acceptance, Instant::now());
                         self.reader
                             .set_body_max(data_body_max(acceptance.max_pdu_length));
@@ -254,20 +283,8 @@ impl Driver<'_> {
                     }
                 },
                 Some(AcceptorEvent::Data(data)) => {
-                    let outcome =
-                        messages(data, self.assembler.as_mut(), service, |context, answer| {
-                            let mut out = Vec::new();
-                            write_message(&mut out, context, &answer, None, self.peer_max);
-                            (&*self.stream).write_all(&out)
-                        });
-                    match outcome {
-                        Ok(inside) => self.acceptor.on_message(inside, Instant::now()),
-                        Err(Broken::Socket(error)) => return Err(error),
-                        Err(Broken::Protocol(error)) => {
-                            self.end.get_or_insert(End::Broken(error.to_string()));
-                            self.acceptor.abort(error.abort(), Instant::now());
-                        }
-                    }
+                    let outcome = self.messages.take(data, service);
+                    self.took(outcome)?;
                 }
                 Some(other) => {
                     let end = ending(&other);
@@ -280,8 +297,59 @@ impl Driver<'_> {
                 return Ok(());
             }
         }
+        self.take_open_pdv(service)?;
         self.acceptor
             .on_bytes(self.reader.is_inside_pdu(), Instant::now());
+        Ok(())
+    }
+
+    /// Deals with what came of a long PDV, so that the rest can be received in its place.
+    fn take_open_pdv(&mut self, service: &mut dyn Service) -> io::Result<()> {
+        let Some(OpenPdv { came, missing }) = self.reader.open_pdv() else {
+            return Ok(());
+        };
+        let bytes = came.bytes.len();
+        self.long_pdvs |= bytes + missing >= LONG_PDV_BYTES;
+        if !self.long_pdvs || !self.is_due(came) {
+            return Ok(());
+        }
+        let outcome = (bytes > 0).then(|| self.messages.take([came], service));
+        self.reader.shorten(bytes);
+        self.reader.set_read_ahead(COMMAND_BYTES);
+        outcome.map_or(Ok(()), |outcome| self.took(outcome))
+    }
+
+    /// Whether the data set of the message goes on with it.
+    fn is_due(&self, pdv: Pdv<'_>) -> bool {
+        let assembler = self.messages.assembler.as_ref();
+        self.acceptor.may_send_data()
+            && !pdv.is_command
+            && assembler.is_some_and(|assembler| assembler.is_data_due(pdv.context))
+    }
+
+    /// Bytes that may be received where they are kept.
+    fn bytes_in_place(&self) -> usize {
+        match self.reader.open_pdv() {
+            // The last one goes to the reader: with it the PDU is whole.
+            Some(OpenPdv { came, missing })
+                if self.long_pdvs && came.bytes.is_empty() && self.is_due(came) =>
+            {
+                missing - 1
+            }
+            _ => 0,
+        }
+    }
+
+    /// Notes how it went with the messages.
+    fn took(&mut self, outcome: Result<bool, Broken>) -> io::Result<()> {
+        match outcome {
+            Ok(inside) => self.acceptor.on_message(inside, Instant::now()),
+            Err(Broken::Socket(error)) => return Err(error),
+            Err(Broken::Protocol(error)) => {
+                self.end.get_or_insert(End::Broken(error.to_string()));
+                self.acceptor.abort(error.abort(), Instant::now());
+            }
+        }
         Ok(())
     }
 
@@ -293,34 +361,57 @@ impl Driver<'_> {
 enum Incoming {
     Nothing,
     Closed,
-    Bytes,
+    /// Some came, so many of them where they are kept and the others into the reader.
+    Bytes {
+        in_place: usize,
+    },
 }
 
+#[derive(Debug, thiserror::Error)]
 enum Broken {
-    Protocol(ProtocolError),
-    Socket(io::Error),
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    #[error(transparent)]
+    Socket(#[from] io::Error),
 }
 
-/// Gives every PDV's event to the service and its answers to `reply`; says whether a message is unfinished.
-fn messages(
-    data: PData<'_>,
-    assembler: Option<&mut Assembler>,
-    service: &mut dyn Service,
-    mut reply: impl FnMut(u8, Vec<u8>) -> io::Result<()>,
-) -> Result<bool, Broken> {
-    let Some(assembler) = assembler else {
-        // The state machine delivers no data before acceptance.
-        return Err(Broken::Protocol(ProtocolError::DataWithoutCommand));
-    };
-    for pdv in data {
-        let context = pdv.context;
-        if let Some(event) = assembler.push(pdv).map_err(Broken::Protocol)?
-            && let Some(answer) = service.message(event)
-        {
-            reply(context, answer).map_err(Broken::Socket)?;
+/// The messages of an association, both ways.
+struct Messages<'s> {
+    stream: &'s TcpStream,
+    /// Once the association stands.
+    assembler: Option<Assembler>,
+    peer_max: u32,
+}
+
+impl Messages<'_> {
+    /// Gives every PDV's event to the service and sends its answers; says whether a message is unfinished.
+    fn take<'a>(
+        &mut self,
+        pdvs: impl IntoIterator<Item = Pdv<'a>>,
+        service: &mut dyn Service,
+    ) -> Result<bool, Broken> {
+        for pdv in pdvs {
+            let context = pdv.context;
+            // The state machine delivers no data before acceptance.
+            let assembler = self.assembler.as_mut();
+            let assembler = assembler.ok_or(ProtocolError::DataWithoutCommand)?;
+            if let Some(event) = assembler.push(pdv)?
+                && let Some(answer) = service.message(event)
+            {
+                self.send(context, &answer, None)?;
+            }
         }
+        Ok(self
+            .assembler
+            .as_ref()
+            .is_some_and(Assembler::is_inside_message))
     }
-    Ok(assembler.is_inside_message())
+
+    fn send(&self, context: u8, command: &[u8], data: Option<&[u8]>) -> io::Result<()> {
+        let mut out = Vec::new();
+        write_message(&mut out, context, command, data, self.peer_max);
+        (&*self.stream).write_all(&out)
+    }
 }
 
 fn ending(event: &AcceptorEvent<'_>) -> End {

@@ -20,17 +20,17 @@ pub(crate) fn prepare(stream: &TcpStream) -> io::Result<()> {
     socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-/// Reads, and has the kernel acknowledge at once what comes.
+/// Reads into one place and then the other, and has the kernel acknowledge at once what comes.
 ///
 /// DCMTK writes a message in two pieces under Nagle's algorithm, as carts and as PACS: it otherwise waits 40 ms for our
 /// delayed ACK, with each object and each answer. The kernel clears the option by itself, so it is set before every read;
 /// a kernel without it costs speed only.
 ///
 /// # Errors
-/// As [`std::io::Read::read`].
-pub(crate) fn read(mut stream: &TcpStream, space: &mut [u8]) -> std::io::Result<usize> {
+/// As [`std::io::Read::read_vectored`].
+pub(crate) fn read(mut stream: &TcpStream, places: [&mut [u8]; 2]) -> io::Result<usize> {
     rustix::net::sockopt::set_tcp_quickack(stream, true).unwrap_or_default();
-    stream.read(space)
+    stream.read_vectored(&mut places.map(io::IoSliceMut::new))
 }
 
 /// Writes all of `bytes`, unless `is_late` says in between that it has taken too long. The socket's own time-out is for one

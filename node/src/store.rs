@@ -90,6 +90,37 @@ struct Incoming {
     writer: Result<InstanceWriter, Refusal>,
 }
 
+impl Incoming {
+    /// Goes on with the file, if there is one.
+    fn write(&mut self, write: impl FnOnce(&mut InstanceWriter) -> Result<(), ReceiveError>) {
+        if let Ok(writer) = &mut self.writer
+            && let Err(error) = write(writer)
+        {
+            // Dropping the writer deletes the file at once: a full disk gets its space back.
+            self.writer = Err(error.into());
+        }
+    }
+
+    /// Where in the file's buffer the next bytes may be received; empty if there is no file.
+    fn space(&mut self, most: usize) -> &mut [u8] {
+        self.write(InstanceWriter::make_space);
+        match &mut self.writer {
+            Ok(writer) => writer.space(most),
+            Err(_) => &mut [],
+        }
+    }
+
+    fn filled(&mut self, bytes: usize) {
+        let Self {
+            scanner, writer, ..
+        } = self;
+        if let Ok(writer) = writer {
+            scanner.push(writer.space(bytes));
+        }
+        self.write(|writer| writer.filled(bytes));
+    }
+}
+
 /// The services of one association.
 pub(crate) struct StoreService {
     node: Arc<Node>,
@@ -231,12 +262,7 @@ impl StoreService {
         }
         if let Some(incoming) = &mut self.incoming {
             incoming.scanner.push(bytes);
-            if let Ok(writer) = &mut incoming.writer
-                && let Err(error) = writer.write(bytes)
-            {
-                // Dropping the writer deletes the file at once: a full disk gets its space back.
-                incoming.writer = Err(error.into());
-            }
+            incoming.write(|writer| writer.write(bytes));
         }
         if !is_last {
             return None;
@@ -385,6 +411,19 @@ impl Service for StoreService {
                 has_data_set,
             } => self.begin(context, &command, has_data_set),
             DimseEvent::Data { bytes, is_last, .. } => self.data(bytes, is_last),
+        }
+    }
+
+    fn space(&mut self, most: usize) -> &mut [u8] {
+        match &mut self.incoming {
+            Some(incoming) if most > 0 => incoming.space(most),
+            _ => &mut [],
+        }
+    }
+
+    fn filled(&mut self, bytes: usize) {
+        if let Some(incoming) = &mut self.incoming {
+            incoming.filled(bytes);
         }
     }
 

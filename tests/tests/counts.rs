@@ -96,15 +96,15 @@ fn one_association_costs_a_flush_of_file_and_folder_an_object_and_few_calls_a_me
     within(&counts, "pwrite64", OBJECTS * 10, OBJECTS * 14 + 40)?;
     // Write-back of each piece.
     within(&counts, "fadvise64", OBJECTS * 10, OBJECTS * 12)?;
-    within(&counts, "recvfrom", megabytes, megabytes * 20)?;
+    within(&counts, "readv", megabytes, megabytes * 20)?;
     // The file and its folder; the queue and the worker's jobs open few.
     within(&counts, "openat", 2 * OBJECTS, 3 * OBJECTS + 20)?;
     within(&counts, "sendto", OBJECTS, OBJECTS * 2)?;
     // How often it reads and waits depends on the sender; before each read it says that it acknowledges at once.
     let count = |name: &str| counts.get(name).copied().unwrap_or(0);
-    let reads = count("recvfrom");
+    let reads = count("readv");
     within(&counts, "setsockopt", reads, reads + 20)?;
-    let waits = ["recvfrom", "setsockopt", "futex", "restart_syscall"].map(count);
+    let waits = ["readv", "setsockopt", "futex", "restart_syscall"].map(count);
     let others = count("total") - waits.iter().sum::<u64>();
     ensure!(others <= megabytes * 16, "{others} calls: {counts:?}");
     Ok(())

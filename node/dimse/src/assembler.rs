@@ -136,6 +136,11 @@ impl Assembler {
         matches!(self.state, State::InCommand { .. } | State::DataDue { .. })
     }
 
+    /// Whether a data fragment of this context goes on with the message.
+    pub fn is_data_due(&self, context: u8) -> bool {
+        self.state == State::DataDue { context }
+    }
+
     fn take<'a>(&mut self, pdv: Pdv<'a>) -> Result<Option<DimseEvent<'a>>, ProtocolError> {
         let half = self.accepted.get(usize::from(pdv.context >> 7));
         if half.is_none_or(|half| half >> (pdv.context & 127) & 1 == 0) {

@@ -109,7 +109,7 @@ pub use data_set::{DataSet, DataSetError, DataSetWriter};
 pub use encoder::{PdataEncoder, PdvKind, write_message};
 pub use header::{HeaderFacts, HeaderScanner, ScanEnd, Tag};
 pub use machine::{Failure, Timer, Timers};
-pub use pdu::{PData, PduError, PduKind, PduReader, Pdv, RawPdu, data_body_max};
+pub use pdu::{OpenPdv, PData, PduError, PduKind, PduReader, Pdv, RawPdu, data_body_max};
 pub use refusal::{Abort, Rejection};
 pub use requestor::{Requestor, RequestorEvent};
 pub use response::respond;

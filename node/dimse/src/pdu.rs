@@ -6,6 +6,12 @@ use crate::cursor::Cursor;
 
 /// PDU type, reserved byte, length (PS3.8 section 9.3.1).
 const HEADER: usize = 6;
+/// The length of a PDV, which doesn't count itself (PS3.8 section 9.3.5.1).
+const PDV_LENGTH: usize = 4;
+/// The same, presentation context identifier and message control header (PS3.8 annex E.2).
+const PDV_HEADER: usize = PDV_LENGTH + 2;
+/// What a read takes of a PDU that it doesn't take whole: as much as it needs to be received elsewhere.
+const HEADERS: usize = HEADER + PDV_HEADER;
 /// What the buffer grows by at least, so that small PDUs need one read.
 const FIRST_READ: usize = 4096;
 
@@ -97,9 +103,10 @@ pub fn data_body_max(announced: u32) -> u32 {
 
 /// Reads PDUs into one buffer that is reused, and says which bytes it wants next.
 ///
-/// It asks for the header, then for the body together with the header of the next PDU; once an association stands, for
-/// as many PDUs as it may read ahead, so that a stream of P-DATA-TF costs less than one read each. The buffer at most doubles
-/// with each read, when what came fills half of it at least: a peer that declares a megabyte must send it.
+/// It asks for the header, then for the body together with the headers of the next PDU and of its first PDV; once an
+/// association stands, for as many PDUs as it may read ahead, so that a stream of P-DATA-TF costs less than one read each. The
+/// buffer at most doubles with each read, when what came fills half of it at least: a peer that declares a megabyte must send
+/// it. The rest of a long PDV need not come into the buffer at all: [`Self::open_pdv`].
 #[derive(Debug)]
 pub struct PduReader {
     buffer: Vec<u8>,
@@ -148,17 +155,28 @@ impl PduReader {
     /// Never empty while [`Self::pdu`] gives `Ok(None)`; empty after it gave an error.
     pub fn space(&mut self) -> &mut [u8] {
         let (wanted, ahead) = match self.header() {
-            None => (HEADER, self.ahead),
+            None => (HEADERS, self.ahead),
             Some((kind, length)) => match self.check(kind, length) {
                 // Those behind it are taken for as long: if they are, no piece of one is left over that has to be moved.
                 Ok(body) => {
                     let pdu = HEADER + body;
-                    let ahead = self.ahead.saturating_sub(HEADER) / pdu * pdu;
-                    (pdu + HEADER, ahead + HEADER)
+                    let ahead = self.ahead.saturating_sub(HEADERS) / pdu * pdu;
+                    (pdu + HEADERS, ahead + HEADERS)
                 }
                 Err(_) => return &mut [],
             },
         };
+        self.room(wanted, ahead)
+    }
+
+    /// Where the last byte of an [`OpenPdv`] goes, whose others are received elsewhere, and the headers behind it.
+    pub fn space_behind(&mut self) -> &mut [u8] {
+        let end = self.filled - self.start + 1 + HEADERS;
+        self.room(end, end)
+    }
+
+    /// The buffer behind what came, up to `ahead` bytes from the front PDU's beginning or to `wanted`, if those are more.
+    fn room(&mut self, wanted: usize, ahead: usize) -> &mut [u8] {
         if self.start > 0 {
             // Once for all the PDUs of a read: less than one of them lies behind those.
             self.buffer.copy_within(self.start..self.filled, 0);
@@ -215,6 +233,54 @@ impl PduReader {
         }
     }
 
+    /// The only PDV of the P-DATA-TF at the front, if a part of it is missing.
+    ///
+    /// What came of it may be dealt with at once, and all but the last byte of what is missing may be received elsewhere;
+    /// [`Self::shorten`] by as much. What the peer sends behind that goes to [`Self::space`], as ever, and with its last
+    /// byte the PDU is given as any other.
+    pub fn open_pdv(&self) -> Option<OpenPdv<'_>> {
+        let (PduKind::PData, length) = self.header()? else {
+            return None;
+        };
+        let body = self.check(PduKind::PData, length).ok()?;
+        let mut cursor = Cursor(self.buffer.get(self.start + HEADER..self.filled)?);
+        let pdv = usize::try_from(cursor.u32_be()?).ok()?;
+        let is_alone = pdv.checked_add(PDV_LENGTH) == Some(body);
+        let (context, control) = (cursor.u8()?, cursor.u8()?);
+        let missing = body.checked_sub(PDV_HEADER + cursor.0.len())?;
+        (is_alone && missing > 0).then_some(OpenPdv {
+            came: Pdv {
+                is_last: false,
+                ..Pdv::new(context, control, cursor.0)
+            },
+            missing,
+        })
+    }
+
+    /// Takes the next bytes out of the [`OpenPdv`], as if the peer had made it shorter: first those that came, then those that
+    /// were received elsewhere. Its last byte stays.
+    pub fn shorten(&mut self, bytes: usize) {
+        let Some(OpenPdv { came, missing }) = self.open_pdv() else {
+            return;
+        };
+        let came = came.bytes.len();
+        let bytes = bytes.min(came + missing - 1);
+        let body = PDV_HEADER + came + missing - bytes;
+        // The headers go before what is left.
+        let headers = self.start..self.start + HEADERS;
+        self.start += bytes.min(came);
+        self.buffer.copy_within(headers, self.start);
+        let lengths = [(2, body), (HEADER, body - PDV_LENGTH)];
+        for (offset, length) in lengths {
+            let place = self.start + offset;
+            if let (Some(place), Ok(length)) =
+                (self.buffer.get_mut(place..place + 4), u32::try_from(length))
+            {
+                place.copy_from_slice(&length.to_be_bytes());
+            }
+        }
+    }
+
     /// Whether a part of a PDU is there.
     pub fn is_inside_pdu(&self) -> bool {
         self.filled > self.start
@@ -255,6 +321,26 @@ pub struct Pdv<'a> {
     pub bytes: &'a [u8],
 }
 
+impl<'a> Pdv<'a> {
+    fn new(context: u8, control: u8, bytes: &'a [u8]) -> Self {
+        Self {
+            context,
+            is_command: control & 1 != 0,
+            is_last: control & 2 != 0,
+            bytes,
+        }
+    }
+}
+
+/// A PDV of which a part is missing: see [`PduReader::open_pdv`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenPdv<'a> {
+    /// What came, as a fragment that is not the last.
+    pub came: Pdv<'a>,
+    /// Bytes that did not come, one at least.
+    pub missing: usize,
+}
+
 /// The body of a P-DATA-TF, checked: an iterator over its PDVs, one at least.
 #[derive(Debug, Clone)]
 pub struct PData<'a>(Cursor<'a>);
@@ -278,12 +364,7 @@ impl<'a> PData<'a> {
         let mut item = Cursor(self.0.take(length)?);
         let context = item.u8()?;
         let control = item.u8()?;
-        Some(Pdv {
-            context,
-            is_command: control & 1 != 0,
-            is_last: control & 2 != 0,
-            bytes: item.0,
-        })
+        Some(Pdv::new(context, control, item.0))
     }
 }
 
@@ -299,9 +380,12 @@ impl<'a> Iterator for PData<'a> {
 mod tests {
     use super::*;
 
-    fn feed(reader: &mut PduReader, bytes: &[u8]) {
-        reader.space()[..bytes.len()].copy_from_slice(bytes);
-        reader.advance(bytes.len());
+    fn feed(reader: &mut PduReader, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let read = std::io::Read::read(&mut bytes, reader.space()).unwrap();
+            assert!(read > 0);
+            reader.advance(read);
+        }
     }
 
     #[test]
@@ -349,14 +433,14 @@ mod tests {
             reader.consume();
         }
         feed(&mut reader, &[4, 0, 0, 1, 0, 0]);
-        assert_eq!(reader.space().len(), 0x1_0000 + HEADER);
+        assert_eq!(reader.space().len(), 0x1_0000 + HEADERS);
     }
 
     #[test]
     fn the_next_header_comes_with_the_body() {
         let mut reader = PduReader::new();
         feed(&mut reader, &[5, 0, 0, 0, 0, 4]);
-        assert_eq!(reader.space().len(), 4 + HEADER);
+        assert_eq!(reader.space().len(), 4 + HEADERS);
         feed(&mut reader, &[0, 0, 0, 0, 7, 0, 0, 0, 0, 0]);
         assert_eq!(reader.pdu().unwrap().unwrap().kind, PduKind::ReleaseRq);
         reader.consume();
@@ -365,10 +449,10 @@ mod tests {
     }
 
     #[test]
-    fn of_pdus_of_one_length_nothing_but_a_header_is_left_over() {
+    fn of_pdus_of_one_length_nothing_but_headers_is_left_over() {
         const BODY: usize = 4000;
         let mut reader = PduReader::new();
-        reader.set_read_ahead(4 * (HEADER + BODY) - 1);
+        reader.set_read_ahead(4 * (HEADER + BODY) + HEADERS - 1);
         let pdu = [[4, 0, 0, 0, 0x0F, 0xA0].as_slice(), &[7; BODY]].concat();
         let mut stream = pdu.iter().copied().cycle();
         let mut left_over = Vec::new();
@@ -380,7 +464,7 @@ mod tests {
             }
             left_over.push(reader.filled - reader.start);
         }
-        assert_eq!(left_over.split_off(4), [HEADER; 16]);
+        assert_eq!(left_over.split_off(4), [HEADERS; 16]);
         assert_eq!(reader.space().len(), 3 * (HEADER + BODY));
     }
 
@@ -422,6 +506,86 @@ mod tests {
             (length, (length > 0).then(|| n.to_le_bytes()[0]))
         });
         assert_eq!(given, sent.collect::<Vec<_>>());
+    }
+
+    /// P-DATA-TF of one PDV whose content is `bytes`.
+    fn p_data(control: u8, bytes: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(bytes.len()).unwrap();
+        let body = [&(length + 2).to_be_bytes()[..], &[1, control], bytes].concat();
+        [&[4, 0], &(length + 6).to_be_bytes()[..], &body].concat()
+    }
+
+    #[test]
+    fn the_rest_of_a_pdv_is_received_elsewhere_but_for_its_last_byte() {
+        let mut reader = PduReader::new();
+        let content: Vec<u8> = (0..100).collect();
+        let pdu = p_data(2, &content);
+        feed(&mut reader, &pdu[..HEADERS + 10]);
+        let open = reader.open_pdv().unwrap();
+        assert_eq!((open.came.bytes, open.missing), (&content[..10], 90));
+        assert!(!open.came.is_last && !open.came.is_command);
+        // What came was dealt with, then 60 bytes were received elsewhere and, in one read, 29 and what follows.
+        reader.shorten(10);
+        assert_eq!(reader.open_pdv().unwrap().came.bytes, []);
+        reader.shorten(60);
+        assert_eq!(reader.open_pdv().unwrap().missing, 30);
+        let behind = [&[99], &p_data(2, &[7])[..HEADERS]].concat();
+        assert_eq!(reader.space_behind().len(), behind.len());
+        reader.space_behind().copy_from_slice(&behind);
+        reader.shorten(29);
+        reader.advance(behind.len());
+        let rest = reader.pdu().unwrap().unwrap();
+        let pdvs: Vec<_> = PData::parse(rest.body).unwrap().collect();
+        assert_eq!(pdvs.len(), 1);
+        assert!(pdvs[0].is_last && pdvs[0].bytes == [99]);
+        assert_eq!(reader.open_pdv(), None, "it is whole");
+        reader.consume();
+        assert_eq!(reader.open_pdv().unwrap().missing, 1);
+    }
+
+    #[test]
+    fn the_last_byte_of_a_pdv_stays() {
+        let mut reader = PduReader::new();
+        feed(&mut reader, &p_data(0, &[5; 20])[..HEADERS + 8]);
+        reader.shorten(usize::MAX);
+        let open = reader.open_pdv().unwrap();
+        assert_eq!((open.came.bytes.len(), open.missing), (0, 1));
+        reader.shorten(1);
+        assert_eq!(reader.open_pdv().unwrap().missing, 1);
+        feed(&mut reader, &[5]);
+        assert_eq!(reader.pdu().unwrap().unwrap().body, [0, 0, 0, 3, 1, 0, 5]);
+    }
+
+    #[test]
+    fn only_a_pdv_that_is_alone_in_a_p_data_tf_is_open() {
+        let one = p_data(0, &[5; 20]);
+        let other_kind = [&[1], &one[1..]].concat();
+        // Its length says that another one follows; that it is longer than the PDU; that it is shorter than its header.
+        let [two, longer, shorter] =
+            [10, 23, 1].map(|length| [&one[..HEADER], &[0, 0, 0, length], &one[10..]].concat());
+        for pdu in [
+            other_kind,
+            two,
+            longer,
+            shorter,
+            vec![4, 0, 0, 0, 0, 5, 0, 0, 0, 1, 1, 0],
+        ] {
+            let mut reader = PduReader::new();
+            let came = pdu.len().min(HEADERS + 4);
+            feed(&mut reader, &pdu[..came]);
+            let before = reader.buffer[..came].to_vec();
+            assert_eq!(reader.open_pdv(), None, "{pdu:?}");
+            reader.shorten(2);
+            assert_eq!(reader.buffer[..came], before);
+        }
+        let mut reader = PduReader::new();
+        for came in 0..HEADERS {
+            assert_eq!(reader.open_pdv(), None, "{came}");
+            feed(&mut reader, &one[came..=came]);
+        }
+        assert_eq!(reader.open_pdv().unwrap().missing, 20);
+        reader.set_body_max(25);
+        assert_eq!(reader.open_pdv(), None, "it is too long");
     }
 
     #[test]

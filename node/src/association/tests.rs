@@ -6,8 +6,10 @@ use std::thread;
 
 use sonode_conformance::negotiation::Offer;
 use sonode_conformance::{sop_class, transfer_syntax};
-use sonode_dimse::response::echo_request;
-use sonode_dimse::{PdataEncoder, PdvKind, Proposal, Requestor, RequestorEvent, negotiate};
+use sonode_dimse::response::{echo_request, store_request};
+use sonode_dimse::{
+    PdataEncoder, PdvKind, Proposal, Requestor, RequestorEvent, StoreRq, negotiate,
+};
 
 use super::*;
 
@@ -84,4 +86,95 @@ fn a_peer_that_streams_on_after_an_abort_is_left() {
     let endless = encoder.encode(&echo_request(1), true).repeat(1000);
     let end = end_of_one_that_repeats(timers, &endless);
     assert!(matches!(end, End::Broken(_)), "{end:?}");
+}
+
+/// Keeps the data sets that it gets.
+struct Keeper {
+    /// Whether they can be received in their place.
+    in_place: bool,
+    space: Vec<u8>,
+    kept: Vec<Vec<u8>>,
+    /// Bytes that came by way of the reader.
+    copied: usize,
+}
+
+impl Keeper {
+    fn new(in_place: bool) -> Self {
+        Self {
+            in_place,
+            // Shorter than a PDV, and no multiple of anything.
+            space: vec![0; 50_001],
+            kept: Vec::new(),
+            copied: 0,
+        }
+    }
+}
+
+impl Service for Keeper {
+    fn admit(&mut self, request: &AssociateRequest) -> Result<Acceptance, Rejection> {
+        Deaf.admit(request)
+    }
+
+    fn message(&mut self, event: DimseEvent<'_>) -> Option<Vec<u8>> {
+        match event {
+            DimseEvent::Command { .. } => self.kept.push(Vec::new()),
+            DimseEvent::Data { bytes, .. } => {
+                self.copied += bytes.len();
+                self.kept.last_mut().unwrap().extend(bytes);
+            }
+        }
+        None
+    }
+
+    fn space(&mut self, most: usize) -> &mut [u8] {
+        let most = if self.in_place { most } else { 0 };
+        let length = most.min(self.space.len());
+        &mut self.space[..length]
+    }
+
+    fn filled(&mut self, bytes: usize) {
+        let kept = self.kept.last_mut().unwrap();
+        kept.extend_from_slice(&self.space[..bytes]);
+    }
+}
+
+/// What is kept of so many data sets of a sender that takes PDUs of this length, and the bytes that were copied for it.
+fn copied(in_place: bool, data_sets: &[Vec<u8>], pdu_length: u32) -> usize {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    let mut keeper = Keeper::new(in_place);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            associate(&mut peer);
+            let command = store_request(&StoreRq::default());
+            let mut out = Vec::new();
+            for data in data_sets {
+                write_message(&mut out, 1, &command, Some(data), pdu_length);
+            }
+            // Whatever lies in one read.
+            for piece in out.chunks(1_000_003) {
+                peer.write_all(piece).unwrap();
+            }
+        });
+        let stop = AtomicBool::new(false);
+        run(&stream, Timers::default(), &stop, &mut keeper);
+    });
+    assert!(keeper.kept == data_sets);
+    keeper.copied
+}
+
+#[test]
+fn long_pdvs_are_received_where_they_are_kept_and_short_ones_read_ahead() {
+    let data_set = |n: usize| -> Vec<u8> {
+        let bytes = (0..1_000_000).map(|at| ((at ^ (at >> 8) ^ n) % 253).to_le_bytes()[0]);
+        bytes.collect()
+    };
+    let data_sets: Vec<_> = (0..20).map(data_set).collect();
+    let all: usize = data_sets.iter().map(Vec::len).sum();
+    let long = copied(true, &data_sets, PDU_LENGTH);
+    // The first read is made before the length of a PDV is known.
+    assert!(long < READ_AHEAD_BYTES + all / 500, "{long} of {all} bytes");
+    assert_eq!(copied(false, &data_sets, PDU_LENGTH), all);
+    assert_eq!(copied(true, &data_sets, 16_384), all);
 }

@@ -266,7 +266,7 @@ impl Wire {
             })
             .max(Duration::from_millis(1));
         self.stream.set_read_timeout(Some(wait)).map_err(broken)?;
-        match socket::read(&self.stream, self.reader.space()) {
+        match socket::read(&self.stream, [self.reader.space(), &mut []]) {
             Ok(0) => {
                 self.requestor.on_transport_closed(Instant::now());
                 if self.released {

@@ -30,6 +30,15 @@ pub trait DiskFile: Send {
     /// As the operating system gives them; the length of the file is unknown then.
     fn append(&mut self, parts: [&[u8]; 2]) -> io::Result<()>;
 
+    /// Where the next bytes may be put instead of being appended, one at least; the same place until [`DiskFile::filled`].
+    fn space(&mut self) -> &mut [u8];
+
+    /// Appends the first `bytes` of [`DiskFile::space`].
+    ///
+    /// # Errors
+    /// As [`DiskFile::append`].
+    fn filled(&mut self, bytes: usize) -> io::Result<()>;
+
     /// Overwrites bytes that were appended before, at `offset` from the start of the file, within its first 4 KiB.
     ///
     /// # Errors

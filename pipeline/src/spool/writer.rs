@@ -1,5 +1,6 @@
 //! An instance on its way in: a `.part` file, hashed as it comes.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -115,18 +116,62 @@ impl InstanceWriter {
     /// an error the instance is lost: [`InstanceWriter::finish`] fails, and dropping the writer removes the file.
     pub fn write(&mut self, data: &[u8]) -> Result<(), ReceiveError> {
         self.check_whole()?;
-        let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        if length > INSTANCE_BYTES_MAX.saturating_sub(self.data_set_bytes) {
-            self.broken = true;
-            return Err(ReceiveError::TooLarge);
-        }
-        self.data_set_bytes += length;
+        self.count(data.len())?;
         self.hash.update(data);
         if self.buffer.len() + data.len() > BUFFER_BYTES {
             self.append(data)?;
         } else {
             self.buffer.extend_from_slice(data);
         }
+        Ok(())
+    }
+
+    /// Prepares [`Self::space`].
+    ///
+    /// # Errors
+    /// As [`InstanceWriter::write`].
+    pub fn make_space(&mut self) -> Result<(), ReceiveError> {
+        self.check_whole()?;
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        self.append(&[])
+    }
+
+    /// Where the next bytes of the data set may be put by whoever has them, instead of [`InstanceWriter::write`]: `most` or
+    /// fewer, none without [`Self::make_space`]. The same place until [`Self::filled`].
+    pub fn space(&mut self, most: usize) -> &mut [u8] {
+        if !self.buffer.is_empty() || self.broken {
+            return &mut [];
+        }
+        let space = self.file.space();
+        let length = space.len().min(most);
+        space.get_mut(..length).unwrap_or_default()
+    }
+
+    /// Takes the first `bytes` of [`Self::space`] as the next ones of the data set.
+    ///
+    /// # Errors
+    /// As [`InstanceWriter::write`].
+    pub fn filled(&mut self, bytes: usize) -> Result<(), ReceiveError> {
+        self.check_whole()?;
+        self.count(bytes)?;
+        let place = self.file.space();
+        let data = place.get(..bytes).unwrap_or_default();
+        self.hash.update(data);
+        let length = data.len();
+        let result = self.file.filled(length);
+        self.wrote(result, length)
+    }
+
+    /// Notes that so many more bytes of the data set came.
+    fn count(&mut self, bytes: usize) -> Result<(), ReceiveError> {
+        let length = u64::try_from(bytes).unwrap_or(u64::MAX);
+        if length > INSTANCE_BYTES_MAX.saturating_sub(self.data_set_bytes) {
+            self.broken = true;
+            return Err(ReceiveError::TooLarge);
+        }
+        self.data_set_bytes += length;
         Ok(())
     }
 
@@ -184,13 +229,18 @@ impl InstanceWriter {
 
     /// Writes what the buffer holds, and then `data`.
     fn append(&mut self, data: &[u8]) -> Result<(), ReceiveError> {
-        if let Err(error) = self.file.append([&self.buffer, data]) {
+        let result = self.file.append([&self.buffer, data]);
+        let length = self.buffer.len() + data.len();
+        self.buffer.clear();
+        self.wrote(result, length)
+    }
+
+    fn wrote(&mut self, result: io::Result<()>, bytes: usize) -> Result<(), ReceiveError> {
+        if let Err(error) = result {
             self.broken = true;
             return Err(SpoolError::io("write", &self.temp.path)(error).into());
         }
-        let length = self.buffer.len() + data.len();
-        self.written += u64::try_from(length).unwrap_or(u64::MAX);
-        self.buffer.clear();
+        self.written += u64::try_from(bytes).unwrap_or(u64::MAX);
         Ok(())
     }
 }
@@ -274,13 +324,40 @@ mod tests {
             .enumerate()
         {
             let portion = vec![u8::try_from(number).unwrap(); length];
-            writer.write(&portion).unwrap();
+            let (put, written) = portion.split_at(length / 3);
+            let mut put = put;
+            writer.make_space().unwrap();
+            while !put.is_empty() {
+                let space = writer.space(put.len());
+                let (now, later) = put.split_at(space.len());
+                space.copy_from_slice(now);
+                writer.filled(now.len()).unwrap();
+                put = later;
+            }
+            writer.write(written).unwrap();
             sent.extend(portion);
             assert!(writer.buffer.len() <= BUFFER_BYTES);
         }
         let pending = writer.finish().unwrap();
         let file = std::fs::read(pending.path()).unwrap();
         assert_eq!(file.get(file.len() - sent.len()..), Some(&*sent));
+        let mut hash = DigestHasher::new(&"1.2.840.10008.1.2".parse().unwrap());
+        hash.update(&sent);
+        assert_eq!(pending.digest(), hash.finish());
+        assert_eq!(pending.bytes(), u64::try_from(sent.len()).unwrap());
+    }
+
+    #[test]
+    fn what_was_put_into_the_space_counts_for_the_longest_data_set() {
+        let (_folder, mut writer) = writer();
+        assert!(writer.space(8).is_empty(), "before it was made");
+        writer.make_space().unwrap();
+        assert_eq!(writer.space(8).len(), 8);
+        writer.data_set_bytes = INSTANCE_BYTES_MAX - 4;
+        assert!(matches!(writer.filled(5), Err(ReceiveError::TooLarge)));
+        assert!(writer.space(8).is_empty());
+        assert!(writer.make_space().is_err());
+        assert!(writer.finish().is_err());
     }
 
     #[test]

@@ -83,9 +83,13 @@ pub(crate) struct CrashDisk {
     hook: Option<Hook>,
 }
 
+/// What a file has room for at a time.
+const SPACE: usize = 4000;
+
 struct OpenFile {
     disk: CrashDisk,
     node: usize,
+    space: Vec<u8>,
 }
 
 struct LockGuard(CrashDisk);
@@ -388,6 +392,17 @@ impl DiskFile for OpenFile {
         result
     }
 
+    fn space(&mut self) -> &mut [u8] {
+        &mut self.space
+    }
+
+    fn filled(&mut self, bytes: usize) -> io::Result<()> {
+        let space = std::mem::take(&mut self.space);
+        let result = self.append([&space[..bytes], &[]]);
+        self.space = space;
+        result
+    }
+
     fn overwrite(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.disk.state();
         state.enter(Call::Overwrite)?;
@@ -430,6 +445,7 @@ impl Disk for CrashDisk {
         Ok(Box::new(OpenFile {
             disk: self.clone(),
             node,
+            space: vec![0; SPACE],
         }))
     }
 

@@ -51,6 +51,12 @@ impl DiskFile for LyingFile {
     fn append(&mut self, parts: [&[u8]; 2]) -> io::Result<()> {
         self.0.append(parts)
     }
+    fn space(&mut self) -> &mut [u8] {
+        self.0.space()
+    }
+    fn filled(&mut self, bytes: usize) -> io::Result<()> {
+        self.0.filled(bytes)
+    }
     fn overwrite(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.overwrite(offset, data)
     }

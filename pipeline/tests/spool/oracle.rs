@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sonode_conformance::{AeTitle, SopInstanceUid, StudyInstanceUid};
 use sonode_pipeline::spool::{
-    Committed, Digest, Disk, FileMeta, OpenError, PeerMark, ReceiveError, Spool, StoredInstance,
-    StudyPlace,
+    Committed, Digest, Disk, FileMeta, InstanceWriter, OpenError, PeerMark, ReceiveError, Spool,
+    StoredInstance, StudyPlace,
 };
 
 use crate::crash_disk::CrashDisk;
@@ -59,10 +59,27 @@ pub(crate) fn store(
     data: &[u8],
 ) -> Result<Committed, ReceiveError> {
     let mut writer = spool.begin(u64::from(instance), &meta(instance))?;
-    for portion in data.chunks(70_000) {
-        writer.write(portion)?;
+    for (n, portion) in data.chunks(70_000).enumerate() {
+        if n % 2 == 0 {
+            writer.write(portion)?;
+        } else {
+            put(&mut writer, portion)?;
+        }
     }
     spool.commit(writer.finish()?, study)
+}
+
+/// As an association receives the middle of a long PDV.
+fn put(writer: &mut InstanceWriter, mut data: &[u8]) -> Result<(), ReceiveError> {
+    writer.make_space()?;
+    while !data.is_empty() {
+        let space = writer.space(data.len());
+        let (now, later) = data.split_at(space.len());
+        space.copy_from_slice(now);
+        writer.filled(now.len())?;
+        data = later;
+    }
+    Ok(())
 }
 
 type Key = (Option<u8>, u8, u8);

@@ -7,7 +7,8 @@ use sonode_dimse::{
     Acceptance, Acceptor, AcceptorEvent, Assembler, PduReader, Timers, data_body_max, negotiate,
 };
 
-/// Plays `stream` to an acceptor in reads of `cut` bytes at most, as the node's association thread does.
+/// Plays `stream` to an acceptor in reads of `cut` bytes at most, as the node's association thread does; of a PDV of which a
+/// part is missing, the rest is received elsewhere.
 ///
 /// # Panics
 /// Where the acceptor breaks its own rules: an event after it is closed, a read that makes no progress.
@@ -17,13 +18,20 @@ pub fn play(mut stream: &[u8], cut: usize) {
     let mut acceptor = Acceptor::new(Timers::default(), now);
     let mut assembler = None;
     while !stream.is_empty() && !acceptor.is_closed() {
-        let space = reader.space();
+        let piece = &stream[..cut.min(stream.len())];
+        let missing = reader.open_pdv().map_or(0, |open| open.missing - 1);
+        let (elsewhere, behind) = piece.split_at(missing.min(piece.len()));
+        let space = if elsewhere.is_empty() {
+            reader.space()
+        } else {
+            reader.space_behind()
+        };
         assert!(!space.is_empty(), "a reader that wants nothing");
-        let read = space.len().min(cut).min(stream.len());
-        let (piece, rest) = stream.split_at(read);
-        space[..read].copy_from_slice(piece);
-        stream = rest;
+        let read = space.len().min(behind.len());
+        space[..read].copy_from_slice(&behind[..read]);
+        reader.shorten(elsewhere.len());
         reader.advance(read);
+        stream = &stream[elsewhere.len() + read..];
         now += Duration::from_millis(1);
         while take_pdu(&mut reader, &mut acceptor, &mut assembler, now) {}
         acceptor.on_bytes(reader.is_inside_pdu(), now);

@@ -56,13 +56,77 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic_the_reader(stream: Vec<u8>) {
+    fn pdvs_come_whole_wherever_their_bytes_are_received(
+        sent in prop::collection::vec(prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..900)), 1..3), 1..8),
+        cuts in cuts(),
+        places in prop::collection::vec(0usize..700, 1..8),
+    ) {
+        let mut stream = Vec::new();
+        for pdvs in &sent {
+            let body: Vec<u8> = pdvs
+                .iter()
+                .flat_map(|(control, bytes)| {
+                    let length = u32::try_from(bytes.len()).unwrap() + 2;
+                    [&length.to_be_bytes()[..], &[7, *control], bytes].concat()
+                })
+                .collect();
+            stream.extend_from_slice(&[4, 0]);
+            stream.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes());
+            stream.extend_from_slice(&body);
+        }
+        let mut reader = PduReader::new();
+        let mut got = Vec::new();
+        let mut places = places.iter().cycle();
+        // What came of the PDV that is not whole.
+        let mut begun: Vec<u8> = Vec::new();
+        for mut piece in pieces(&stream, &cuts) {
+            while !piece.is_empty() {
+                // Room for some of the missing bytes, for all but the last and what is behind them, or none.
+                let missing = reader.open_pdv().map_or(0, |open| open.missing - 1);
+                let mut place = vec![0; missing.min(*places.next().unwrap())];
+                let space = match place.len() {
+                    0 => reader.space(),
+                    all if all == missing => reader.space_behind(),
+                    _ => &mut [],
+                };
+                let elsewhere = std::io::Read::read(&mut piece, &mut place).unwrap();
+                let read = std::io::Read::read(&mut piece, space).unwrap();
+                begun.extend_from_slice(&place[..elsewhere]);
+                reader.shorten(elsewhere);
+                reader.advance(read);
+                while let Some(pdu) = reader.pdu().unwrap() {
+                    for pdv in PData::parse(pdu.body).unwrap() {
+                        let bytes = [&begun, pdv.bytes].concat();
+                        begun.clear();
+                        got.push((pdv.context, pdv.is_command, pdv.is_last, bytes));
+                    }
+                    reader.consume();
+                }
+                if let Some(open) = reader.open_pdv() {
+                    begun.extend_from_slice(open.came.bytes);
+                    let came = open.came.bytes.len();
+                    reader.shorten(came);
+                }
+            }
+        }
+        let sent: Vec<_> = sent
+            .into_iter()
+            .flatten()
+            .map(|(control, bytes)| (7, control & 1 != 0, control & 2 != 0, bytes))
+            .collect();
+        prop_assert_eq!(got, sent);
+        prop_assert!(!reader.is_inside_pdu());
+    }
+
+    #[test]
+    fn no_bytes_panic_the_reader(stream: Vec<u8>, taken: usize) {
         let mut reader = PduReader::new();
         let mut rest = stream.as_slice();
         while !rest.is_empty() {
             let read = std::io::Read::read(&mut rest, reader.space()).unwrap();
             prop_assert!(read > 0);
             reader.advance(read);
+            reader.shorten(taken);
             while !matches!(reader.pdu(), Ok(None)) {
                 reader.consume();
             }

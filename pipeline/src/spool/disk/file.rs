@@ -203,19 +203,29 @@ impl DiskFile for RealFile {
     fn append(&mut self, parts: [&[u8]; 2]) -> io::Result<()> {
         for mut part in parts {
             while !part.is_empty() {
-                let piece = self.piece();
-                let room = self.stage.slice_mut().get_mut(self.staged..piece);
-                let room = room.unwrap_or_default();
-                let (now, later) = part.split_at(part.len().min(room.len()));
-                room.get_mut(..now.len())
+                let space = self.space();
+                let (now, later) = part.split_at(part.len().min(space.len()));
+                space
+                    .get_mut(..now.len())
                     .ok_or_else(short)?
                     .copy_from_slice(now);
-                self.staged += now.len();
+                self.filled(now.len())?;
                 part = later;
-                if self.staged == piece {
-                    self.write_blocks(false)?;
-                }
             }
+        }
+        Ok(())
+    }
+
+    fn space(&mut self) -> &mut [u8] {
+        let place = self.staged..self.piece();
+        self.stage.slice_mut().get_mut(place).unwrap_or_default()
+    }
+
+    fn filled(&mut self, bytes: usize) -> io::Result<()> {
+        let piece = self.piece();
+        self.staged = self.staged.saturating_add(bytes).min(piece);
+        if self.staged == piece {
+            self.write_blocks(false)?;
         }
         Ok(())
     }
