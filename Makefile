@@ -7,7 +7,7 @@ RELEASE := --release --locked --workspace
 FUZZ := --features sonode-fuzz/fuzz --bin 'fuzz_*'
 STAGE := deploy/stage.sh
 
-.PHONY: help build demo test setup-test binaries lint fast interop crash fuzz fuzz-targets soak evaluate parity reader-fixtures bench bench-receive bench-analysis gpu clean-peers
+.PHONY: help build demo test setup-test binaries test-binaries lint fast interop crash fuzz fuzz-targets soak evaluate parity reader-fixtures bench bench-receive bench-analysis gpu clean-peers
 .DEFAULT_GOAL := help
 # The stages share the cores through cargo; side by side they would only fight for them.
 .NOTPARALLEL:
@@ -22,12 +22,16 @@ build: ## set up libtorch, build target/release/sonode and target/release/sonode
 binaries:
 	$(CARGO) build $(RELEASE) --bins
 
+test-binaries:
+	$(CARGO) test $(RELEASE) --no-run
+	$(CARGO) test $(RELEASE) --test '*' --no-run
+
 demo: build ## the whole path on loopback: a phantom study in, its report out, into demo/
 	target/release/sonode demo --out demo
 
 test: setup-test ## set up the peers too, then run every check and every test
 	@$(STAGE) lint $(MAKE) --no-print-directory lint
-	@$(STAGE) build $(MAKE) --no-print-directory binaries
+	@$(STAGE) build $(MAKE) --no-print-directory binaries test-binaries
 	@$(STAGE) fast $(MAKE) --no-print-directory fast
 	@$(STAGE) interop $(MAKE) --no-print-directory interop
 	@$(STAGE) crash $(MAKE) --no-print-directory crash
