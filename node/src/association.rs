@@ -2,9 +2,10 @@
 //! [`Service`], answers back to the socket. One blocking thread an association, so that the disk's flush that
 //! precedes every success blocks nobody else.
 //!
-//! Short PDVs are read many at a time and copied to where they are kept. Long ones are received there: of these the reader
-//! sees the headers and the last byte.
+//! Short PDVs are read many at a time and copied to where they are kept. Long ones are received there, where the service has a
+//! place for them: but for what came with the command, the reader sees their headers and their last byte.
 
+mod messages;
 #[cfg(test)]
 mod tests;
 
@@ -15,11 +16,12 @@ use std::time::{Duration, Instant};
 
 use sonode_conformance::limits::PDU_LENGTH;
 use sonode_dimse::{
-    Abort, Acceptance, Acceptor, AcceptorEvent, Assembler, AssociateRequest, DimseEvent, OpenPdv,
-    PduReader, Pdv, ProtocolError, Rejection, Timers, data_body_max, write_message,
+    Abort, Acceptance, Acceptor, AcceptorEvent, AssociateRequest, DimseEvent, OpenPdv, PduReader,
+    Pdv, Rejection, Timers, data_body_max,
 };
 
 use crate::socket;
+use messages::{Broken, Messages};
 
 /// What one read may take once an association stands, of a sender that is ahead of us: two PDUs as long as those that we ask
 /// for, and some for their headers.
@@ -93,11 +95,7 @@ pub(crate) fn run(
         stream,
         reader: PduReader::new(),
         acceptor: Acceptor::new(timers, Instant::now()),
-        messages: Messages {
-            stream,
-            assembler: None,
-            peer_max: 0,
-        },
+        messages: Messages::new(stream),
         long_pdvs: false,
         heard: false,
         patience: Duration::ZERO,
@@ -120,7 +118,7 @@ struct Driver<'s> {
     reader: PduReader,
     acceptor: Acceptor,
     messages: Messages<'s>,
-    /// Whether the peer's PDVs are long.
+    /// Whether the peer's PDVs are long, by the last one of which a part came.
     long_pdvs: bool,
     /// Whether a byte has come.
     heard: bool,
@@ -138,8 +136,7 @@ impl Driver<'_> {
                 return Ok(());
             }
             // Who has not asked for an association yet may, and is told that there is none.
-            let stands = self.messages.assembler.is_some();
-            if stands && self.has_to_stop(stop) {
+            if self.messages.have_begun() && self.has_to_stop(stop) {
                 return self.abort(End::Stopped);
             }
             let incoming = self.read(service)?;
@@ -157,10 +154,15 @@ impl Driver<'_> {
                 }
                 Incoming::Bytes { in_place } => {
                     service.set_busy(true);
+                    let came = Instant::now();
                     if in_place > 0 {
                         service.filled(in_place);
                     }
                     self.take_pdus(service)?;
+                    self.take_open_pdv(service)?;
+                    self.acceptor.on_delay(came.elapsed());
+                    self.acceptor
+                        .on_bytes(self.reader.is_inside_pdu(), Instant::now());
                     service.set_busy(self.inside_message());
                 }
             }
@@ -206,8 +208,7 @@ impl Driver<'_> {
     }
 
     fn inside_message(&self) -> bool {
-        let assembler = self.messages.assembler.as_ref();
-        self.reader.is_inside_pdu() || assembler.is_some_and(Assembler::is_inside_message)
+        self.reader.is_inside_pdu() || self.messages.is_inside_one()
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -232,7 +233,9 @@ impl Driver<'_> {
             self.patience = wait;
         }
         let most = self.bytes_in_place();
+        let asked = Instant::now();
         let in_place = service.space(most);
+        self.acceptor.on_delay(asked.elapsed());
         let room = in_place.len();
         let behind = match room {
             0 => self.reader.space(),
@@ -270,8 +273,7 @@ impl Driver<'_> {
             match event {
                 Some(AcceptorEvent::Requested(request)) => match service.admit(&request) {
                     Ok(acceptance) => {
-                        self.messages.peer_max = request.max_pdu_length;
-                        self.messages.assembler = Some(Assembler::new(acceptance.accepted_ids()));
+                        self.messages.begin(&request, &acceptance);
                         self.acceptor.accept(&acceptance, Instant::now());
                         self.reader
                             .set_body_max(data_body_max(acceptance.max_pdu_length));
@@ -297,41 +299,45 @@ impl Driver<'_> {
                 return Ok(());
             }
         }
-        self.take_open_pdv(service)?;
-        self.acceptor
-            .on_bytes(self.reader.is_inside_pdu(), Instant::now());
         Ok(())
     }
 
-    /// Deals with what came of a long PDV, so that the rest can be received in its place.
+    /// Deals with what came of a PDV, if the peer's are long, so that the rest can be received in its place.
     fn take_open_pdv(&mut self, service: &mut dyn Service) -> io::Result<()> {
-        let Some(OpenPdv { came, missing }) = self.reader.open_pdv() else {
+        let Some(open) = self.reader.open_pdv() else {
             return Ok(());
         };
-        let bytes = came.bytes.len();
-        self.long_pdvs |= bytes + missing >= LONG_PDV_BYTES;
-        if !self.long_pdvs || !self.is_due(came) {
+        if !self.is_due(open.came) {
             return Ok(());
         }
-        let outcome = (bytes > 0).then(|| self.messages.take([came], service));
-        self.reader.shorten(bytes);
-        self.reader.set_read_ahead(COMMAND_BYTES);
+        // The last one of a data set is as long as what is left, whatever the others were.
+        if open.length >= LONG_PDV_BYTES || !open.is_last {
+            self.long_pdvs = open.length >= LONG_PDV_BYTES;
+        }
+        let bytes = open.came.bytes.len();
+        let outcome =
+            (self.long_pdvs && bytes > 0).then(|| self.messages.take([open.came], service));
+        if outcome.is_some() {
+            self.reader.shorten(bytes);
+        }
+        self.reader.set_read_ahead(if self.long_pdvs {
+            COMMAND_BYTES
+        } else {
+            READ_AHEAD_BYTES
+        });
         outcome.map_or(Ok(()), |outcome| self.took(outcome))
     }
 
     /// Whether the data set of the message goes on with it.
     fn is_due(&self, pdv: Pdv<'_>) -> bool {
-        let assembler = self.messages.assembler.as_ref();
-        self.acceptor.may_send_data()
-            && !pdv.is_command
-            && assembler.is_some_and(|assembler| assembler.is_data_due(pdv.context))
+        self.acceptor.may_send_data() && self.messages.go_on_with(pdv)
     }
 
     /// Bytes that may be received where they are kept.
     fn bytes_in_place(&self) -> usize {
         match self.reader.open_pdv() {
             // The last one goes to the reader: with it the PDU is whole.
-            Some(OpenPdv { came, missing })
+            Some(OpenPdv { came, missing, .. })
                 if self.long_pdvs && came.bytes.is_empty() && self.is_due(came) =>
             {
                 missing - 1
@@ -365,53 +371,6 @@ enum Incoming {
     Bytes {
         in_place: usize,
     },
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Broken {
-    #[error(transparent)]
-    Protocol(#[from] ProtocolError),
-    #[error(transparent)]
-    Socket(#[from] io::Error),
-}
-
-/// The messages of an association, both ways.
-struct Messages<'s> {
-    stream: &'s TcpStream,
-    /// Once the association stands.
-    assembler: Option<Assembler>,
-    peer_max: u32,
-}
-
-impl Messages<'_> {
-    /// Gives every PDV's event to the service and sends its answers; says whether a message is unfinished.
-    fn take<'a>(
-        &mut self,
-        pdvs: impl IntoIterator<Item = Pdv<'a>>,
-        service: &mut dyn Service,
-    ) -> Result<bool, Broken> {
-        for pdv in pdvs {
-            let context = pdv.context;
-            // The state machine delivers no data before acceptance.
-            let assembler = self.assembler.as_mut();
-            let assembler = assembler.ok_or(ProtocolError::DataWithoutCommand)?;
-            if let Some(event) = assembler.push(pdv)?
-                && let Some(answer) = service.message(event)
-            {
-                self.send(context, &answer, None)?;
-            }
-        }
-        Ok(self
-            .assembler
-            .as_ref()
-            .is_some_and(Assembler::is_inside_message))
-    }
-
-    fn send(&self, context: u8, command: &[u8], data: Option<&[u8]>) -> io::Result<()> {
-        let mut out = Vec::new();
-        write_message(&mut out, context, command, data, self.peer_max);
-        (&*self.stream).write_all(&out)
-    }
 }
 
 fn ending(event: &AcceptorEvent<'_>) -> End {

@@ -1,6 +1,6 @@
 //! The acceptor of an association: the SCP side of a connection.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::associate::{self, Acceptance, AssociateRequest};
 use crate::machine::{Action, Failure, Input, Machine, Role, State, Timers};
@@ -123,6 +123,11 @@ impl Acceptor {
     /// Bytes came; `inside_pdu` is [`crate::PduReader::is_inside_pdu`] after the whole PDUs were consumed.
     pub fn on_bytes(&mut self, inside_pdu: bool, now: Instant) {
         self.machine.on_bytes(inside_pdu, now);
+    }
+
+    /// The driver was busy for so long with a part of the PDU that is not whole: that time is not the peer's.
+    pub fn on_delay(&mut self, delay: Duration) {
+        self.machine.on_delay(delay);
     }
 
     /// A P-DATA-TF was dealt with, or a response was sent; `inside_message` is

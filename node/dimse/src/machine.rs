@@ -308,6 +308,10 @@ impl Machine {
         self.pdu_began = inside_pdu.then(|| self.pdu_began.unwrap_or(now));
     }
 
+    pub(crate) fn on_delay(&mut self, delay: Duration) {
+        self.pdu_began = self.pdu_began.map(|began| began + delay);
+    }
+
     pub(crate) fn on_message(&mut self, inside: bool, now: Instant) {
         self.inside_message = inside;
         self.last_activity = now;

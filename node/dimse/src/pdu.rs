@@ -10,7 +10,7 @@ const HEADER: usize = 6;
 const PDV_LENGTH: usize = 4;
 /// The same, presentation context identifier and message control header (PS3.8 annex E.2).
 const PDV_HEADER: usize = PDV_LENGTH + 2;
-/// What a read takes of a PDU that it doesn't take whole: as much as it needs to be received elsewhere.
+/// The headers of a PDU and of its first PDV: with them the rest can be received elsewhere.
 const HEADERS: usize = HEADER + PDV_HEADER;
 /// What the buffer grows by at least, so that small PDUs need one read.
 const FIRST_READ: usize = 4096;
@@ -119,6 +119,8 @@ pub struct PduReader {
     ahead: usize,
     /// Whether the last read filled the buffer: the peer is ahead of us.
     was_full: bool,
+    /// Bytes that were taken out of the PDV at the front.
+    taken: usize,
 }
 
 impl Default for PduReader {
@@ -137,6 +139,7 @@ impl PduReader {
             body_max: limits::ASSOCIATE_RQ_BYTES_MAX,
             ahead: 0,
             was_full: false,
+            taken: 0,
         }
     }
 
@@ -197,7 +200,7 @@ impl PduReader {
         self.buffer.get_mut(self.filled..end).unwrap_or_default()
     }
 
-    /// Notes that the first `read` bytes of [`Self::space`] are filled.
+    /// Notes that the first `read` bytes of [`Self::space`] or [`Self::space_behind`] are filled.
     pub fn advance(&mut self, read: usize) {
         self.filled = self.filled.saturating_add(read).min(self.buffer.len());
         self.was_full = self.filled == self.buffer.len();
@@ -226,6 +229,7 @@ impl PduReader {
             Ok(Some(pdu)) => HEADER + pdu.body.len(),
             Err(_) => self.filled - self.start,
         };
+        self.taken = 0;
         self.start += length;
         if self.start == self.filled {
             self.start = 0;
@@ -235,9 +239,9 @@ impl PduReader {
 
     /// The only PDV of the P-DATA-TF at the front, if a part of it is missing.
     ///
-    /// What came of it may be dealt with at once, and all but the last byte of what is missing may be received elsewhere;
-    /// [`Self::shorten`] by as much. What the peer sends behind that goes to [`Self::space`], as ever, and with its last
-    /// byte the PDU is given as any other.
+    /// What came of it may be dealt with at once; then all but the last byte of what is missing may be received elsewhere.
+    /// [`Self::shorten`] by as much each time. What follows in the same read goes to [`Self::space_behind`], if it is wanted,
+    /// and with its last byte the PDU is given as any other.
     pub fn open_pdv(&self) -> Option<OpenPdv<'_>> {
         let (PduKind::PData, length) = self.header()? else {
             return None;
@@ -253,6 +257,8 @@ impl PduReader {
                 is_last: false,
                 ..Pdv::new(context, control, cursor.0)
             },
+            is_last: control & 2 != 0,
+            length: self.taken + cursor.0.len() + missing,
             missing,
         })
     }
@@ -260,12 +266,13 @@ impl PduReader {
     /// Takes the next bytes out of the [`OpenPdv`], as if the peer had made it shorter: first those that came, then those that
     /// were received elsewhere. Its last byte stays.
     pub fn shorten(&mut self, bytes: usize) {
-        let Some(OpenPdv { came, missing }) = self.open_pdv() else {
+        let Some(OpenPdv { came, missing, .. }) = self.open_pdv() else {
             return;
         };
         let came = came.bytes.len();
         let bytes = bytes.min(came + missing - 1);
         let body = PDV_HEADER + came + missing - bytes;
+        self.taken += bytes;
         // The headers go before what is left.
         let headers = self.start..self.start + HEADERS;
         self.start += bytes.min(came);
@@ -337,6 +344,10 @@ impl<'a> Pdv<'a> {
 pub struct OpenPdv<'a> {
     /// What came, as a fragment that is not the last.
     pub came: Pdv<'a>,
+    /// Whether the message ends with what is missing.
+    pub is_last: bool,
+    /// Bytes of it as the peer sends it, whatever was taken out.
+    pub length: usize,
     /// Bytes that did not come, one at least.
     pub missing: usize,
 }
@@ -523,12 +534,13 @@ mod tests {
         feed(&mut reader, &pdu[..HEADERS + 10]);
         let open = reader.open_pdv().unwrap();
         assert_eq!((open.came.bytes, open.missing), (&content[..10], 90));
-        assert!(!open.came.is_last && !open.came.is_command);
+        assert!(!open.came.is_last && open.is_last && !open.came.is_command);
         // What came was dealt with, then 60 bytes were received elsewhere and, in one read, 29 and what follows.
         reader.shorten(10);
         assert_eq!(reader.open_pdv().unwrap().came.bytes, []);
         reader.shorten(60);
-        assert_eq!(reader.open_pdv().unwrap().missing, 30);
+        let open = reader.open_pdv().unwrap();
+        assert_eq!((open.missing, open.length), (30, 100));
         let behind = [&[99], &p_data(2, &[7])[..HEADERS]].concat();
         assert_eq!(reader.space_behind().len(), behind.len());
         reader.space_behind().copy_from_slice(&behind);
@@ -540,7 +552,8 @@ mod tests {
         assert!(pdvs[0].is_last && pdvs[0].bytes == [99]);
         assert_eq!(reader.open_pdv(), None, "it is whole");
         reader.consume();
-        assert_eq!(reader.open_pdv().unwrap().missing, 1);
+        let next = reader.open_pdv().unwrap();
+        assert_eq!((next.missing, next.length), (1, 1));
     }
 
     #[test]

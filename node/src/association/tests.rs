@@ -1,4 +1,4 @@
-//! Peers that go on although they were told that it is over, and those that never come to an end.
+//! Peers that go on although they were told that it is over, and where the bytes of a data set are received.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use sonode_conformance::negotiation::Offer;
 use sonode_conformance::{sop_class, transfer_syntax};
 use sonode_dimse::response::{echo_request, store_request};
 use sonode_dimse::{
-    PdataEncoder, PdvKind, Proposal, Requestor, RequestorEvent, StoreRq, negotiate,
+    PdataEncoder, PdvKind, Proposal, Requestor, RequestorEvent, StoreRq, negotiate, write_message,
 };
 
 use super::*;
@@ -90,8 +90,10 @@ fn a_peer_that_streams_on_after_an_abort_is_left() {
 
 /// Keeps the data sets that it gets.
 struct Keeper {
-    /// Whether they can be received in their place.
-    in_place: bool,
+    /// How often they can be received in their place.
+    places: usize,
+    /// How long it takes to keep what was received there.
+    delay: Duration,
     space: Vec<u8>,
     kept: Vec<Vec<u8>>,
     /// Bytes that came by way of the reader.
@@ -99,9 +101,10 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(in_place: bool) -> Self {
+    fn new(places: usize) -> Self {
         Self {
-            in_place,
+            places,
+            delay: Duration::ZERO,
             // Shorter than a PDV, and no multiple of anything.
             space: vec![0; 50_001],
             kept: Vec::new(),
@@ -127,24 +130,25 @@ impl Service for Keeper {
     }
 
     fn space(&mut self, most: usize) -> &mut [u8] {
-        let most = if self.in_place { most } else { 0 };
+        let most = if self.places > 0 { most } else { 0 };
         let length = most.min(self.space.len());
         &mut self.space[..length]
     }
 
     fn filled(&mut self, bytes: usize) {
+        thread::sleep(self.delay);
+        self.places -= 1;
         let kept = self.kept.last_mut().unwrap();
         kept.extend_from_slice(&self.space[..bytes]);
     }
 }
 
-/// What is kept of so many data sets of a sender that takes PDUs of this length, and the bytes that were copied for it.
-fn copied(in_place: bool, data_sets: &[Vec<u8>], pdu_length: u32) -> usize {
+/// Sends these data sets in PDUs of this length, and releases; gives the bytes that were copied until they were kept.
+fn copied(mut keeper: Keeper, timers: Timers, data_sets: &[Vec<u8>], pdu_length: u32) -> usize {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (stream, _) = listener.accept().unwrap();
-    let mut keeper = Keeper::new(in_place);
-    thread::scope(|scope| {
+    let end = thread::scope(|scope| {
         scope.spawn(move || {
             associate(&mut peer);
             let command = store_request(&StoreRq::default());
@@ -152,29 +156,66 @@ fn copied(in_place: bool, data_sets: &[Vec<u8>], pdu_length: u32) -> usize {
             for data in data_sets {
                 write_message(&mut out, 1, &command, Some(data), pdu_length);
             }
+            out.extend([5, 0, 0, 0, 0, 4, 0, 0, 0, 0]);
             // Whatever lies in one read.
             for piece in out.chunks(1_000_003) {
                 peer.write_all(piece).unwrap();
             }
+            // A-RELEASE-RP.
+            peer.read_exact(&mut [0; 10]).unwrap();
         });
         let stop = AtomicBool::new(false);
-        run(&stream, Timers::default(), &stop, &mut keeper);
+        run(&stream, timers, &stop, &mut keeper)
     });
+    assert_eq!(end, End::Released);
     assert!(keeper.kept == data_sets);
     keeper.copied
 }
 
-#[test]
-fn long_pdvs_are_received_where_they_are_kept_and_short_ones_read_ahead() {
+/// Data sets of a megabyte, all different.
+fn data_sets(count: usize) -> Vec<Vec<u8>> {
     let data_set = |n: usize| -> Vec<u8> {
         let bytes = (0..1_000_000).map(|at| ((at ^ (at >> 8) ^ n) % 253).to_le_bytes()[0]);
         bytes.collect()
     };
-    let data_sets: Vec<_> = (0..20).map(data_set).collect();
+    (0..count).map(data_set).collect()
+}
+
+#[test]
+fn long_pdvs_are_received_where_they_are_kept_and_short_ones_read_ahead() {
+    let data_sets = data_sets(20);
     let all: usize = data_sets.iter().map(Vec::len).sum();
-    let long = copied(true, &data_sets, PDU_LENGTH);
+    let copied =
+        |places, length| copied(Keeper::new(places), Timers::default(), &data_sets, length);
+    let long = copied(usize::MAX, PDU_LENGTH);
     // The first read is made before the length of a PDV is known.
     assert!(long < READ_AHEAD_BYTES + all / 500, "{long} of {all} bytes");
-    assert_eq!(copied(false, &data_sets, PDU_LENGTH), all);
-    assert_eq!(copied(true, &data_sets, 16_384), all);
+    assert_eq!(copied(0, PDU_LENGTH), all);
+    assert_eq!(copied(usize::MAX, 16_384), all);
+}
+
+#[test]
+fn a_place_that_is_gone_in_the_middle_of_a_pdv_loses_nothing() {
+    for places in 1..12 {
+        copied(
+            Keeper::new(places),
+            Timers::default(),
+            &data_sets(2),
+            PDU_LENGTH,
+        );
+    }
+}
+
+#[test]
+fn a_disk_that_is_slow_inside_a_pdu_is_not_the_peers_fault() {
+    let timers = Timers {
+        idle: Duration::from_secs(2),
+        ..Timers::default()
+    };
+    // Twice in the same PDU.
+    let keeper = Keeper {
+        delay: Duration::from_millis(1200),
+        ..Keeper::new(2)
+    };
+    copied(keeper, timers, &data_sets(1), PDU_LENGTH);
 }

@@ -152,16 +152,18 @@ impl InstanceWriter {
     /// Takes the first `bytes` of [`Self::space`] as the next ones of the data set.
     ///
     /// # Errors
-    /// As [`InstanceWriter::write`].
+    /// As [`InstanceWriter::write`]; [`ReceiveError::Io`] for more than there is space.
     pub fn filled(&mut self, bytes: usize) -> Result<(), ReceiveError> {
         self.check_whole()?;
-        self.count(bytes)?;
-        let place = self.file.space();
-        let data = place.get(..bytes).unwrap_or_default();
+        let is_space = self.buffer.is_empty();
+        let Some(data) = self.file.space().get(..bytes).filter(|_| is_space) else {
+            self.broken = true;
+            return self.check_whole();
+        };
         self.hash.update(data);
-        let length = data.len();
-        let result = self.file.filled(length);
-        self.wrote(result, length)
+        self.count(bytes)?;
+        let result = self.file.filled(bytes);
+        self.wrote(result, bytes)
     }
 
     /// Notes that so many more bytes of the data set came.
@@ -358,6 +360,21 @@ mod tests {
         assert!(writer.space(8).is_empty());
         assert!(writer.make_space().is_err());
         assert!(writer.finish().is_err());
+    }
+
+    #[test]
+    fn nothing_counts_as_put_where_there_was_no_space() {
+        let (_folder, mut early) = writer();
+        assert!(
+            early.filled(1).is_err(),
+            "the header is still to be written"
+        );
+        assert!(early.finish().is_err());
+        let (_folder, mut long) = writer();
+        long.make_space().unwrap();
+        let more = long.space(usize::MAX).len() + 1;
+        assert!(long.filled(more).is_err());
+        assert!(long.finish().is_err());
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub(crate) struct CrashDisk {
 }
 
 /// What a file has room for at a time.
-const SPACE: usize = 4000;
+const SPACE: usize = 30_011;
 
 struct OpenFile {
     disk: CrashDisk,

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use sonode_pipeline::spool::{Committed, ReceiveError, Spool, SpoolError};
 
 use crate::crash_disk::{Call, CrashDisk, Fault};
-use crate::oracle::{contents, meta, open, sop, store, study};
+use crate::oracle::{contents, fill, meta, open, sop, store, study};
 
 fn fault(call: Call, nth: u64, errno: Errno) -> Fault {
     Fault { call, nth, errno }
@@ -131,6 +131,29 @@ fn a_writer_that_failed_half_way_finishes_nothing() {
     ));
     assert!(matches!(writer.finish(), Err(ReceiveError::Io { .. })));
     assert_eq!(files(&disk), Vec::<String>::new());
+}
+
+#[test]
+fn a_writer_whose_space_failed_finishes_nothing() {
+    // The write of what came before the space, and those of what was put into it.
+    for nth in 0..3 {
+        let disk = CrashDisk::new();
+        let spool = open(disk.clone()).unwrap();
+        let mut writer = spool.begin(1, &meta(1)).unwrap();
+        writer.write(&[1; 500]).unwrap();
+        disk.set_fault(Some(fault(Call::Append, nth, Errno::NOSPC)));
+        assert!(matches!(
+            fill(&mut writer, &vec![2; 100_000]),
+            Err(ReceiveError::OutOfSpace)
+        ));
+        assert!(writer.space(1).is_empty());
+        assert!(matches!(
+            fill(&mut writer, &[3; 10]),
+            Err(ReceiveError::Io { .. })
+        ));
+        assert!(matches!(writer.finish(), Err(ReceiveError::Io { .. })));
+        assert_eq!(files(&disk), Vec::<String>::new());
+    }
 }
 
 #[test]

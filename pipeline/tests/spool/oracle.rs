@@ -59,18 +59,19 @@ pub(crate) fn store(
     data: &[u8],
 ) -> Result<Committed, ReceiveError> {
     let mut writer = spool.begin(u64::from(instance), &meta(instance))?;
-    for (n, portion) in data.chunks(70_000).enumerate() {
-        if n % 2 == 0 {
-            writer.write(portion)?;
-        } else {
-            put(&mut writer, portion)?;
-        }
+    // As an association receives: what comes with the command, the middle of a long PDV, its last byte; then short ones.
+    for portion in data.chunks(70_000) {
+        let (came, rest) = portion.split_at(portion.len().min(700));
+        writer.write(came)?;
+        let (middle, last) = rest.split_at(rest.len().saturating_sub(1));
+        fill(&mut writer, middle)?;
+        writer.write(last)?;
     }
     spool.commit(writer.finish()?, study)
 }
 
-/// As an association receives the middle of a long PDV.
-fn put(writer: &mut InstanceWriter, mut data: &[u8]) -> Result<(), ReceiveError> {
+/// Puts bytes into the writer's space, as many at a time as it has room for.
+pub(crate) fn fill(writer: &mut InstanceWriter, mut data: &[u8]) -> Result<(), ReceiveError> {
     writer.make_space()?;
     while !data.is_empty() {
         let space = writer.space(data.len());

@@ -12,7 +12,7 @@ fn stream(bytes: usize) -> Vec<u8> {
     out
 }
 
-/// Takes a stream as the node does; gives the bytes of the data set, the allocations, and the reads.
+/// Takes a stream by way of the reader alone, as the node takes short PDVs; gives the bytes of the data set, the allocations, and the reads.
 fn take(stream: &[u8]) -> (usize, u64, usize) {
     let mut reader = PduReader::new();
     reader.set_body_max(data_body_max(PDU_LENGTH));

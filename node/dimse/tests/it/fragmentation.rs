@@ -119,14 +119,31 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic_the_reader(stream: Vec<u8>, taken: usize) {
+    fn no_bytes_panic_the_reader(
+        length in 0u32..2000,
+        control: u8,
+        bytes in prop::collection::vec(any::<u8>(), 0..3000),
+        taken in prop::collection::vec(0usize..2000, 1..8),
+        is_data in any::<bool>(),
+    ) {
+        let mut stream = Vec::new();
+        if is_data {
+            stream.extend([4, 0]);
+            stream.extend((length + 6).to_be_bytes());
+            stream.extend((length + 2).to_be_bytes());
+            stream.extend([1, control]);
+        }
+        stream.extend(bytes);
         let mut reader = PduReader::new();
         let mut rest = stream.as_slice();
+        let mut taken = taken.iter().cycle();
         while !rest.is_empty() {
-            let read = std::io::Read::read(&mut rest, reader.space()).unwrap();
+            let is_open = reader.open_pdv().is_some();
+            let space = if is_open { reader.space_behind() } else { reader.space() };
+            let read = std::io::Read::read(&mut rest, space).unwrap();
             prop_assert!(read > 0);
             reader.advance(read);
-            reader.shorten(taken);
+            reader.shorten(*taken.next().unwrap());
             while !matches!(reader.pdu(), Ok(None)) {
                 reader.consume();
             }
