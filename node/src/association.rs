@@ -266,7 +266,7 @@ impl Driver<'_> {
         loop {
             let now = Instant::now();
             let event = match self.reader.pdu() {
-                Ok(None) => break,
+                Ok(None) => return Ok(()),
                 Ok(Some(pdu)) => self.acceptor.on_pdu(pdu, now),
                 Err(error) => self.acceptor.on_pdu_error(error, now),
             };
@@ -299,7 +299,6 @@ impl Driver<'_> {
                 return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Deals with what came of a PDV, if the peer's are long, so that the rest can be received in its place.
